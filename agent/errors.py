@@ -1,0 +1,97 @@
+"""What can go wrong, each with its exit code, its sentence and its remedy.
+
+Two families matter to the agent: the *release is bad* (`blames_release`), which quarantines it, and
+everything else (the share is away, the disk is full, the worker is not up), which is tried again.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AgentError(Exception):
+    """An expected failure.
+
+    Args:
+        what: What happened and where, as one sentence.
+        remedy: What the reader should do about it, as one sentence.
+    """
+
+    exit_code: ClassVar[int] = 1
+    blames_release: ClassVar[bool] = False
+
+    def __init__(self, what: str, *, remedy: str) -> None:
+        self.what = _one_line(what)
+        self.remedy = _one_line(remedy)
+        super().__init__(f"{self.what} {self.remedy}")
+
+
+class ConfigError(AgentError):
+    """The command line, the environment, the catalog or the volume set-up is wrong."""
+
+    exit_code = 2
+
+
+class UnreachableError(AgentError):
+    """The share does not answer; its content is not in doubt."""
+
+    exit_code = 3
+
+
+class ReleaseMissingError(AgentError):
+    """What was asked for is not on the share, or not complete yet."""
+
+    exit_code = 4
+
+
+class VerificationError(AgentError):
+    """Bytes are not what the manifest, or the format of the file, says that they are."""
+
+    exit_code = 5
+    blames_release = True
+
+
+class NoSpaceError(AgentError):
+    """The store cannot take the release."""
+
+    exit_code = 6
+
+
+class WarmupError(AgentError):
+    """The model cannot be warmed for a reason that is not the release's: the device, a deadline."""
+
+    exit_code = 7
+
+
+class ModelError(WarmupError):
+    """The model itself does not load, or does not give the vectors of its canary."""
+
+    blames_release = True
+
+
+class ReloadError(AgentError):
+    """The worker was not seen to serve the release in time."""
+
+    exit_code = 8
+
+
+class ReloadFailedError(ReloadError):
+    """The worker tried to load the release and said that it failed."""
+
+    blames_release = True
+
+
+class RefusedError(AgentError):
+    """Doing it would be unsafe: a held lock, a pickle, another content under the same version."""
+
+    exit_code = 9
+
+
+class NewSpaceError(RefusedError):
+    """The release embeds into another space than the one that stored vectors are in."""
+
+    blames_release = True
+
+
+def _one_line(sentence: str) -> str:
+    return " ".join(sentence.split())
