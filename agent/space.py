@@ -1,7 +1,7 @@
 """Embedding spaces: do two sets of vectors mean the same thing? Pure arithmetic.
 
-Vectors from two spaces are not comparable, so serving one while a search index holds the other breaks
-search without any error. Canaries (fixed texts with their vectors) show it beforehand.
+Vectors from two spaces are not comparable, so serving one while a search index holds the other
+breaks search without any error. Canaries (fixed texts with their vectors) show it beforehand.
 """
 
 from __future__ import annotations
@@ -52,12 +52,11 @@ def lowest_cosine(reference: Canary, vectors: Sequence[Sequence[float]]) -> floa
 def another_space(old: Manifest, new: Manifest, *, min_cosine: float) -> str | None:
     """Why stored vectors of `old` would not match those of `new`, or None if they do.
 
-    Every model that both have is compared, by name and loader: the dimension, and the canaries where
-    both have one with the same texts.
+    Every model name that both have is compared: the dimension, and the canaries where both have one
+    with the same texts.
     """
-    models = {(model.name, model.loader): model for model in old.models}
-    pairs = ((models.get((model.name, model.loader)), model) for model in new.models)
-    reasons = (_model_reason(a, b, min_cosine) for a, b in pairs if a)
+    pairs = ((a, b) for a in old.models for b in new.models if a.name == b.name)
+    reasons = (_model_reason(a, b, min_cosine) for a, b in pairs)
     return next((reason for reason in reasons if reason), None)
 
 

@@ -1,0 +1,83 @@
+"""The catalog: the TOML that says what one release must contain. Pure: text in, a value out."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from agent.errors import ConfigError
+from agent.manifest import Revision  # noqa: TC001 - msgspec reads the annotation
+from agent.version import is_version
+
+Loader = Literal["fastembed", "sentence-transformers"]
+LOADERS: Final[tuple[Loader, ...]] = ("fastembed", "sentence-transformers")
+
+_Repo = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")]
+
+
+class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Published numbers: the first of the vector that the model gives for `text`."""
+
+    text: str
+    first: tuple[float, ...]
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model that a release must contain.
+
+    Attributes:
+        name: As the worker asks for it, e.g. `BAAI/bge-large-en-v1.5`.
+        loader: Who reads it in the worker.
+        repo: Where the Hub has it; for `fastembed` FastEmbed's own list says so.
+        revision: The pinned commit, 40 hex digits.
+        optimize: Whether ONNX weights are published as external data, which load faster.
+        expected: Numbers that weights from the Hub must give.
+    """
+
+    name: _Repo
+    loader: Loader
+    repo: _Repo | None = None
+    revision: Revision | None = None
+    optimize: bool | None = None
+    expected: Expected | None = None
+
+
+class Catalog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one release must contain, and what that release is called."""
+
+    version: str
+    model: tuple[Entry, ...]
+
+
+def parse(text: str, *, where: str) -> Catalog:
+    """Check a catalog.
+
+    Args:
+        text: TOML.
+        where: Names the catalog in errors.
+
+    Raises:
+        ConfigError: It breaks a rule; the sentence names the field.
+    """
+    try:
+        catalog = msgspec.convert(tomllib.loads(text), Catalog)
+        _check(catalog)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"The catalog {where} is refused: {error}.",
+            remedy="Correct it; each [[model]] needs a name and a loader.",
+        ) from None
+    return catalog
+
+
+def _check(catalog: Catalog) -> None:
+    if not is_version(catalog.version):
+        raise ValueError(f"field version is {catalog.version[:80]!r}, not a version")
+    if not catalog.model:
+        raise ValueError("it has no [[model]]")
+    names = [(entry.name, entry.loader) for entry in catalog.model]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise ValueError(f"model {twice[0]!r} stands twice for the loader {twice[1]}")

@@ -1,0 +1,124 @@
+"""Runs many small pieces of work on few threads, with one buffer a thread and no piece forgotten.
+
+SHA-256 and positioned reads and writes release the GIL, so plain threads use all cores.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from agent.errors import AgentError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+THREADS: Final = max(2, min(4, os.cpu_count() or 2))
+STALL_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 0.2
+
+
+class StoppedError(AgentError):
+    """The work was told to stop; what was done so far is kept and used next time."""
+
+    def __init__(self) -> None:
+        super().__init__("Stopped.", remedy="What was staged is kept and used next time.")
+
+
+class _Crew:
+    """The state that the threads of one run share; every field is guarded by `changed`."""
+
+    def __init__(self, tasks: Iterable[Callable[[memoryview], None]], threads: int) -> None:
+        self.tasks = deque(tasks)
+        self.changed = threading.Condition()
+        self.working = threads
+        self.finished = 0
+        self.error: BaseException | None = None
+
+    def next(self) -> Callable[[memoryview], None] | None:
+        with self.changed:
+            return self.tasks.popleft() if self.tasks and not self.error else None
+
+    def note(self, error: BaseException | None) -> None:
+        with self.changed:
+            self.finished += 1
+            self.error = self.error or error
+            self.changed.notify()
+
+    def leave(self) -> None:
+        with self.changed:
+            self.working -= 1
+            self.changed.notify()
+
+
+def run(
+    tasks: Iterable[Callable[[memoryview], None]],
+    *,
+    buffer_size: int,
+    stop: threading.Event,
+    threads: int = THREADS,
+    stall_seconds: float = STALL_SECONDS,
+) -> None:
+    """Run every task, each with a buffer that is its own while it runs.
+
+    Args:
+        tasks: Called in order, several at a time.
+        buffer_size: Bytes of a buffer; there is one a thread.
+        stop: Ends the run between two tasks.
+        threads: How many run at a time.
+        stall_seconds: How long all may go on without one of them ending.
+
+    Raises:
+        StoppedError: `stop` was set.
+        UnreachableError: Nothing ended for `stall_seconds`: a read hangs. Its thread is left behind
+            with `stop` set, so that it writes nothing if it ever wakes.
+        BaseException: What the first failed task raised.
+    """
+    crew = _Crew(tasks, threads)
+    for number in range(threads):
+        threading.Thread(
+            target=_work, args=(crew, buffer_size, stop), name=f"chunks-{number}", daemon=True
+        ).start()
+    _watch(crew, stop, stall_seconds)
+    if crew.error:
+        raise crew.error
+    if stop.is_set():
+        raise StoppedError
+
+
+def _watch(crew: _Crew, stop: threading.Event, stall_seconds: float) -> None:
+    """Wait until all threads left; go on without those that hang in a read."""
+    finished, since = -1, time.monotonic()
+    stopped_at: float | None = None
+    with crew.changed:
+        while crew.working:
+            crew.changed.wait(_LOOK_SECONDS)
+            now = time.monotonic()
+            if crew.finished != finished:
+                finished, since = crew.finished, now
+            if stop.is_set():
+                stopped_at = stopped_at or now
+                if now - stopped_at > STOP_SECONDS:
+                    raise StoppedError
+            elif now - since > stall_seconds:
+                stop.set()
+                raise UnreachableError(
+                    f"No byte arrived for {stall_seconds:g} s: a read hangs.",
+                    remedy="Check the mount or the network; the agent keeps trying.",
+                )
+
+
+def _work(crew: _Crew, buffer_size: int, stop: threading.Event) -> None:
+    buffer = memoryview(bytearray(buffer_size))
+    while not stop.is_set() and (task := crew.next()):
+        error: BaseException | None = None
+        try:
+            task(buffer)
+        except BaseException as caught:  # noqa: BLE001 - raised again by `run`
+            error = caught
+        crew.note(error)
+    crew.leave()

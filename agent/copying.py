@@ -1,0 +1,245 @@
+"""Copies files of a share into a directory and verifies them in the same pass.
+
+Every chunk is read once, hashed, compared, and only then written at its place in a preallocated file.
+(Copying first and checking afterwards reads a big file twice: 0.24 GB/s against 1.3 GB/s measured.)
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from agent import chunks, durable
+from agent.errors import AgentError, ConfigError, NoSpaceError, VerificationError
+from agent.manifest import chunk_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from agent.shares.base import Reader, Share
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.EINVAL)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to copy.
+
+    Attributes:
+        path: Where it goes, relative to the target directory.
+        source: Where it is on the share.
+        size: Its bytes.
+        expected: The digest of each chunk, or None where nobody knows them yet.
+    """
+
+    path: str
+    source: str
+    size: int
+    expected: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Copier:
+    """How to copy: `moved(kind, bytes)` is told of progress, kind being `share` or `resumed`."""
+
+    share: Share
+    directory: Path
+    chunk_size: int
+    stop: threading.Event
+    moved: Callable[[str, int], None] = lambda _kind, _bytes: None
+
+    def copy(self, jobs: Sequence[Job]) -> Mapping[str, tuple[str, ...]]:
+        """Copy all `jobs`; give the chunk digests by path.
+
+        A chunk that is already in place with the right digest (a crash came before) is kept. What
+        is written is on disk when this returns.
+
+        Raises:
+            VerificationError: A chunk is not what was expected, also when read once more.
+            UnreachableError: The share does not answer.
+            ReleaseMissingError: A file is not there.
+            NoSpaceError: The target is full.
+            ConfigError: The target cannot be written.
+            StoppedError: `stop` was set.
+        """
+        files = [_File(self, job) for job in jobs]
+        tasks = (task for file in files for task in file.tasks())
+        try:
+            chunks.run(tasks, buffer_size=self.chunk_size, stop=self.stop)
+        finally:
+            for file in files:
+                file.close()
+        return {file.job.path: tuple(file.digests) for file in files}
+
+
+class _File:
+    """One file on its way: opened by its first chunk, synced and closed by its last."""
+
+    def __init__(self, copier: Copier, job: Job) -> None:
+        self.job = job
+        self._copier = copier
+        count = chunk_count(job.size, copier.chunk_size)
+        self.digests = [""] * count
+        self._left = count
+        self._lock = threading.Lock()
+        self._reader: Reader | None = None
+        self._fd = -1
+        self._resumed = False
+
+    def tasks(self) -> list[Callable[[memoryview], None]]:
+        if not self.digests:
+            return [lambda _buffer: self._finish()]
+        return [partial(self._chunk, index) for index in range(len(self.digests))]
+
+    def close(self) -> None:
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+            if self._reader:
+                self._reader.close()
+                self._reader = None
+
+    def _chunk(self, index: int, buffer: memoryview) -> None:
+        offset = index * self._copier.chunk_size
+        view = buffer[: min(self._copier.chunk_size, self.job.size - offset)]
+        self._open()
+        kept = self._kept(index, view, offset)
+        if not kept:
+            self.digests[index] = self._fetch(index, view, offset)
+            # A read that hung and woke after the copy was given up must not write.
+            if self._copier.stop.is_set():
+                return
+            with writing(self.job.path):
+                _write_all(self._fd, view, offset)
+        self._copier.moved("resumed" if kept else "share", len(view))
+        with self._lock:
+            self._left -= 1
+            last = self._left == 0
+        if last:
+            self._finish()
+
+    def _open(self) -> None:
+        with self._lock:
+            if self._fd < 0:
+                path = self._copier.directory / self.job.path
+                with writing(self.job.path):
+                    self._resumed = _has_size(path, self.job.size)
+                    self._fd = _preallocate(path, self.job.size)
+                self._reader = self._copier.share.open(self.job.source)
+
+    def _kept(self, index: int, view: memoryview, offset: int) -> bool:
+        """Whether the chunk is in place already: half-staged bytes are reused, never trusted."""
+        if not self._resumed or self.job.expected is None:
+            return False
+        if os.preadv(self._fd, [view], offset) != len(view):
+            return False
+        self.digests[index] = hashlib.sha256(view).hexdigest()
+        return self.digests[index] == self.job.expected[index]
+
+    def _fetch(self, index: int, view: memoryview, offset: int) -> str:
+        assert self._reader  # noqa: S101 - opened above
+        got, digest = _read(self._reader, view, offset)
+        if self._right(index, got, digest, view):
+            return digest
+        # Once more, with a fresh open: the bad bytes may be of a cache or of a torn answer.
+        again = self._copier.share.open(self.job.source)
+        try:
+            got, digest = _read(again, view, offset)
+        finally:
+            again.close()
+        if self._right(index, got, digest, view):
+            return digest
+        raise self._bad(index, got, digest, view)
+
+    def _right(self, index: int, got: int, digest: str, view: memoryview) -> bool:
+        known = self.job.expected is None or self.job.expected[index] == digest
+        return known and got == len(view)
+
+    def _bad(self, index: int, got: int, digest: str, view: memoryview) -> AgentError:
+        if got != len(view):
+            what = f"{self.job.source} is shorter than its {self.job.size} bytes"
+        else:
+            expected = (self.job.expected or [""])[index]
+            what = (
+                f"{self.job.source} is corrupt in chunk {index} (of {len(view)} bytes): "
+                f"its SHA-256 is {digest[:12]}… and the manifest says {expected[:12]}…"
+            )
+        return VerificationError(
+            f"{what} on the share.", remedy="Publish the release again under a new version."
+        )
+
+    def _finish(self) -> None:
+        self._open()
+        with writing(self.job.path):
+            os.fsync(self._fd)
+        self.close()
+
+
+@contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Turn an operating system's error about the store into one of ours.
+
+    Raises:
+        NoSpaceError: The volume, or a quota on it, is full.
+        ConfigError: The volume cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise NoSpaceError(
+                f"The store is full: writing {path} failed ({error.strerror}).",
+                remedy="Give the volume more room, or lower --keep.",
+            ) from None
+        raise ConfigError(
+            f"The store cannot be written: {path}: {error.strerror or error}.",
+            remedy="Mount the volume writable for this uid or its fsGroup.",
+        ) from None
+
+
+def _read(reader: Reader, view: memoryview, offset: int) -> tuple[int, str]:
+    got = reader.read_into(view, offset)
+    return got, hashlib.sha256(view[:got]).hexdigest()
+
+
+def _write_all(fd: int, view: memoryview, offset: int) -> None:
+    done = 0
+    while done < len(view):
+        done += os.pwritev(fd, [view[done:]], offset + done)
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _preallocate(path: Path, size: int) -> int:
+    """Open `path` for writing with all its bytes reserved, so that a full disk shows at once."""
+    durable.make_directory(path.parent)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, durable.FILE_MODE)
+    try:
+        os.fchmod(fd, durable.FILE_MODE)
+        os.ftruncate(fd, size)
+        if size:
+            _reserve(fd, size)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _reserve(fd: int, size: int) -> None:
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise

@@ -1,0 +1,191 @@
+"""A share that is a directory: an SMB or NFS mount, or any folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from agent import durable
+from agent.adopt import Node, Tree
+from agent.errors import AgentError, RefusedError, ReleaseMissingError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_GONE: Final = (errno.ENOENT, errno.ENOTDIR)
+_REF_BYTES: Final = 256
+
+
+class FileReader:
+    """One open file, read at offsets by several threads."""
+
+    def __init__(self, share: DirectoryShare, path: str) -> None:
+        self._share = share
+        self._path = path
+        self._fd = os.open(share.resolved(path), os.O_RDONLY | os.O_CLOEXEC)
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """See `agent.shares.base.Reader`."""
+        done = 0
+        with self._share.errors(self._path):
+            while done < len(buffer):
+                got = os.preadv(self._fd, [buffer[done:]], offset + done)
+                if not got:
+                    break
+                done += got
+        return done
+
+    def close(self) -> None:
+        """See `agent.shares.base.Reader`."""
+        os.close(self._fd)
+
+
+class DirectoryShare:
+    """A share under a local path; see `agent.shares.base.Share` for what each method promises."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def address(self) -> str:
+        """The directory."""
+        return str(self._root)
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """Read a small file by open, read, close alone."""
+        try:
+            fd = os.open(self._root / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in _GONE and self._root.is_dir():
+                return None
+            raise self._failed(path, error) from None
+        with self.errors(path), os.fdopen(fd, "rb") as file:
+            return file.read(limit + 1)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """List a directory."""
+        try:
+            return tuple(sorted(entry.name for entry in (self._root / path).iterdir()))
+        except OSError as error:
+            if error.errno in _GONE and self._root.is_dir():
+                return ()
+            raise self._failed(path, error) from None
+
+    def tree(self, paths: tuple[str, ...]) -> Tree:
+        """List directories with all that is below; a link counts as the file that it leads to."""
+        nodes: dict[str, Node] = {}
+        with self.errors(", ".join(paths)):
+            for top in paths:
+                nodes |= self._walk(top)
+            refs = [p for p, n in nodes.items() if p.endswith("/refs/main") and n.kind == "file"]
+            return Tree(nodes, {path: self._text(path) for path in refs})
+
+    def open(self, path: str) -> FileReader:
+        """Open a file for reading."""
+        try:
+            return FileReader(self, path)
+        except FileNotFoundError:
+            raise ReleaseMissingError(
+                f"{path} is missing on the share {self.address}.",
+                remedy="Publish the release again; it is used once it is complete.",
+            ) from None
+        except OSError as error:
+            raise self._failed(path, error) from None
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write by rename: readers have the old bytes or the new, never a part."""
+        with self.errors(path):
+            durable.write(self._root / path, data)
+
+    def publish(self, version: str, make: Callable[[Path], None]) -> None:
+        """Fill `.staging/<version>-<random>`, then rename it to `releases/<version>`."""
+        staging = self._root / ".staging" / f"{version}-{secrets.token_hex(4)}"
+        target = self._root / "releases" / version
+        with self.errors(str(target)):
+            staging.mkdir(parents=True)
+            target.parent.mkdir(exist_ok=True)
+        try:
+            make(staging)
+            durable.sync_tree(staging)
+            staging.rename(target)
+            durable.sync_directory(target.parent)
+        except OSError as error:
+            if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise RefusedError(
+                    f"releases/{version} came into being on the share meanwhile.",
+                    remedy=f"See what is there: model-agent verify {version} --on share.",
+                ) from None
+            raise self._failed(str(target), error) from None
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+            _remove_if_empty(staging.parent)
+
+    def resolved(self, path: str) -> Path:
+        """Where `path` leads once its links are followed.
+
+        Raises:
+            UnreachableError: Out of the share: such a link is never followed.
+        """
+        real = (self._root / path).resolve()
+        if not real.is_relative_to(self._root.resolve()):
+            raise UnreachableError(
+                f"{path} is a link that leads out of the share {self.address}.",
+                remedy="Put the file itself there.",
+            )
+        return real
+
+    @contextmanager
+    def errors(self, path: str) -> Iterator[None]:
+        """Turn an operating system's error about `path` into one of ours."""
+        try:
+            yield
+        except OSError as error:
+            raise self._failed(path, error) from None
+
+    def _failed(self, path: str, error: OSError) -> AgentError:
+        if not self._root.is_dir():
+            what = f"The share {self.address} is not there."
+            return UnreachableError(what, remedy="Check that it is mounted.")
+        what = f"{path} on the share {self.address}: {error.strerror or error}."
+        return UnreachableError(what, remedy="Check the mount and its permissions.")
+
+    def _walk(self, top: str) -> dict[str, Node]:
+        nodes: dict[str, Node] = {}
+        pending = [top] if (self._root / top).is_dir() else []
+        while pending:
+            directory = pending.pop()
+            nodes[directory] = Node("directory")
+            with os.scandir(self._root / directory) as entries:
+                for entry in entries:
+                    path = f"{directory}/{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(path)
+                    else:
+                        nodes[path] = self._node(path)
+        return nodes
+
+    def _node(self, path: str) -> Node:
+        try:
+            status = self.resolved(path).stat()
+        except UnreachableError:
+            return Node("outside")
+        except (FileNotFoundError, RuntimeError):
+            return Node("dangling")
+        return Node("file", status.st_size) if stat.S_ISREG(status.st_mode) else Node("special")
+
+    def _text(self, path: str) -> str:
+        with open(self.resolved(path), "rb") as file:  # noqa: PTH123 - bounded read
+            return file.read(_REF_BYTES).decode(errors="replace").strip()
+
+
+def _remove_if_empty(directory: Path) -> None:
+    try:
+        directory.rmdir()
+    except OSError:
+        return

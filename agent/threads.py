@@ -1,0 +1,83 @@
+"""Calls that may never return, made in threads that may be left behind.
+
+A read from a dead SMB mount can hang for ever and no signal ends it. So everything that touches a
+share runs in a daemon thread: the caller goes on at its deadline, and the process can still exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+from agent.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_REMEDY: Final = "Check the mount or the network; the agent keeps trying."
+
+
+def start(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """Run `function` in a daemon thread of its own."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=function.__name__, daemon=True).start()
+    return future
+
+
+async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Await `function`, run in a daemon thread of its own.
+
+    (`asyncio.to_thread` would keep the process from exiting while a read hangs.)
+    """
+    return await asyncio.wrap_future(start(function, *args, **kwargs))
+
+
+class Lane:
+    """Calls one after the other, each with a deadline, at most one of them left hanging.
+
+    Without the last part, an agent that polls a dead mount for a day would gather a thread a poll.
+
+    Args:
+        what: Names what is called, for errors.
+        seconds: The deadline of a call.
+    """
+
+    def __init__(self, what: str, *, seconds: float) -> None:
+        self._what = what
+        self._seconds = seconds
+        self._pending: Future[Any] | None = None
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Give what `function` gives.
+
+        Raises:
+            UnreachableError: It, or an earlier call, did not return in time.
+        """
+        if self._pending and not self._pending.done():
+            raise self._hung()
+        future = start(function, *args, **kwargs)
+        self._pending = future
+        try:
+            return future.result(self._seconds)
+        except FutureTimeoutError:
+            if future.done():
+                raise
+            raise self._hung() from None
+
+    def _hung(self) -> UnreachableError:
+        return UnreachableError(
+            f"{self._what} did not answer within {self._seconds:g} s.", remedy=_REMEDY
+        )
