@@ -1,7 +1,7 @@
 """Copies files of a share into a directory and verifies them in the same pass.
 
-Every chunk is read once, hashed, compared, and only then written at its place in a preallocated file.
-(Copying first and checking afterwards reads a big file twice: 0.24 GB/s against 1.3 GB/s measured.)
+Every chunk is read once, hashed, compared, and only then written at its place in a preallocated
+file. (Copying first and checking afterwards reads a big file twice: 0.24 GB/s against 1.3 GB/s.)
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class _File:
             if self._fd < 0:
                 path = self._copier.directory / self.job.path
                 with writing(self.job.path):
-                    self._resumed = _has_size(path, self.job.size)
+                    self._resumed = _is_left_over(path, self.job.size)
                     self._fd = _preallocate(path, self.job.size)
                 self._reader = self._copier.share.open(self.job.source)
 
@@ -217,8 +217,18 @@ def _write_all(fd: int, view: memoryview, offset: int) -> None:
         done += os.pwritev(fd, [view[done:]], offset + done)
 
 
-def _has_size(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
+def _is_left_over(path: Path, size: int) -> bool:
+    """Whether an earlier copy left `path` half done. A file with a second name is removed.
+
+    It may be a hard link to a file of a published release: writing through it would corrupt that.
+    """
+    if not path.is_file():
+        return False
+    status = path.stat()
+    if status.st_nlink > 1:
+        path.unlink()
+        return False
+    return status.st_size == size
 
 
 def _preallocate(path: Path, size: int) -> int:

@@ -1,0 +1,83 @@
+"""The agent's memory on disk: `.agent/state.json`. Nothing durable lives anywhere else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from agent import durable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA: Final = 1
+FILE_NAME: Final = "state.json"
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """What the worker was last seen to serve."""
+
+    version: str | None = None
+    state: str | None = None
+    reason: str | None = None
+
+
+class Quarantine(msgspec.Struct, frozen=True):
+    """Why a release is not tried again, until the marker's bytes or its digest change."""
+
+    reason: str
+    marker_sha256: str
+    digest: str | None
+    at: str
+
+
+class State(msgspec.Struct, frozen=True):
+    """All that outlives the process.
+
+    Attributes:
+        active: What `current` leads to.
+        previous: What it led to before.
+        desired: What the marker names.
+        worker: What the worker was last seen to serve.
+        quarantined: Releases that failed, by version.
+        attempts: How often an attempt at a version began without ending.
+        checked: The digest, by version, of what passed its check in this store.
+        last_success: When a release was last activated or confirmed, UTC.
+        last_error: What failed last, for people; None after a success.
+    """
+
+    schema: int = SCHEMA
+    active: str | None = None
+    previous: str | None = None
+    desired: str | None = None
+    worker: Worker = Worker()
+    quarantined: dict[str, Quarantine] = msgspec.field(default_factory=dict)
+    attempts: dict[str, int] = msgspec.field(default_factory=dict)
+    checked: dict[str, str] = msgspec.field(default_factory=dict)
+    last_success: str | None = None
+    last_error: str | None = None
+
+
+def load(directory: Path) -> State:
+    """The state in `directory`; a new one where there is none or it is unreadable.
+
+    Losing it is harmless: it says what was tried, while what is active is a link of its own.
+    """
+    try:
+        state = msgspec.json.decode((directory / FILE_NAME).read_bytes(), type=State)
+    except (FileNotFoundError, ValueError):
+        return State()
+    return state if state.schema == SCHEMA else State()
+
+
+def save(directory: Path, state: State) -> None:
+    """Put `state` on disk, whole."""
+    encoded = msgspec.json.format(msgspec.json.encode(state, order="sorted"), indent=2)
+    durable.write(directory / FILE_NAME, encoded + b"\n")
+
+
+def utc_now() -> str:
+    """Now, as it stands in state, reports and markers."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

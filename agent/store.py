@@ -1,0 +1,243 @@
+"""The local store: which releases it holds, which one is active, and how that changes.
+
+A release shows up under `releases/` by one rename of a complete, synced directory, and `current`
+flips by one rename of a link, so that a crash at any point leaves what was active as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from filelock import FileLock, Timeout
+
+from agent import durable, layout, manifest, verified
+from agent.copying import writing
+from agent.errors import ConfigError, NoSpaceError, RefusedError, VerificationError
+from agent.version import is_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from agent.manifest import Manifest
+
+CURRENT: Final = "current"
+RELEASES: Final = "releases"
+AGENT: Final = ".agent"
+_TRASH: Final = "trash-"
+
+
+class Store:
+    """One store, and what may be done to it.
+
+    Args:
+        root: Where it is; may be a link.
+        limit: Bytes that it may take, or None for all that the volume has.
+        lock_timeout: Seconds to wait for another agent on the same store.
+    """
+
+    def __init__(
+        self, root: Path, *, limit: int | None = None, lock_timeout: float = 600.0
+    ) -> None:
+        self.root = root
+        self.limit = limit
+        self.agent = root / AGENT
+        self.staging = self.agent / "staging"
+        self._lock = FileLock(
+            self.agent / "lock",
+            timeout=lock_timeout,
+            mode=durable.FILE_MODE,
+            fallback_to_soft=False,
+        )
+
+    def prepare(self) -> None:
+        """Make the store's own directories.
+
+        Raises:
+            ConfigError: The store is not there or cannot be written.
+            NoSpaceError: It is full.
+        """
+        if not self.root.is_dir():
+            raise ConfigError(
+                f"The store {self.root} is not a directory.",
+                remedy="Mount a volume there, or name another with --store.",
+            )
+        with writing(str(self.agent)):
+            for directory in (self.staging, self.root / RELEASES, verified.directory(self.agent)):
+                durable.make_directory(directory)
+            durable.write(self.agent / ".probe", b"")
+            (self.agent / ".probe").unlink()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only writer.
+
+        Raises:
+            RefusedError: Another agent held the store for all of the lock timeout.
+            ConfigError: The lock file cannot be written.
+        """
+        try:
+            with writing(str(self.agent / "lock")):
+                self._lock.acquire()
+        except Timeout:
+            raise RefusedError(
+                f"Another agent holds the lock of the store {self.root}.",
+                remedy="Wait for it, give each pod a store of its own, or raise --lock-timeout.",
+            ) from None
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def active(self) -> str | None:
+        """The version that `current` leads to, if that is a release of this store."""
+        try:
+            target = str((self.root / CURRENT).readlink())
+        except OSError:
+            return None
+        directory, _, version = target.rpartition("/")
+        known = directory == RELEASES and is_version(version)
+        return version if known and self.path(version).is_dir() else None
+
+    def path(self, version: str) -> Path:
+        """Where a release is, or would be."""
+        return self.root / RELEASES / version
+
+    def versions(self) -> tuple[str, ...]:
+        """The releases in the store, the newest staged first."""
+        found = [p for p in (self.root / RELEASES).glob("*/" + manifest.FILE_NAME) if p.is_file()]
+        newest_first = sorted(found, key=lambda p: (p.stat().st_mtime_ns, p.parent.name))[::-1]
+        return tuple(p.parent.name for p in newest_first if is_version(p.parent.name))
+
+    def manifest(self, version: str) -> Manifest:
+        """The manifest of a release in the store, checked anew.
+
+        Raises:
+            VerificationError: It is not there, not readable, or says another version.
+        """
+        path = self.path(version) / manifest.FILE_NAME
+        try:
+            found = manifest.parse(path.read_bytes(), where=f"{version}/{manifest.FILE_NAME}")
+        except OSError as error:
+            raise VerificationError(
+                f"{version}/{manifest.FILE_NAME} in the store: {error.strerror}.",
+                remedy="The release is staged again from the share.",
+            ) from None
+        if found.version != version:
+            raise VerificationError(
+                f"{version}/{manifest.FILE_NAME} in the store says version {found.version}.",
+                remedy="The release is staged again from the share.",
+            )
+        return found
+
+    def digest(self, version: str) -> str | None:
+        """The digest of a release in the store; None if there is no sound one."""
+        try:
+            return self.manifest(version).digest
+        except VerificationError:
+            return None
+
+    def activate(self, version: str) -> None:
+        """Flip `current` to `version`, and have the loaders' directories follow it."""
+        with writing(CURRENT):
+            for root in layout.ROOTS:
+                if not (self.root / root).is_symlink():
+                    durable.link(self.root / root, f"{CURRENT}/{root}")
+            durable.link(self.root / CURRENT, f"{RELEASES}/{version}")
+
+    def deactivate(self) -> None:
+        """Take `current` away: nothing is active."""
+        with writing(CURRENT):
+            (self.root / CURRENT).unlink(missing_ok=True)
+            durable.sync_directory(self.root)
+
+    def remove(self, version: str) -> None:
+        """Delete a release: it is gone in one step, its bytes soon after."""
+        with writing(version):
+            trash = self.staging / f"{_TRASH}{version}-{secrets.token_hex(4)}"
+            with suppress(FileNotFoundError):
+                self.path(version).rename(trash)
+                durable.sync_directory(self.root / RELEASES)
+            verified.forget(self.agent, version)
+            shutil.rmtree(trash, ignore_errors=True)
+
+    def sweep(self, *, keep_staging: str | None = None) -> None:
+        """Clear what a crash left: trash, others' staging, temporary links, stale records."""
+        with writing(AGENT):
+            for path in self.staging.iterdir():
+                if path.name != keep_staging:
+                    shutil.rmtree(path, ignore_errors=True)
+            for root in (self.root, self.agent, verified.directory(self.agent)):
+                _remove_temporaries(root)
+            for version in verified.versions(self.agent):
+                if not self.path(version).is_dir() and version != keep_staging:
+                    verified.forget(self.agent, version)
+
+    def free_bytes(self) -> int:
+        """Bytes that may still be written: what the volume has, within the limit."""
+        status = os.statvfs(self.root)
+        free = status.f_bavail * status.f_frsize
+        return free if self.limit is None else min(free, self.limit - self.used_bytes())
+
+    def used_bytes(self) -> int:
+        """Bytes that the store takes; a file with several names counts once."""
+        return tree_bytes([self.root])
+
+    def need(self, wanted: int, *, spare: Sequence[str] = (), reused: Sequence[Path] = ()) -> None:
+        """Make sure that `wanted` bytes can be written, were `spare` releases deleted but `reused`.
+
+        Raises:
+            NoSpaceError: They cannot.
+        """
+        free = self.free_bytes()
+        if wanted <= free or wanted <= free + self._reclaimable(spare, reused):
+            return
+        limit = f" (--store-limit {self.limit})" if self.limit is not None else ""
+        raise NoSpaceError(
+            f"The store {self.root} has {max(free, 0)} bytes free{limit} and the release needs "
+            f"{wanted} more.",
+            remedy="Give the volume more room, raise --store-limit, or lower --keep.",
+        )
+
+    def make_room(self, wanted: int, spare: Sequence[str]) -> None:
+        """Delete `spare` releases, the first one first, until `wanted` bytes can be written."""
+        for version in spare:
+            if self.free_bytes() >= wanted:
+                return
+            self.remove(version)
+
+    def _reclaimable(self, spare: Sequence[str], reused: Sequence[Path]) -> int:
+        others = [self.path(v) for v in self.versions() if v not in spare]
+        kept = _blocks([*others, self.agent]) | _blocks(reused)
+        going = _blocks([self.path(version) for version in spare])
+        return sum(size for inode, size in going.items() if inode not in kept)
+
+
+def tree_bytes(roots: Sequence[Path]) -> int:
+    """Bytes on disk of `roots` with all that is below, each inode counted once."""
+    return sum(_blocks(roots).values())
+
+
+def _blocks(roots: Sequence[Path]) -> dict[int, int]:
+    """Bytes on disk by inode."""
+    seen: dict[int, int] = {}
+    for root in roots:
+        walk = os.walk(root) if root.is_dir() else [("", (), (str(root),))]
+        for directory, _, names in walk:
+            for name in names:
+                with suppress(FileNotFoundError):
+                    status = (Path(directory) / name).lstat()
+                    seen[status.st_ino] = status.st_blocks * 512
+    return seen
+
+
+def _remove_temporaries(directory: Path) -> None:
+    """Remove what `durable` left half done: hidden names with a random ending."""
+    for path in directory.glob(".*.????????"):
+        suffix = path.name.rpartition(".")[2]
+        if set(suffix) <= set("0123456789abcdef") and not path.is_dir():
+            path.unlink(missing_ok=True)

@@ -1,0 +1,165 @@
+"""Is a file whole? What can be said by its format alone, where no digest says it.
+
+Hand-made trees have no manifest. A failed upload to Azure Files leaves a file of full size whose end is
+zeros, a Git clone without LFS leaves pointers, and a broken copy leaves a shorter file: sizes prove
+nothing, formats do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from agent.errors import VerificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
+_TAIL_BYTES: Final = 64 * 1024
+_MAX_HEADER: Final = 100 * 1024 * 1024
+
+# Field numbers of onnx.proto, and protobuf's wire types.
+_GRAPH, _INITIALIZER, _EXTERNAL_DATA, _KEY, _VALUE = 7, 5, 13, 1, 2
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+def check(path: Path, name: str) -> None:
+    """Make sure that the file at `path` is whole, as far as its format tells.
+
+    Args:
+        path: Where it is; what it refers to must lie beside it.
+        name: How errors call it.
+
+    Raises:
+        VerificationError: It is not.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_bytes(file)
+            if path.suffix == ".onnx":
+                _check_onnx(file, path.parent)
+            elif path.suffix == ".safetensors":
+                safetensors_header(file)
+            elif path.suffix == ".json":
+                _check_json(file, path.name)
+    except ValueError as error:
+        raise VerificationError(
+            f"{name} is damaged: {error}.", remedy="Copy the file again from its source."
+        ) from None
+
+
+def safetensors_header(file: BinaryIO) -> dict[str, Any]:
+    """The header of a safetensors file: dtype, shape and place of each tensor, by name.
+
+    Raises:
+        ValueError: The header is broken, or the tensors do not fill the file exactly.
+    """
+    size = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= min(size - 8, _MAX_HEADER):
+        raise ValueError("its safetensors header does not fit into it")
+    header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its safetensors header is not an object")  # noqa: TRY004 - damaged data
+    tensors = {name: info for name, info in header.items() if name != "__metadata__"}
+    try:
+        end = max(int(info["data_offsets"][1]) for info in tensors.values())
+    except (TypeError, KeyError, IndexError, ValueError):
+        raise ValueError("its safetensors header lists no tensors") from None
+    if 8 + length + end != size:
+        raise ValueError(f"its tensors need {8 + length + end} bytes and it has {size}")
+    return tensors
+
+
+def _check_bytes(file: BinaryIO) -> None:
+    size = os.fstat(file.fileno()).st_size
+    if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+        raise ValueError("it is a Git-LFS pointer, not the file")
+    tail = min(size, _TAIL_BYTES)
+    file.seek(size - tail)
+    if tail and not any(file.read(tail)):
+        raise ValueError(f"its last {tail} bytes are zeros, as after an upload that broke off")
+
+
+def _check_json(file: BinaryIO, name: str) -> None:
+    file.seek(0)
+    value = json.load(file)
+    if name == "tokenizer.json" and not (isinstance(value, dict) and "model" in value):
+        raise ValueError("it is JSON, but no tokenizer")
+
+
+def _check_onnx(file: BinaryIO, directory: Path) -> None:
+    """Walk the protobuf down to the weights, so that a cut anywhere shows."""
+    size = os.fstat(file.fileno()).st_size
+    graphs = 0
+    for number, start, end in _fields(file, 0, size):
+        if number == _GRAPH:
+            graphs += 1
+            for inner, tensor_start, tensor_end in _fields(file, start, end):
+                if inner == _INITIALIZER:
+                    _check_external(_external(file, tensor_start, tensor_end), directory)
+    if not graphs:
+        raise ValueError("it holds no ONNX graph")
+
+
+def _external(file: BinaryIO, start: int, end: int) -> dict[str, str]:
+    entries: dict[str, str] = {}
+    for number, entry_start, entry_end in _fields(file, start, end):
+        if number == _EXTERNAL_DATA:
+            pair = {n: _text(file, a, b) for n, a, b in _fields(file, entry_start, entry_end)}
+            entries[pair.get(_KEY, "")] = pair.get(_VALUE, "")
+    return entries
+
+
+def _check_external(entries: dict[str, str], directory: Path) -> None:
+    if not entries:
+        return
+    location = entries.get("location", "")
+    data = directory / location
+    if not location or "/" in location or not data.is_file():
+        raise ValueError(f"its weights are in {location[:200]!r}, which is not beside it")
+    needed = int(entries.get("offset", "0")) + int(entries.get("length", "0"))
+    if data.stat().st_size < needed:
+        raise ValueError(f"{location} has {data.stat().st_size} bytes and {needed} are needed")
+
+
+def _fields(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Number, start and end of each field of one protobuf message."""
+    at = start
+    while at < end:
+        file.seek(at)
+        key = _varint(file)
+        number, wire = key >> 3, key & 7
+        if wire == _VARINT:
+            at = file.tell()
+            _varint(file)
+            length = file.tell() - at
+        else:
+            length = {_FIXED64: 8, _FIXED32: 4}.get(wire, -1)
+            length = _varint(file) if wire == _BYTES else length
+            at = file.tell()
+        if not number or length < 0 or at + length > end:
+            raise ValueError("its protobuf is cut off or not one at all")
+        yield number, at, at + length
+        at += length
+
+
+def _varint(file: BinaryIO) -> int:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            raise ValueError("its protobuf is cut off")
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:  # noqa: PLR2004 - the continuation bit
+            return value
+    raise ValueError("its protobuf has a number of over 64 bits")
+
+
+def _text(file: BinaryIO, start: int, end: int) -> str:
+    file.seek(start)
+    return file.read(min(end - start, 4096)).decode(errors="replace")
