@@ -1,7 +1,7 @@
 """Runs a FastEmbed model of a release. Only child processes import this: it takes 100 MB and more.
 
-FastEmbed finds the files, tokenizes and pools, exactly as in the worker. On CPU the session under it is
-a bare one with prepacking and the memory arena off, so that a check of a load-optimised
+FastEmbed finds the files, tokenizes and pools, exactly as in the worker. On CPU the session under
+it is a bare one with prepacking and the memory arena off, so that a check of a load-optimised
 bge-large fits into 512 MiB, where stock FastEmbed takes 1.5 GB.
 """
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from dataclasses import dataclass, field
+from time import monotonic as clock
 from typing import TYPE_CHECKING, Final
 
 from agent import durable, layout, manifest, verified
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent.store import Store
 
 # For directories, the manifest, links and records; far above what they take.
-_OVERHEAD_BYTES: Final = 1024 * 1024
+OVERHEAD_BYTES: Final = 1024 * 1024
 _BLOCK: Final = 4096
 
 # What makes two files the same: size, chunk size, chunk digests.
@@ -111,7 +111,7 @@ def stage(
         UnreachableError: The share does not answer.
         StoppedError: `stop` was set.
     """
-    began = time.monotonic()
+    began = clock()
     moved = moved or Moved()
     directory = store.staging / release.version
     store.sweep(keep_staging=release.version)
@@ -133,7 +133,7 @@ def stage(
         ]
     )
     publish(store, release, directory)
-    return Staged(release, dict(moved.by_source), time.monotonic() - began)
+    return Staged(release, dict(moved.by_source), clock() - began)
 
 
 def publish(store: Store, release: Manifest, directory: Path) -> None:
@@ -179,7 +179,7 @@ def _needed(release: Manifest, reuse: Mapping[Content, Path], directory: Path) -
     """Bytes that staging will add: what is neither reused nor staged already, in whole blocks."""
     new = [f.size for f in release.files if _content(release, f) not in reuse]
     blocks = sum(-(-size // _BLOCK) * _BLOCK for size in new)
-    return max(0, blocks - tree_bytes([directory])) + _OVERHEAD_BYTES + 2 * len(release.encoded)
+    return max(0, blocks - tree_bytes([directory])) + OVERHEAD_BYTES + 2 * len(release.encoded)
 
 
 def _link(

@@ -1,8 +1,8 @@
 """Is a file whole? What can be said by its format alone, where no digest says it.
 
-Hand-made trees have no manifest. A failed upload to Azure Files leaves a file of full size whose end is
-zeros, a Git clone without LFS leaves pointers, and a broken copy leaves a shorter file: sizes prove
-nothing, formats do.
+Hand-made trees have no manifest. A failed upload to Azure Files leaves a file of full size whose
+end is zeros, a Git clone without LFS leaves pointers, and a broken copy leaves a shorter file:
+sizes prove nothing, formats do.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def safetensors_header(file: BinaryIO) -> dict[str, Any]:
     size = os.fstat(file.fileno()).st_size
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
-    if not 2 <= length <= min(size - 8, _MAX_HEADER):
+    if not 0 < length <= min(size - 8, _MAX_HEADER):
         raise ValueError("its safetensors header does not fit into it")
     header = json.loads(file.read(length))
     if not isinstance(header, dict):

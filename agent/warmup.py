@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from agent import devices, durable
+from agent.children import environment
 from agent.chunks import StoppedError
 from agent.errors import ModelError, WarmupError
 from agent.state import utc_now
@@ -22,6 +21,7 @@ from agent.warmup_protocol import Measured, Outcome, Request, Subject
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
+    from pathlib import Path
 
     from agent.devices import Requested
     from agent.manifest import Manifest
@@ -122,12 +122,12 @@ def _hold(seen: Measured, dim: int, min_cosine: float) -> None:
 
 def _ask(request: Request, stop: threading.Event) -> Outcome:
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as log:
-        with subprocess.Popen(  # noqa: S603 - our own module
+        with subprocess.Popen(
             [sys.executable, "-m", "agent.warmup_child"],
             stdin=subprocess.PIPE,
             stdout=answer,
             stderr=log,
-            env=_environment(),
+            env=environment(),
         ) as child:
             try:
                 status = _wait(child, msgspec.json.encode(request), stop)
@@ -170,10 +170,3 @@ def _read(status: int, answer: bytes, log: bytes) -> Outcome:
         f"The warm-up ended with status {status}: {last or 'it said nothing'}.",
         remedy="Install model-agent with the extra cpu or gpu.",
     )
-
-
-def _environment() -> dict[str, str]:
-    """The child's environment: this agent is importable however it was started."""
-    ours = str(Path(__file__).resolve().parent.parent)
-    paths = [ours, os.environ.get("PYTHONPATH", "")]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}

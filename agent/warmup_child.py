@@ -1,4 +1,4 @@
-"""The child process of a warm-up: `python -m agent.warmup_child`, a request on stdin, JSON on stdout.
+"""The child process of a warm-up: a request on stdin, JSON on stdout.
 
 It is a process of its own so that the memory, and a CUDA context, are given back when it ends.
 """

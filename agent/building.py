@@ -1,0 +1,154 @@
+"""Builds a release out of a tree that has no manifest: copy, hash, check, measure, describe.
+
+Adoption builds into a store, `publish --from` onto a share; both by the same steps, so the same
+content has the same digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from agent import GENERATOR, adopt, durable, layout, manifest, structure
+from agent.copying import Copier, Job, writing
+from agent.errors import ReleaseMissingError
+from agent.manifest import Canary, File, Model
+from agent.space import CANARY_TEXTS
+from agent.state import utc_now
+from agent.warmup_protocol import Subject
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from agent.adopt import Draft, Plan, Wanted
+    from agent.manifest import Manifest
+    from agent.shares.base import Share
+    from agent.warmup import Warmer
+    from agent.warmup_protocol import Measured
+
+# Vectors are kept to this many digits: far finer than any tolerance, and short.
+_DIGITS: Final = 6
+
+
+@dataclass(frozen=True)
+class Source:
+    """A tree to build a release from.
+
+    Attributes:
+        share: Where the tree is.
+        wanted: The models to look for.
+        suffix: What its top directories end in, e.g. `-v2`.
+        strict: Whether every wanted model must be there, or only one.
+    """
+
+    share: Share
+    wanted: Sequence[Wanted]
+    suffix: str = ""
+    strict: bool = True
+
+    def plan(self) -> Plan:
+        """Which files make the release.
+
+        Raises:
+            ReleaseMissingError: A model is not whole, or not there; the missing file is named.
+        """
+        tree = self.share.tree(tuple(root + self.suffix for root in layout.ROOTS))
+        plan = adopt.plan(tree, self.wanted, suffix=self.suffix)
+        problems = list(plan.problems)
+        if self.strict or not plan.models:
+            problems += [f"{_home(want, self.suffix)} is missing" for want in plan.absent]
+        if problems:
+            raise ReleaseMissingError(
+                f"The models on {self.share.address} are not whole: {'; '.join(problems)}.",
+                remedy="Put the missing files there, or name what the release holds in --catalog.",
+            )
+        return plan
+
+
+@dataclass(frozen=True)
+class Builder:
+    """How to build: `moved` is told of progress, as by `Copier`."""
+
+    warmer: Warmer
+    stop: threading.Event
+    moved: Callable[[str, int], None]
+
+    def build(self, source: Source, plan: Plan, version: str, directory: Path) -> Manifest:
+        """Fill `directory` with the release, its manifest last, and give that manifest.
+
+        Raises:
+            VerificationError: A file is damaged.
+            ModelError: A model does not load.
+            AgentError: As `Copier.copy` and `Warmer.measure` raise.
+        """
+        digests = self._copy(source, plan, directory)
+        measured = self.warmer.measure([_subject(draft) for draft in plan.models], directory)
+        release = manifest.build(
+            version=version,
+            created=utc_now(),
+            generator=GENERATOR,
+            chunk_size=manifest.CHUNK_SIZE,
+            files=[_file(directory, path, chunks) for path, chunks in digests.items()],
+            models=[_model(d, m) for d, m in zip(plan.models, measured, strict=True)],
+        )
+        with writing(manifest.FILE_NAME):
+            durable.write(directory / manifest.FILE_NAME, release.encoded)
+        return release
+
+    def _copy(self, source: Source, plan: Plan, directory: Path) -> Mapping[str, tuple[str, ...]]:
+        before = source.share.tree(_tops(plan)).nodes
+        copier = Copier(source.share, directory, manifest.CHUNK_SIZE, self.stop, self.moved)
+        jobs = [Job(path, origin, before[origin].size) for path, origin in plan.files.items()]
+        digests = dict(copier.copy(jobs))
+        for path, data in plan.written.items():
+            with writing(path):
+                durable.make_directory((directory / path).parent)
+                durable.write(directory / path, data)
+            digests[path] = (hashlib.sha256(data).hexdigest(),)
+        for path, origin in plan.files.items():
+            structure.check(directory / path, origin)
+        return digests
+
+
+def size(plan: Plan, source: Source) -> int:
+    """Bytes that building will take."""
+    nodes = source.share.tree(_tops(plan)).nodes
+    return sum(nodes[origin].size for origin in plan.files.values())
+
+
+def _tops(plan: Plan) -> tuple[str, ...]:
+    return tuple(sorted({origin.split("/", 1)[0] for origin in plan.files.values()}))
+
+
+def _home(want: Wanted, suffix: str) -> str:
+    root, _, folder = layout.repo_directory(want.loader, want.repo).rpartition("/")
+    return f"{root}{suffix}/{folder} ({want.name})"
+
+
+def _subject(draft: Draft) -> Subject:
+    return Subject(draft.name, draft.loader, draft.repo, draft.revision)
+
+
+def _file(directory: Path, path: str, chunks: tuple[str, ...]) -> File:
+    with (directory / path).open("rb") as file:
+        whole = hashlib.file_digest(file, "sha256").hexdigest()
+        return File(path=path, size=file.tell(), sha256=whole, chunks=chunks)
+
+
+def _model(draft: Draft, measured: Measured) -> Model:
+    canary = None
+    if measured.vectors:
+        vectors = tuple(tuple(round(x, _DIGITS) for x in v) for v in measured.vectors)
+        canary = Canary(texts=CANARY_TEXTS, vectors=vectors)
+    return Model(
+        name=draft.name,
+        loader=draft.loader,
+        repo=draft.repo,
+        revision=draft.revision,
+        dim=measured.dim,
+        max_length=measured.max_length,
+        canary=canary,
+    )

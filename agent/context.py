@@ -1,0 +1,106 @@
+"""What one run works with: its settings, share, store, log, and the flag that stops it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+from agent import catalog, fastembed_models, marking, shares, staging
+from agent.errors import ConfigError
+from agent.store import Store
+from agent.threads import Lane
+from agent.warmup import Warmer
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from agent.adopt import Wanted
+    from agent.catalog import Catalog
+    from agent.manifest import Manifest
+    from agent.settings import Settings
+    from agent.shares.base import Share
+
+MARKER_SECONDS: Final = 10.0
+MANIFEST_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run.
+
+    Attributes:
+        settings: What it goes by.
+        log: Where it says what it does.
+        stop: Ends whatever it does.
+        nice: Of the child processes that it starts.
+    """
+
+    settings: Settings
+    log: FilteringBoundLogger
+    stop: threading.Event = field(default_factory=threading.Event)
+    nice: int = 0
+
+    @cached_property
+    def share(self) -> Share:
+        """Where releases come from."""
+        return shares.connect(self.settings.share_address)
+
+    @cached_property
+    def store(self) -> Store:
+        """Where they go."""
+        s = self.settings
+        return Store(s.store, limit=s.store_limit, lock_timeout=s.lock_timeout)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """What a release must contain."""
+        path = self.settings.catalog
+        if path is None:
+            text = (resources.files("agent") / "catalog.toml").read_text()
+            return catalog.parse(text, where="built in")
+        try:
+            return catalog.parse(path.read_text(), where=str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"The catalog {path} cannot be read: {error}.", remedy="Check --catalog."
+            ) from None
+
+    @cached_property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """The catalog's models, with what their loaders need."""
+        return fastembed_models.wanted(self.catalog)
+
+    @property
+    def warmer(self) -> Warmer:
+        """How models are warmed."""
+        return Warmer(self.settings.device, self.stop, self.nice)
+
+    @cached_property
+    def _marker_lane(self) -> Lane:
+        return Lane(f"The share {self.share.address}", seconds=MARKER_SECONDS)
+
+    @cached_property
+    def _manifest_lane(self) -> Lane:
+        return Lane(f"The share {self.share.address}", seconds=MANIFEST_SECONDS)
+
+    def marker_bytes(self, *, known: bytes | None = None) -> bytes | None:
+        """The marker's bytes, read twice unless `known`; see `agent.marking.read`."""
+        return self._marker_lane.call(marking.read, self.share, self.settings.marker, known=known)
+
+    def manifest(self, version: str) -> Manifest:
+        """The manifest of a release on the share; see `agent.staging.read_manifest`."""
+        return self._manifest_lane.call(staging.read_manifest, self.share, version)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """The names in a directory of the share."""
+        return self._manifest_lane.call(self.share.names, path)
+
+    def stoppable(self, stop: threading.Event) -> Context:
+        """The same, but stopped by another flag; share and store stay the same."""
+        other = replace(self, stop=stop)
+        names = ("share", "store", "catalog", "wanted", "_marker_lane", "_manifest_lane")
+        other.__dict__.update({n: self.__dict__[n] for n in names if n in self.__dict__})
+        return other

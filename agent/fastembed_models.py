@@ -1,0 +1,76 @@
+"""FastEmbed's own list of models: `python -m agent.fastembed_models` prints it as JSON.
+
+Read in a child process, since importing FastEmbed takes a second and 100 MB.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from agent.adopt import Wanted
+from agent.children import environment
+from agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agent.catalog import Catalog, Entry
+
+
+def wanted(catalog: Catalog) -> tuple[Wanted, ...]:
+    """What each entry of `catalog` needs: its repository, and the file FastEmbed loads.
+
+    Raises:
+        ConfigError: FastEmbed does not know a name, or is not installed.
+    """
+    known: dict[str, tuple[str, str]] = {}
+    if any(entry.loader == "fastembed" for entry in catalog.model):
+        known = _ask()
+    return tuple(_resolve(entry, known) for entry in catalog.model)
+
+
+def _resolve(entry: Entry, known: dict[str, tuple[str, str]]) -> Wanted:
+    if entry.loader != "fastembed":
+        return Wanted(entry.name, entry.loader, entry.repo or entry.name)
+    if entry.name not in known:
+        near = get_close_matches(entry.name, known, n=3, cutoff=0.3)
+        raise ConfigError(
+            f"FastEmbed does not know the model {entry.name!r}.",
+            remedy=f"Name one that it does, such as {', '.join(near) or 'those of its list'}.",
+        )
+    repo, model_file = known[entry.name]
+    return Wanted(entry.name, entry.loader, entry.repo or repo, model_file)
+
+
+def _ask() -> dict[str, tuple[str, str]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "agent.fastembed_models"],
+        capture_output=True,
+        check=False,
+        env=environment(),
+        timeout=120,
+    )
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise ConfigError(
+            f"FastEmbed could not be asked for its models: {last}.",
+            remedy="Install model-agent with the extra cpu or gpu.",
+        )
+    listed: dict[str, list[str]] = json.loads(done.stdout)
+    return {name: (repo, model_file) for name, (repo, model_file) in listed.items()}
+
+
+def _list() -> None:
+    from fastembed import TextEmbedding  # noqa: PLC0415 - only the child pays for it
+
+    models = TextEmbedding.list_supported_models()
+    known = {
+        m["model"]: (m["sources"]["hf"], m["model_file"]) for m in models if m["sources"]["hf"]
+    }
+    json.dump(known, sys.stdout)
+
+
+if __name__ == "__main__":
+    _list()

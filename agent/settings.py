@@ -1,0 +1,136 @@
+"""All settings, parsed once, every mistake reported together.
+
+Every flag `--x-y` is also the environment variable `MODEL_AGENT_X_Y`; the flag wins.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, Field, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from agent import devices
+from agent import quantities as q
+from agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from agent.devices import Requested
+
+PREFIX: Final = "MODEL_AGENT_"
+
+# What Kubernetes injects into every pod for a Service that is called model-agent.
+_SERVICE_LINK = re.compile(r"MODEL_AGENT_(PORT|SERVICE_HOST|SERVICE_PORT)(_.*)?")
+
+Method = Literal["http", "none"]
+
+
+def _setting(parse: Callable[[str], Any], default: str | None, meaning: str) -> Any:
+    metadata = {"parse": parse, "default": default, "help": meaning}
+    value = parse(default) if default is not None else None
+    return field(default=value, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What one run of the agent goes by. Times are seconds, sizes bytes."""
+
+    share: str | None = _setting(str, None, "Where releases live: a directory.")
+    store: Path = _setting(Path, "/mnt/models", "The local store.")
+    catalog: Path | None = _setting(
+        Path, None, "TOML that says what one release must contain (built in: two models)."
+    )
+    marker: str = _setting(q.marker_path, "VERSION", "The marker's path on the share.")
+    device: Requested = _setting(
+        q.one_of(*devices.REQUESTS), "auto", "auto, cpu or cuda; cuda must really run there."
+    )
+    keep: int = _setting(q.count, "2", "Releases kept in the store.")
+    poll_interval: float = _setting(
+        q.positive_duration, "5s", "Time between two looks at the marker, jittered by 10 %."
+    )
+    reload_url: str = _setting(
+        q.worker_url, "http://127.0.0.1:8081", "The worker's admin listener, or unix:///PATH."
+    )
+    reload_method: Method = _setting(
+        q.one_of("http", "none"), "http", "http, or none where the worker cannot be told."
+    )
+    reload_timeout: float = _setting(
+        q.positive_duration, "120s", "From the worker's 202 to confirmed."
+    )
+    store_limit: int | None = _setting(q.size, None, "Bytes that the store may take, e.g. 8Gi.")
+    lock_timeout: float = _setting(q.duration, "10m", "Wait for another agent on the same store.")
+    space_cosine: float = _setting(
+        q.cosine, "0.99", "Releases agree at least this much, or are another embedding space."
+    )
+    listen: tuple[str, int] = _setting(q.address, "0.0.0.0:9090", "Probes, metrics and status.")
+    no_fallback: bool = _setting(q.boolean, "false", "Fail rather than use the previous release.")
+    no_warm: bool = _setting(q.boolean, "false", "Activate without warming.")
+    require_manifest: bool = _setting(q.boolean, "false", "Adopt no tree without a manifest.")
+    allow_pickle: bool = _setting(q.boolean, "false", "Accept files that run code when loaded.")
+    log_format: str | None = _setting(
+        q.one_of("json", "console"), None, "json, or console (the default on a terminal)."
+    )
+
+    @property
+    def share_address(self) -> str:
+        """The share, which commands that read it require."""
+        assert self.share is not None  # noqa: S101 - `parse` was told that it is required
+        return self.share
+
+
+BY_NAME: Final[Mapping[str, Field[Any]]] = {each.name: each for each in fields(Settings)}
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def parse(
+    flags: Mapping[str, str | None], environ: Mapping[str, str], *, required: Iterable[str] = ()
+) -> Settings:
+    """Settings out of flags (by field name, None if not given) and the environment.
+
+    Raises:
+        ConfigError: Anything is wrong; every mistake is in it.
+    """
+    mistakes = _unknown(environ)
+    values: dict[str, Any] = {}
+    for name, each in BY_NAME.items():
+        flag = flags.get(name)
+        text = flag if flag is not None else environ.get(variable(name))
+        called = f"--{name.replace('_', '-')}" if flag is not None else variable(name)
+        if text is None or (text == "" and each.default is not MISSING and flag is None):
+            continue
+        try:
+            values[name] = each.metadata["parse"](text)
+        except ValueError as error:
+            mistakes.append(f"{called} {text[:100]!r} {error}")
+    missing = [name for name in required if not values.get(name)]
+    mistakes += [
+        f"--{name.replace('_', '-')} (or {variable(name)}) is required" for name in missing
+    ]
+    if mistakes:
+        raise ConfigError(
+            f"The settings are wrong: {'; '.join(mistakes)}.",
+            remedy="See model-agent COMMAND --help.",
+        )
+    return Settings(**values)
+
+
+def _unknown(environ: Mapping[str, str]) -> list[str]:
+    known = [variable(name) for name in BY_NAME]
+    names = [n for n in environ if n.startswith(PREFIX) and n not in known]
+    return [
+        f"{name} is unknown{_nearest(name, known)}"
+        for name in sorted(names)
+        if not _SERVICE_LINK.fullmatch(name)
+    ]
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f", did you mean {near[0]}" if near else ""
