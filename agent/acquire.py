@@ -85,8 +85,7 @@ class PickleError(RefusedError):
 
 def _adopt(context: Context, version: str, tree: Tree) -> Staged:
     store, moved = context.store, Moved()
-    strict = context.settings.catalog is not None
-    source = Source(context.share, context.wanted, tree.suffix, strict=strict)
+    source = Source(context.share, context.wanted, tree.suffix, strict=context.strict)
     plan = source.plan()
     for want in plan.absent:
         context.log.warning("adopt.absent", model=want.name, loader=want.loader)

@@ -74,6 +74,11 @@ class Context:
         return fastembed_models.wanted(self.catalog)
 
     @property
+    def strict(self) -> bool:
+        """Whether a tree must hold all of the catalog: only if the operator wrote the catalog."""
+        return self.settings.catalog is not None
+
+    @property
     def warmer(self) -> Warmer:
         """How models are warmed."""
         return Warmer(self.settings.device, self.stop, self.nice)

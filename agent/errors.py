@@ -2,6 +2,7 @@
 
 Two families matter to the agent: the *release is bad* (`blames_release`), which quarantines it, and
 everything else (the share is away, the disk is full, the worker is not up), which is tried again.
+What kills its process leaves the attempt on record (`ends_attempt`); two of those are a failure.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class AgentError(Exception):
 
     exit_code: ClassVar[int] = 1
     blames_release: ClassVar[bool] = False
+    ends_attempt: ClassVar[bool] = True
 
     def __init__(self, what: str, *, remedy: str) -> None:
         self.what = _one_line(what)
@@ -63,6 +65,12 @@ class WarmupError(AgentError):
     exit_code = 7
 
 
+class KilledError(WarmupError):
+    """The warm-up's process was killed, most likely for want of memory."""
+
+    ends_attempt = False
+
+
 class ModelError(WarmupError):
     """The model itself does not load, or does not give the vectors of its canary."""
 
@@ -81,6 +89,12 @@ class ReloadFailedError(ReloadError):
     blames_release = True
 
 
+class WorkerRestartedError(ReloadError):
+    """The worker died while it loaded the release."""
+
+    ends_attempt = False
+
+
 class RefusedError(AgentError):
     """Doing it would be unsafe: a held lock, a pickle, another content under the same version."""
 
@@ -91,6 +105,11 @@ class NewSpaceError(RefusedError):
     """The release embeds into another space than the one that stored vectors are in."""
 
     blames_release = True
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            what, remedy="Promote it with --allow-new-space once stored vectors were made anew."
+        )
 
 
 def _one_line(sentence: str) -> str:

@@ -60,6 +60,14 @@ def another_space(old: Manifest, new: Manifest, *, min_cosine: float) -> str | N
     return next((reason for reason in reasons if reason), None)
 
 
+def refusal(old: Manifest, new: Manifest, *, min_cosine: float) -> str | None:
+    """Why a bump from `old` to `new` is refused, as one sentence, or None if it is not."""
+    reason = another_space(old, new, min_cosine=min_cosine)
+    if reason is None:
+        return None
+    return f"{new.version} embeds into another space than {old.version}: {reason}."
+
+
 def _model_reason(old: Model, new: Model, min_cosine: float) -> str | None:
     if old.dim != new.dim:
         return f"{new.name} gives {new.dim} numbers instead of {old.dim}"

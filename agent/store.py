@@ -47,6 +47,7 @@ class Store:
         self.limit = limit
         self.agent = root / AGENT
         self.staging = self.agent / "staging"
+        self._manifests: dict[str, tuple[tuple[int, int, int], Manifest]] = {}
         self._lock = FileLock(
             self.agent / "lock",
             timeout=lock_timeout,
@@ -114,12 +115,16 @@ class Store:
         return tuple(p.parent.name for p in newest_first if is_version(p.parent.name))
 
     def manifest(self, version: str) -> Manifest:
-        """The manifest of a release in the store, checked anew.
+        """The manifest of a release in the store; parsed anew only if the file changed.
 
         Raises:
             VerificationError: It is not there, not readable, or says another version.
         """
         path = self.path(version) / manifest.FILE_NAME
+        looks = verified.look(path)
+        known = self._manifests.get(version)
+        if known and known[0] == looks:
+            return known[1]
         try:
             found = manifest.parse(path.read_bytes(), where=f"{version}/{manifest.FILE_NAME}")
         except OSError as error:
@@ -132,7 +137,14 @@ class Store:
                 f"{version}/{manifest.FILE_NAME} in the store says version {found.version}.",
                 remedy="The release is staged again from the share.",
             )
+        self._manifests[version] = looks, found
         return found
+
+    def verified(self) -> dict[str, str]:
+        """Digest by version of the releases whose every byte this agent verified once."""
+        digests = ((version, self.digest(version)) for version in self.versions())
+        records = {version: verified.read(self.agent, version) for version in self.versions()}
+        return {v: d for v, d in digests if d and (r := records.get(v)) and r.digest == d}
 
     def digest(self, version: str) -> str | None:
         """The digest of a release in the store; None if there is no sound one."""

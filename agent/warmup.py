@@ -14,7 +14,7 @@ import msgspec
 from agent import devices, durable
 from agent.children import environment
 from agent.chunks import StoppedError
-from agent.errors import ModelError, WarmupError
+from agent.errors import KilledError, ModelError, WarmupError
 from agent.state import utc_now
 from agent.warmup_protocol import Measured, Outcome, Request, Subject
 
@@ -161,7 +161,7 @@ def _read(status: int, answer: bytes, log: bytes) -> Outcome:
     if status == 0:
         return msgspec.json.decode(answer, type=Outcome)
     if status == _SIGKILL:
-        raise WarmupError(
+        raise KilledError(
             "The warm-up was killed, most likely for want of memory.",
             remedy="Raise the container's memory limit, or publish load-optimised weights.",
         )

@@ -1,0 +1,204 @@
+"""`model-agent init`: a release active before the worker starts, the desired one if possible.
+
+It falls back along the marker's chain, then to what the store holds: a bad bump must not take down
+the pods that happen to start after it, and a dead share must not kill a pod that has good data.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent import marker, reconcile, space, verified
+from agent.errors import (
+    AgentError,
+    ModelError,
+    NewSpaceError,
+    ReleaseMissingError,
+    UnreachableError,
+    VerificationError,
+)
+from agent.steps import Steps
+from agent.trying import Record
+from agent.version import UNVERSIONED
+
+if TYPE_CHECKING:
+    from agent.context import Context
+    from agent.manifest import Manifest
+    from agent.marker import Marker
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `init` made active, and what it would rather have."""
+
+    active: str
+    desired: str | None
+    seconds: float
+
+
+def run(context: Context) -> Outcome:
+    """Make a release active.
+
+    Raises:
+        AgentError: What kept the desired release from it, if nothing else could be used either.
+    """
+    began = time.monotonic()
+    context.store.prepare()
+    with context.store.lock():
+        active, desired = _Init(context).run()
+    seconds = time.monotonic() - began
+    if desired and active != desired:
+        context.log.error("init.fell_back", active=active, desired=desired)
+    context.log.info("init.done", active=active, desired=desired, seconds=round(seconds, 3))
+    return Outcome(active, desired, seconds)
+
+
+class _Init:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._store = context.store
+        self._log = context.log
+        self._record = Record(context.store.agent)
+        self._steps = Steps(context, self._record)
+        self._marker: Marker | None = None
+        self._before = context.store.active()
+
+    def run(self) -> tuple[str, str | None]:
+        first: AgentError | None = None
+        try:
+            candidates = self._candidates()
+        except AgentError as error:
+            candidates, first = self._stored(), error
+            self._log.warning("init.share_unusable", error=str(error))
+        desired = self._marker.version if self._marker else None
+        self._record.update(desired=desired)
+        # What failed before is tried last: anything else is better, nothing else is worse.
+        for version in sorted(candidates, key=self._is_quarantined):
+            try:
+                self._bring(version)
+            except AgentError as error:
+                first = first or error
+                self._stop_here(version, error)
+            else:
+                return version, desired
+        raise first or self._nothing()
+
+    def _is_quarantined(self, version: str) -> bool:
+        entry = self._record.state.quarantined.get(version)
+        if entry is None:
+            return False
+        try:
+            digest = self._context.manifest(version).digest
+        except AgentError:
+            digest = None
+        return reconcile.still_quarantined(entry, self._marker, digest)
+
+    def _candidates(self) -> list[str]:
+        self._marker = self._read_marker()
+        if self._marker:
+            chain = list(self._marker.chain)
+            if self._context.settings.no_fallback:
+                return chain[:1]
+            return list(dict.fromkeys([*chain, *self._stored()]))
+        return self._stored() or [self._without_marker()]
+
+    def _stored(self) -> list[str]:
+        """What the store holds, the active one first."""
+        held = self._store.versions()
+        return sorted(held, key=lambda version: version != self._before)
+
+    def _read_marker(self) -> Marker | None:
+        try:
+            data = self._context.marker_bytes()
+            return marker.parse(data) if data is not None else None
+        except marker.UnknownMarkerError as error:
+            self._log.warning("marker.unknown", reason=str(error))
+            return None
+
+    def _without_marker(self) -> str:
+        """The release to take where no marker names one and the store is empty."""
+        held = self._context.names("releases")
+        complete = [version for version in held if self._is_complete(version)]
+        if self._context.catalog.version in complete:
+            return self._context.catalog.version
+        if len(complete) == 1:
+            return complete[0]
+        if complete:
+            raise ReleaseMissingError(
+                f"The share {self._context.share.address} has no marker "
+                f"{self._context.settings.marker} and several releases: {', '.join(complete)}.",
+                remedy="Say which one to serve: model-agent promote VERSION.",
+            )
+        return UNVERSIONED
+
+    def _is_complete(self, version: str) -> bool:
+        try:
+            return bool(self._context.manifest(version))
+        except (ReleaseMissingError, VerificationError):
+            return False
+
+    def _bring(self, version: str) -> None:
+        """Have `version` in the store, verified, warmed and active."""
+        try:
+            self._refuse_worn_out(version)
+            release = self._hold(version)
+            self._guard_space(release)
+            if not self._context.settings.no_warm:
+                self._steps.check(version)
+        except AgentError as error:
+            if error.blames_release:
+                self._steps.quarantine(version, str(error), self._marker)
+            raise
+        self._steps.activate(version)
+
+    def _refuse_worn_out(self, version: str) -> None:
+        if self._record.worn_out(version):
+            what = f"{version}: {reconcile.WORN_OUT}"
+            raise ModelError(what, remedy=reconcile.WORN_OUT_REMEDY)
+
+    def _hold(self, version: str) -> Manifest:
+        """The release in the store, every byte of it verified just now."""
+        if version in self._store.versions():
+            try:
+                return self._steps.verify(version)
+            except VerificationError as error:
+                self._log.error("store.corrupt", version=version, error=str(error))
+                verified.forget(self._store.agent, version)
+        return self._steps.stage(version, desired=version)
+
+    def _guard_space(self, release: Manifest) -> None:
+        """Refuse a release whose vectors do not match those of the one before."""
+        if self._marker is None or self._marker.allow_new_space:
+            return
+        old = self._reference(release.version)
+        limit = self._context.settings.space_cosine
+        if old and (refusal := space.refusal(old, release, min_cosine=limit)):
+            raise NewSpaceError(refusal)
+
+    def _reference(self, version: str) -> Manifest | None:
+        """The release that stored vectors are of: the active one, else the last promoted before."""
+        assert self._marker  # noqa: S101 - asked by the caller
+        try:
+            if self._before:
+                return self._store.manifest(self._before) if self._before != version else None
+            if version == self._marker.version and self._marker.previous:
+                return self._context.manifest(self._marker.previous[0])
+        except AgentError as error:
+            self._log.warning("space.unchecked", version=version, error=str(error))
+        return None
+
+    def _stop_here(self, version: str, error: AgentError) -> None:
+        """Raise `error` again unless another release may be better."""
+        self._record.failed(error)
+        elsewhere = isinstance(error, ReleaseMissingError | UnreachableError)
+        if self._context.settings.no_fallback or not (error.blames_release or elsewhere):
+            raise error
+        self._log.error("release.refused", version=version, error=str(error))
+
+    def _nothing(self) -> AgentError:
+        return ReleaseMissingError(
+            f"Neither the share {self._context.share.address} nor the store has a release.",
+            remedy="Publish one: model-agent publish --from DIR --version V.",
+        )

@@ -1,0 +1,65 @@
+"""The sidecar's metrics, in a registry of their own."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from agent.state import State
+
+
+class Metrics:
+    """Everything that `/metrics` shows; names start with `model_agent_`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.syncs = self._counter("syncs", "Attempts to serve another release.", ["status"])
+        self.sync_duration = Histogram(
+            "model_agent_sync_duration_seconds",
+            "From the marker's change to the release being active.",
+            buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600),
+            registry=self.registry,
+        )
+        self.staged_bytes = self._counter(
+            "staged_bytes", "Bytes staged, by where they came from.", ["source"]
+        )
+        self.verify_failures = self._counter("verify_failures", "Releases with wrong bytes.")
+        self.reload_attempts = self._counter("reload_attempts", "Reloads asked of the worker.")
+        self.reload_failures = self._counter("reload_failures", "Reloads not confirmed.")
+        self.last_reload_successful = self._gauge(
+            "last_reload_successful", "Whether the last reload was confirmed."
+        )
+        self.last_success = self._gauge(
+            "last_success_timestamp_seconds", "When a release was last activated."
+        )
+        self.warmup = self._gauge(
+            "warmup_seconds", "Time to load a model and run it once.", ["model", "device"]
+        )
+        self.release_info = self._gauge(
+            "release_info", "The releases of this pod.", ["desired", "active", "worker"]
+        )
+        self.share_reachable = self._gauge("share_reachable", "Whether the share answers.")
+        self.quarantined = self._gauge("quarantined_releases", "Releases that failed.")
+
+    def show(self, state: State) -> None:
+        """Show what the state says."""
+        self.release_info.clear()
+        self.release_info.labels(
+            state.desired or "", state.active or "", state.worker.version or ""
+        ).set(1)
+        self.quarantined.set(len(state.quarantined))
+
+    def succeeded(self, seconds: float) -> None:
+        """A release was activated, so long after the marker changed."""
+        self.syncs.labels("success").inc()
+        self.sync_duration.observe(seconds)
+        self.last_success.set(time.time())
+
+    def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
+        return Counter(f"model_agent_{name}", text, labels or [], registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: list[str] | None = None) -> Gauge:
+        return Gauge(f"model_agent_{name}", text, labels or [], registry=self.registry)

@@ -1,0 +1,158 @@
+"""Tells the worker to load a release, and believes it only once it serves that very release."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import msgspec
+
+from agent.errors import ReloadError, ReloadFailedError, WorkerRestartedError
+from agent.reconcile import Target, WorkerView
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_UNIX: Final = "unix://"
+_ANSWER_SECONDS: Final = 5.0
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 0.5
+
+
+class _Named(msgspec.Struct, frozen=True):
+    version: str | None = None
+    digest: str | None = None
+
+    def target(self) -> Target | None:
+        return Target(self.version, self.digest) if self.version and self.digest else None
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What `GET /model` answers; further fields are another version's business."""
+
+    state: str
+    instance: str
+    version: str | None = None
+    digest: str | None = None
+    reason: str | None = None
+    target: _Named | None = None
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """The worker serves the release; `seconds` from its 202 to that."""
+
+    seconds: float
+
+
+class WorkerClient:
+    """The worker's admin listener.
+
+    Args:
+        url: `http://HOST:PORT` or `unix:///PATH`.
+        timeout: Seconds from the worker's 202 to confirmed.
+    """
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        self._socket = url.removeprefix(_UNIX) if url.startswith(_UNIX) else None
+        self._base = "http://worker" if self._socket else url
+        self._timeout = timeout
+
+    async def view(self) -> WorkerView | None:
+        """What the worker says of itself; None if it does not answer as a worker does."""
+        try:
+            status, body = await self._call("GET", "/model")
+            answer = msgspec.json.decode(body, type=_Answer)
+        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError):
+            return None
+        if status != 200:  # noqa: PLR2004 - OK
+            return None
+        return WorkerView(
+            serving=_Named(answer.version, answer.digest).target(),
+            target=answer.target.target() if answer.target else None,
+            state=answer.state,
+            instance=answer.instance,
+            reason=answer.reason,
+        )
+
+    async def reload(self, target: Target) -> Confirmed:
+        """Have the worker serve `target`.
+
+        Raises:
+            ReloadFailedError: It tried and failed.
+            WorkerRestartedError: It died while it loaded.
+            ReloadError: It is not there, refused, or did not get there in time.
+        """
+        before = await self.view()
+        await self._ask(target)
+        began = time.monotonic()
+        pause = _FIRST_PAUSE
+        while (elapsed := time.monotonic() - began) < self._timeout:
+            view = await self.view()
+            if view and _confirms(view, target, before):
+                return Confirmed(elapsed)
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 1.5)
+        raise ReloadError(
+            f"The worker did not serve {target.version} within {self._timeout:g} s.",
+            remedy="Look at the worker's log; raise --reload-timeout if it is merely slow.",
+        )
+
+    async def _ask(self, target: Target) -> None:
+        request = asdict(target) | {"path": f"releases/{target.version}"}
+        try:
+            status, body = await self._call("POST", "/reload", json=request)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ReloadError(
+                f"The worker's /reload does not answer: {error or type(error).__name__}.",
+                remedy="See that the worker is up; it is asked again.",
+            ) from None
+        if status != 202:  # noqa: PLR2004 - Accepted
+            text = body.decode(errors="replace")[:300]
+            raise ReloadError(
+                f"The worker answered /reload with {status}: {text}.",
+                remedy="See that it mounts the same store; it is asked again.",
+            )
+
+    async def _call(
+        self, method: str, path: str, *, json: Mapping[str, Any] | None = None
+    ) -> tuple[int, bytes]:
+        # A connection of its own each time: the worker may have restarted in between.
+        connector = aiohttp.UnixConnector(self._socket) if self._socket else aiohttp.TCPConnector()
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+            session.request(method, self._base + path, json=json) as response,
+        ):
+            return response.status, await response.read()
+
+
+def _confirms(view: WorkerView, target: Target, before: WorkerView | None) -> bool:
+    """Whether the worker serves `target` now.
+
+    Raises:
+        ReloadFailedError: It says that it failed to, of this target and no other.
+        WorkerRestartedError: It is another process than before and has forgotten.
+        ReloadError: Somebody asked it for yet another release.
+    """
+    if view.serving == target and view.state == "ready":
+        return True
+    if before and view.instance != before.instance:
+        raise WorkerRestartedError(
+            f"The worker restarted while it loaded {target.version}.",
+            remedy="Look for an out-of-memory kill; it needs room for two models.",
+        )
+    if view.target != target:
+        raise ReloadError(
+            f"The worker was asked for another release than {target.version} meanwhile.",
+            remedy="Let one agent talk to it.",
+        )
+    if view.state == "failed":
+        raise ReloadFailedError(
+            f"The worker failed to load {target.version}: {view.reason}.",
+            remedy="Publish a release that loads; the worker serves the one before.",
+        )
+    return False

@@ -1,0 +1,165 @@
+"""The steps that `init` and the sidecar carry out on the store; each may block for long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent import acquire, progress, retention, verified, warmup
+from agent.acquire import Tree
+from agent.errors import AgentError, VerificationError
+from agent.staging import Moved
+
+if TYPE_CHECKING:
+    from agent.context import Context
+    from agent.manifest import Manifest
+    from agent.marker import Marker
+    from agent.metrics import Metrics
+    from agent.trying import Record
+
+
+class Steps:
+    """What can be done, under the store's lock, with the attempt on record.
+
+    Only steps that load a model are on record as attempts. Staging is not: its memory is bounded,
+    so being killed during it says nothing of the release.
+
+    Args:
+        context: What to work with.
+        record: The state on disk.
+        metrics: Told of what happens, where there are any.
+    """
+
+    def __init__(self, context: Context, record: Record, metrics: Metrics | None = None) -> None:
+        self._context = context
+        self._store = context.store
+        self._log = context.log
+        self._record = record
+        self._metrics = metrics
+
+    def stage(self, version: str, *, desired: str | None) -> Manifest:
+        """Bring `version` into the store, verified.
+
+        Raises:
+            AgentError: As `acquire.locate` and `acquire.acquire` raise; the store is as before.
+        """
+        with self._store.lock():
+            found = acquire.locate(self._context, version)
+            try:
+                if isinstance(found, Tree):
+                    self._record.begin(version)
+                spare = self._spare(1, desired)
+                staged = acquire.acquire(self._context, version, found, spare=spare)
+            except AgentError as error:
+                self._ended(version, error)
+                raise
+            self._record.end(version)
+        if self._metrics:
+            for source, count in staged.moved.items():
+                self._metrics.staged_bytes.labels(source).inc(count)
+        self._log.info(
+            "release.staged",
+            version=version,
+            digest=staged.manifest.digest[:12],
+            adopted=isinstance(found, Tree),
+            seconds=round(staged.seconds, 3),
+            **{f"{source}_bytes": count for source, count in staged.moved.items()},
+        )
+        return staged.manifest
+
+    def verify(self, version: str) -> Manifest:
+        """Hash every byte of a release in the store, and record that it is sound.
+
+        Raises:
+            VerificationError: It is not.
+        """
+        with self._store.lock():
+            release = self._store.manifest(version)
+            path, moved = self._store.path(version), Moved()
+            with progress.shown(self._log, "verify", moved, release.size):
+                verified.verify(release, path, stop=self._context.stop, moved=moved)
+            verified.write(self._store.agent, release, path)
+        self._log.info("release.verified", version=version, bytes=release.size)
+        return release
+
+    def check(self, version: str) -> None:
+        """Load every model of a release in the store, and hold it to its canary.
+
+        Raises:
+            AgentError: As `Warmer.warm` raises.
+        """
+        release = self._store.manifest(version)
+        self._record.begin(version)
+        try:
+            measured = self._context.warmer.warm(release, self._store.path(version))
+        except AgentError as error:
+            self._ended(version, error)
+            raise
+        self._record.end(version)
+        self._record.passed(version, release.digest)
+        warmup.report(self._store.agent, version, measured)
+        for seen in measured:
+            if self._metrics and seen.load_seconds is not None and seen.first_seconds is not None:
+                seconds = seen.load_seconds + seen.first_seconds
+                self._metrics.warmup.labels(seen.name, seen.device).set(seconds)
+            self._log.info(
+                "model.warmed",
+                version=version,
+                model=seen.name,
+                device=seen.device,
+                load_seconds=seen.load_seconds and round(seen.load_seconds, 3),
+                canary_cosine=seen.canary_cosine and round(seen.canary_cosine, 6),
+            )
+
+    def activate(self, version: str) -> None:
+        """Flip `current` to a release of the store, then delete what is no longer kept."""
+        with self._store.lock():
+            self._store.activate(version)
+            self._record.activated(version)
+            self._log.info("release.activated", version=version)
+            for old in self._spare(self._context.settings.keep, version):
+                self._store.remove(old)
+                self._record.removed(old)
+                self._log.info("release.pruned", version=old)
+            self._store.sweep()
+
+    def quarantine(self, version: str, reason: str, marker: Marker | None) -> None:
+        """Try `version` no more until something about it changes."""
+        try:
+            digest: str | None = self._context.manifest(version).digest
+        except AgentError:
+            digest = self._store.digest(version)
+        self._record.quarantine(version, reason, marker=marker, digest=digest)
+        self._log.error("release.quarantined", version=version, reason=reason)
+
+    def recover(self) -> None:
+        """At start: clear what a crash left, and hash the active release if no record has it.
+
+        Raises:
+            AgentError: The store cannot be used.
+        """
+        self._store.prepare()
+        with self._store.lock():
+            self._store.sweep(keep_staging=self._record.state.desired)
+            active = self._store.active()
+            if active and active not in self._store.verified():
+                try:
+                    self.verify(active)
+                except VerificationError as error:
+                    self._log.error("store.corrupt", version=active, error=str(error))
+
+    def _ended(self, version: str, error: AgentError) -> None:
+        if error.ends_attempt:
+            self._record.end(version)
+        if self._metrics and isinstance(error, VerificationError):
+            self._metrics.verify_failures.inc()
+
+    def _spare(self, keep: int, desired: str | None) -> tuple[str, ...]:
+        known = self._record.state
+        return retention.spare(
+            self._store.versions(),
+            keep=keep,
+            active=self._store.active(),
+            previous=known.previous,
+            desired=desired,
+            quarantined=known.quarantined,
+        )

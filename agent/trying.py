@@ -1,0 +1,98 @@
+"""Attempts on record: what is tried is written down before it starts, and again when it ends.
+
+An out-of-memory kill takes the whole container with it, so a release that kills its checker would
+be tried for ever, were the attempt remembered only in memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
+
+from agent import state
+from agent.reconcile import MAX_UNFINISHED
+from agent.state import Quarantine, utc_now
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.errors import AgentError
+    from agent.marker import Marker
+    from agent.state import State
+
+
+T = TypeVar("T")
+
+
+class Record:
+    """The state on disk, and the changes that an attempt makes to it.
+
+    Args:
+        directory: Where `state.json` is.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.state = state.load(directory)
+
+    def update(self, **changes: object) -> State:
+        """Change fields and put them on disk, if anything is new."""
+        changed = replace(self.state, **changes)
+        if changed != self.state:
+            self.state = changed
+            state.save(self._directory, changed)
+        return self.state
+
+    def begin(self, version: str) -> None:
+        """An attempt at `version` starts now."""
+        count = self.state.attempts.get(version, 0) + 1
+        self.update(attempts=self.state.attempts | {version: count})
+
+    def end(self, version: str) -> None:
+        """The attempt at `version` ended, whichever way."""
+        self.update(attempts=_without(self.state.attempts, version))
+
+    def worn_out(self, version: str) -> bool:
+        """Whether so many attempts at `version` never ended that they count as a failed one."""
+        return self.state.attempts.get(version, 0) >= MAX_UNFINISHED
+
+    def quarantine(
+        self, version: str, reason: str, *, marker: Marker | None, digest: str | None
+    ) -> None:
+        """Try `version` no more until the marker's bytes or the release's digest change."""
+        entry = Quarantine(reason, marker.sha256 if marker else "", digest, utc_now())
+        self.update(
+            quarantined=self.state.quarantined | {version: entry},
+            attempts=_without(self.state.attempts, version),
+            checked=_without(self.state.checked, version),
+            last_error=reason,
+        )
+
+    def passed(self, version: str, digest: str) -> None:
+        """`version` passed its check."""
+        self.update(checked=self.state.checked | {version: digest})
+
+    def failed(self, error: AgentError) -> None:
+        """Something failed that the release is not to blame for."""
+        self.update(last_error=str(error))
+
+    def activated(self, version: str) -> None:
+        """`current` leads to `version` now."""
+        old = self.state.active
+        self.update(
+            active=version,
+            previous=old if old != version else self.state.previous,
+            quarantined=_without(self.state.quarantined, version),
+            attempts=_without(self.state.attempts, version),
+            last_success=utc_now(),
+            last_error=None,
+        )
+
+    def removed(self, version: str) -> None:
+        """`version` is no longer in the store."""
+        self.update(checked=_without(self.state.checked, version))
+
+
+def _without(mapping: dict[str, T], key: str) -> dict[str, T]:
+    return {name: value for name, value in mapping.items() if name != key}

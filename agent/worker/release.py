@@ -1,0 +1,137 @@
+"""Finds a release in the store and checks that it is the one that was meant.
+
+The files themselves were verified when the agent staged them; here it is made sure that the name,
+the directory and the manifest belong together and that nothing outside the store is ever loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from agent import manifest
+from agent.errors import AgentError, RefusedError, ReleaseMissingError, VerificationError
+from agent.version import is_version
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.manifest import Manifest
+
+_RELEASES: Final = "releases"
+_CURRENT: Final = "current"
+_REMEDY: Final = "Ask for path releases/<version> of a release that is staged in this store."
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Which release: its version and the digest of its content."""
+
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release in the store, ready to be loaded.
+
+    Attributes:
+        version: Its name.
+        digest: What its manifest says that it holds.
+        path: Its own directory, never `current`, which may point elsewhere a moment later.
+        manifest: What it holds.
+    """
+
+    version: str
+    digest: str
+    path: Path
+    manifest: Manifest
+
+    @property
+    def target(self) -> Target:
+        """What tells this release from every other one."""
+        return Target(self.version, self.digest)
+
+
+def resolve_current(store: Path) -> Release:
+    """The release that `current` names at this moment.
+
+    Raises:
+        ReleaseMissingError: There is no `current`.
+        RefusedError: It points at anything but a release of this store.
+        VerificationError: The release has no manifest, or another's.
+    """
+    try:
+        # Once: two reads could see two releases, and a model would be loaded half from each.
+        path = str((store / _CURRENT).readlink())
+    except OSError:
+        raise ReleaseMissingError(
+            f"{store / _CURRENT} is not a link to a release.",
+            remedy="Run model-agent init on this store, or ask for a release on /reload.",
+        ) from None
+    return _open(store, _version_of(path))
+
+
+def from_request(store: Path, *, version: str, path: str, digest: str) -> Release:
+    """The release that a `/reload` asks for.
+
+    Args:
+        store: The store as this process sees it.
+        version: What the release must be called.
+        path: Where it stands, relative to the store; exactly `releases/<version>`.
+        digest: What its manifest's digest must be.
+
+    Raises:
+        RefusedError: Path, version and digest do not name one release of this store.
+        VerificationError: The release has no manifest, or another's.
+    """
+    if _version_of(path) != version:
+        raise _refused(f"Path {path[:200]!r} is not that of version {version[:80]!r}.")
+    release = _open(store, version)
+    if release.digest != digest:
+        raise RefusedError(
+            f"Release {version} has the digest {release.digest} and {digest[:80]!r} was asked for.",
+            remedy="Stage the release again, or ask for the digest in its manifest.",
+        )
+    return release
+
+
+def _version_of(path: str) -> str:
+    parent, _, version = path.partition("/")
+    if parent != _RELEASES or not is_version(version):
+        raise _refused(f"{path[:200]!r} is not the path of a release.")
+    return version
+
+
+def _open(store: Path, version: str) -> Release:
+    directory = store / _RELEASES / version
+    # A link on the way could lead out of the store.
+    if directory.resolve() != store.resolve() / _RELEASES / version or not directory.is_dir():
+        raise _refused(f"{directory} is not a directory of this store.")
+    found = manifest.parse(_read(directory / manifest.FILE_NAME), where=f"{version}'s manifest")
+    if found.version != version:
+        raise VerificationError(
+            f"Release {version} carries the manifest of {found.version}.",
+            remedy="Stage the release again.",
+        )
+    return Release(version, found.digest, directory, found)
+
+
+def _read(path: Path) -> bytes:
+    # Opening a FIFO that stands there would wait for a writer for ever.
+    if path.is_symlink() or not path.is_file():
+        raise _unreadable(path, "it is not a file")
+    try:
+        with path.open("rb") as file:
+            return file.read(manifest.MAX_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(path, error.strerror or error) from None
+
+
+def _unreadable(path: Path, reason: object) -> VerificationError:
+    return VerificationError(f"{path} cannot be read: {reason}.", remedy="Stage the release again.")
+
+
+def _refused(what: str) -> AgentError:
+    return RefusedError(what, remedy=_REMEDY)
