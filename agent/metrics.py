@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 
 if TYPE_CHECKING:
     from agent.state import State
+
+STATUSES = ("success", "quarantined", "error")
 
 
 class Metrics:
     """Everything that `/metrics` shows; names start with `model_agent_`."""
 
     def __init__(self) -> None:
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         self.syncs = self._counter("syncs", "Attempts to serve another release.", ["status"])
+        # From the start, so that a rate over them sees the first one too.
+        for status in STATUSES:
+            self.syncs.labels(status)
         self.sync_duration = Histogram(
             "model_agent_sync_duration_seconds",
             "From the marker's change to the release being active.",
@@ -51,12 +63,13 @@ class Metrics:
             state.desired or "", state.active or "", state.worker.version or ""
         ).set(1)
         self.quarantined.set(len(state.quarantined))
+        if state.last_success:
+            self.last_success.set(datetime.fromisoformat(state.last_success).timestamp())
 
     def succeeded(self, seconds: float) -> None:
         """A release was activated, so long after the marker changed."""
         self.syncs.labels("success").inc()
         self.sync_duration.observe(seconds)
-        self.last_success.set(time.time())
 
     def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
         return Counter(f"model_agent_{name}", text, labels or [], registry=self.registry)
