@@ -11,7 +11,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from agent.errors import AgentError, UnreachableError
+from agent.errors import StoppedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,13 +20,6 @@ THREADS: Final = max(2, min(4, os.cpu_count() or 2))
 STALL_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.2
-
-
-class StoppedError(AgentError):
-    """The work was told to stop; what was done so far is kept and used next time."""
-
-    def __init__(self) -> None:
-        super().__init__("Stopped.", remedy="What was staged is kept and used next time.")
 
 
 class _Crew:

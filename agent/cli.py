@@ -6,20 +6,20 @@ import asyncio
 import os
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from agent import __version__, logs, settings
-from agent.chunks import StoppedError
-from agent.context import Context
-from agent.errors import AgentError
+from agent import __version__, settings
+from agent.errors import AgentError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.context import Context
     from agent.marker import Marker
 
 _TERMINATION_LOG = Path("/dev/termination-log")
@@ -44,6 +44,9 @@ def command(
 
     def register(function: Callable[..., None]) -> click.Command:
         def run(**given: Any) -> None:
+            from agent import logs  # noqa: PLC0415 - keeps --help quick
+            from agent.context import Context  # noqa: PLC0415
+
             flags = {name: given.pop(name) for name in names}
             chosen = settings.parse(flags, os.environ, required=required)
             logs.configure(chosen.log_format)
@@ -171,8 +174,8 @@ def main() -> NoReturn:
         _fail(f"{error.format_message()} See model-agent --help.", 2)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(128 + signal.SIGINT)
-    except Exception as error:  # noqa: BLE001 - the last line of defence says it in one sentence
-        logs.get().exception("internal_error")
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        traceback.print_exc()
         _fail(f"Internal error: {error!r}. Please report it with the log above.", 1)
 
 

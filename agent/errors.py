@@ -28,6 +28,13 @@ class AgentError(Exception):
         super().__init__(f"{self.what} {self.remedy}")
 
 
+class StoppedError(AgentError):
+    """The work was told to stop; what was done so far is kept and used next time."""
+
+    def __init__(self) -> None:
+        super().__init__("Stopped.", remedy="What was staged is kept and used next time.")
+
+
 class ConfigError(AgentError):
     """The command line, the environment, the catalog or the volume set-up is wrong."""
 

@@ -1,6 +1,6 @@
-"""FastEmbed's own list of models: `python -m agent.fastembed_models` prints it as JSON.
+"""FastEmbed's own list of models: what a name of the catalog means in files.
 
-Read in a child process, since importing FastEmbed takes a second and 100 MB.
+It is read in a child process, since importing FastEmbed takes a second and 100 MB.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _resolve(entry: Entry, known: dict[str, tuple[str, str]]) -> Wanted:
 
 def _ask() -> dict[str, tuple[str, str]]:
     done = subprocess.run(
-        [sys.executable, "-m", "agent.fastembed_models"],
+        [sys.executable, "-m", "agent.fastembed_child"],
         capture_output=True,
         check=False,
         env=environment(),
@@ -60,17 +60,3 @@ def _ask() -> dict[str, tuple[str, str]]:
         )
     listed: dict[str, list[str]] = json.loads(done.stdout)
     return {name: (repo, model_file) for name, (repo, model_file) in listed.items()}
-
-
-def _list() -> None:
-    from fastembed import TextEmbedding  # noqa: PLC0415 - only the child pays for it
-
-    models = TextEmbedding.list_supported_models()
-    known = {
-        m["model"]: (m["sources"]["hf"], m["model_file"]) for m in models if m["sources"]["hf"]
-    }
-    json.dump(known, sys.stdout)
-
-
-if __name__ == "__main__":
-    _list()

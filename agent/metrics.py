@@ -23,7 +23,7 @@ class Metrics:
     """Everything that `/metrics` shows; names start with `model_agent_`."""
 
     def __init__(self) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
         self.registry = CollectorRegistry()
         self.syncs = self._counter("syncs", "Attempts to serve another release.", ["status"])
         # From the start, so that a rate over them sees the first one too.

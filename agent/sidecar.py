@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import asdict
 
 from agent import probes, reconcile, threads
-from agent.chunks import StoppedError
-from agent.errors import AgentError
+from agent.errors import AgentError, StoppedError
 from agent.metrics import Metrics
 from agent.observing import Observer
 from agent.reconcile import Activate, Check, GiveUp, Reload, Stage, Wait

@@ -13,8 +13,7 @@ import msgspec
 
 from agent import devices, durable
 from agent.children import environment
-from agent.chunks import StoppedError
-from agent.errors import KilledError, ModelError, WarmupError
+from agent.errors import KilledError, ModelError, StoppedError, WarmupError
 from agent.state import utc_now
 from agent.warmup_protocol import Measured, Outcome, Request, Subject
 

@@ -167,15 +167,19 @@ class Holder(Generic[M]):
     def _prepare(self, release: Release) -> Served[M]:
         fresh = Served(self._load(release), release, self._changed)
         try:
-            # A model that was not checked must not come back, even if it is wanted again by then.
-            if not self._is_wanted(release):
-                raise _StaleError
-            if self._check:
-                self._check(fresh.model, release)
+            self._examine(fresh.model, release)
         except BaseException:
             fresh.free(self._close)
             raise
         return fresh
+
+    def _examine(self, model: M, release: Release) -> None:
+        # Dropped here, for good: a model that was not checked must not serve, even if its release is
+        # asked for again before the swap.
+        if not self._is_wanted(release):
+            raise _StaleError
+        if self._check:
+            self._check(model, release)
 
     def _fail(self, release: Release, reason: str) -> None:
         with self._changed:
