@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _TERMINATION_LOG = Path("/dev/termination-log")
 _STORE = ("store", "store_limit", "lock_timeout", "log_format")
 _SHARE = ("share", "marker", "catalog", "require_manifest", "allow_pickle")
+_INIT = ("keep", "populate", "no_fallback", "no_warm")
 _CHECKS = ("device", "space_cosine")
 
 
@@ -70,10 +71,10 @@ def _option(name: str) -> click.Option:
     text = about["help"] + (f"  [{about['default']}]" if about["default"] is not None else "")
     if about["default"] in {"true", "false"}:
         return click.Option([flag, name], flag_value="true", default=None, help=text)
-    return click.Option([flag, name], help=text)
+    return click.Option([flag, name], help=text, metavar=about["metavar"])
 
 
-@command(*_SHARE, *_STORE, *_CHECKS, "keep", "no_fallback", "no_warm", required=("share",))
+@command(*_SHARE, *_STORE, *_CHECKS, *_INIT, required=("share",))
 def init(context: Context) -> None:
     """Make a verified, warmed release active; for an initContainer."""
     from agent import init as initial  # noqa: PLC0415 - keeps --help quick
@@ -170,6 +171,9 @@ def main() -> NoReturn:
         sys.exit(128 + signal.SIGTERM)
     except AgentError as error:
         _fail(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
     except click.ClickException as error:
         _fail(f"{error.format_message()} See model-agent --help.", 2)
     except (click.Abort, KeyboardInterrupt):

@@ -25,11 +25,25 @@ PREFIX: Final = "MODEL_AGENT_"
 # What Kubernetes injects into every pod for a Service that is called model-agent.
 _SERVICE_LINK = re.compile(r"MODEL_AGENT_(PORT|SERVICE_HOST|SERVICE_PORT)(_.*)?")
 
+_METAVARS: Final[Mapping[Callable[[str], Any], str]] = {
+    Path: "PATH",
+    q.address: "HOST:PORT",
+    q.cosine: "COSINE",
+    q.count: "N",
+    q.duration: "DURATION",
+    q.marker_path: "PATH",
+    q.positive_duration: "DURATION",
+    q.size: "SIZE",
+    q.worker_url: "URL",
+}
+
 Method = Literal["http", "none"]
+Populate = Literal["never"]
 
 
 def _setting(parse: Callable[[str], Any], default: str | None, meaning: str) -> Any:
-    metadata = {"parse": parse, "default": default, "help": meaning}
+    metavar = _METAVARS.get(parse, "NAME")
+    metadata = {"parse": parse, "default": default, "help": meaning, "metavar": metavar}
     value = parse(default) if default is not None else None
     return field(default=value, metadata=metadata)
 
@@ -44,6 +58,9 @@ class Settings:
         Path, None, "TOML that says what one release must contain (built in: two models)."
     )
     marker: str = _setting(q.marker_path, "VERSION", "The marker's path on the share.")
+    populate: Populate = _setting(
+        q.one_of("never"), "never", "never: a release that the share lacks is not fetched."
+    )
     device: Requested = _setting(
         q.one_of(*devices.REQUESTS), "auto", "auto, cpu or cuda; cuda must really run there."
     )

@@ -174,8 +174,8 @@ class Holder(Generic[M]):
         return fresh
 
     def _examine(self, model: M, release: Release) -> None:
-        # Dropped here, for good: a model that was not checked must not serve, even if its release is
-        # asked for again before the swap.
+        # Dropped here, for good: a model that was not checked must not serve, even if its release
+        # is asked for again before the swap.
         if not self._is_wanted(release):
             raise _StaleError
         if self._check:
