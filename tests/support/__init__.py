@@ -1,0 +1,1 @@
+"""What tests and the demo build on; not shipped in the package."""
