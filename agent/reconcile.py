@@ -138,10 +138,10 @@ def decide(seen: Observed) -> Action:
         return _settle(seen, "the marker names no other release")
     if _is_quarantined(seen, desired):
         return _settle(seen, f"{desired} is quarantined")
-    if seen.now < seen.not_before.get(desired, 0.0):
-        return _settle(seen, f"{desired} failed and is tried again later")
     if seen.attempts.get(desired, 0) >= MAX_UNFINISHED:
         return GiveUp(desired, WORN_OUT)
+    if seen.now < seen.not_before.get(desired, 0.0):
+        return _settle(seen, f"{desired} failed and is tried again later")
     return _advance(seen, desired)
 
 

@@ -6,14 +6,16 @@ import shutil
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.demo.cluster import Cluster
-from tests.demo.traffic import Traffic
+from tests.support import models
+from tests.support.cluster import Cluster
+from tests.support.traffic import Traffic
 
 if TYPE_CHECKING:
-    from tests.demo.cluster import Sidecar
+    from tests.support.cluster import Sidecar
     from tests.support.models import Weights
     from tests.support.workers import Worker
 
@@ -116,7 +118,8 @@ class Story:
         return 1 if traffic.failures else 0
 
     def _publish(self, version: str, weights: Weights) -> None:
-        self._say(self._cluster.publish(version, weights).splitlines()[0])
+        write = partial(models.write_minilm_onnx, weights=weights)
+        self._say(self._cluster.publish(version, write).splitlines()[0])
 
     def _chapter(self, title: str) -> None:
         print(f"\n{_BOLD}{title}{_PLAIN}", flush=True)

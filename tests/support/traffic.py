@@ -6,9 +6,14 @@ import threading
 import time
 from collections import Counter
 from statistics import quantiles
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Check = Callable[[str, list[list[float]]], str | None]
 
 TEXTS: Final = ("A man is eating food.", "The sky is blue.")
 _PAUSE_SECONDS: Final = 0.02
@@ -19,9 +24,11 @@ class Traffic:
 
     Args:
         url: The worker's serving port.
+        check: Called with the release and the vectors of each answer; says what is wrong, or None.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, check: Check | None = None) -> None:
+        self._check = check
         self._url = url + "/v1/embeddings"
         self._stop = threading.Event()
         self._changed = threading.Condition()
@@ -69,11 +76,16 @@ class Traffic:
                 try:
                     answer = client.post(self._url, json={"input": list(TEXTS)})
                     release = answer.headers.get("X-Model-Version", "-")
-                    if answer.status_code != httpx.codes.OK:
-                        failure = f"{answer.status_code}: {answer.text[:100]}"
+                    failure = self._judge(answer, release)
                 except httpx.HTTPError as error:
                     failure = repr(error)
                 self._note(time.monotonic() - began, release, failure)
+
+    def _judge(self, answer: httpx.Response, release: str) -> str | None:
+        if answer.status_code != httpx.codes.OK:
+            return f"{answer.status_code}: {answer.text[:100]}"
+        vectors = [row["embedding"] for row in answer.json()["data"]]
+        return self._check(release, vectors) if self._check else None
 
     def _note(self, seconds: float, release: str, failure: str | None) -> None:
         with self._changed:

@@ -1,0 +1,143 @@
+"""Serves embeddings of a model in a store, and takes new releases without a request failing.
+
+python images/embeddings-worker/app.py --store /mnt/models --model BAAI/bge-large-en-v1.5
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+from api import serving_app
+from batching import Batcher
+from embedder import Embedder, choose_device, share_threads
+
+from agent.devices import REQUESTS
+from agent.errors import ConfigError
+from agent.worker import Holder, admin_listener
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_DRAIN_SECONDS: Final = 20.0  # under Kubernetes' grace period of 30
+_MILLISECONDS: Final = 1000
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; 0 then, 2 if an address cannot be used."""
+    settings = _settings()
+    # Each reload ends with a collection, which holds up every request while it looks at all objects
+    # (18 ms, measured). What is imported by now never goes away: it need not be looked at.
+    gc.freeze()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    try:
+        asyncio.run(_serve(settings))
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+async def _serve(settings: argparse.Namespace) -> None:
+    share_threads(settings.threads)
+    device = choose_device(settings.device)
+    load = functools.partial(Embedder, settings.model, device=device, max_batch=settings.max_batch)
+    holder = Holder(load, lambda model, _: model.check())
+    batcher = Batcher(
+        holder, max_batch=settings.max_batch, wait=settings.batch_wait / _MILLISECONDS
+    )
+    stopping = _signals(holder, settings.store)
+    app = serving_app(holder, batcher, model=settings.model)
+    batcher.start()
+    async with (
+        admin_listener(holder, store=settings.store, address=settings.admin) as admin,
+        _serving_listener(app, settings.host, settings.port) as serving,
+    ):
+        holder.follow(settings.store)
+        _announce(serving=serving, admin=admin)
+        await stopping.wait()
+    batcher.stop(timeout=1.0)
+
+
+def _signals(holder: Holder[Embedder], store: Path) -> asyncio.Event:
+    """The event that SIGTERM and SIGINT set; SIGHUP has `current` read again."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_signal_handler(signal.SIGINT, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, holder.follow, store)
+    return stopping
+
+
+@asynccontextmanager
+async def _serving_listener(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve while the block runs; then answer what is in flight, and nothing new."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_DRAIN_SECONDS)
+    await runner.setup()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise ConfigError(
+            f"The serving port cannot be opened at {host}:{port}: {error.strerror or error}.",
+            remedy="Give another --host or --port.",
+        ) from None
+    try:
+        await web.SockSite(runner, listener).start()
+        shown = f"[{host}]" if family == socket.AF_INET6 else host
+        yield f"http://{shown}:{listener.getsockname()[1]}"
+    finally:
+        await runner.cleanup()
+        listener.close()
+
+
+def _announce(*, serving: str, admin: str) -> None:
+    line = {"event": "worker.listening", "serving": serving, "admin": admin}
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _settings() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    add = parser.add_argument
+    add("--host", default="0.0.0.0", help="serving address")  # noqa: S104 - it serves a pod
+    add("--port", type=int, default=8080, help="serving port; 0 picks a free one")
+    add("--admin", default="127.0.0.1:8081", help="HOST:PORT on loopback, or unix:///path")
+    add("--store", type=Path, default=Path("/mnt/models"), help="the local store")
+    add("--model", required=True, help="name of the model, as FastEmbed knows it")
+    add("--device", choices=REQUESTS, default="auto", help="auto: CUDA where a GPU is in sight")
+    add("--max-batch", type=int, default=32, help="texts in one run of the model")
+    add("--batch-wait", type=float, default=2.0, help="milliseconds to gather a batch")
+    add("--threads", type=int, default=0, help="CPU threads of the model; 0: one a core")
+    return parser.parse_args()
+
+
+def _leave(code: int) -> None:
+    """Exit; with a load still in native code, without the interpreter's own end.
+
+    That ends daemon threads as they come back from native code, which aborts the process.
+    """
+    if threading.active_count() > 1:
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    _leave(main())

@@ -1,0 +1,169 @@
+"""A FastEmbed model of one release: loads it, checks it, runs it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+# Before FastEmbed is imported: a worker never reaches for the Hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import onnxruntime as ort
+from fastembed import TextEmbedding
+
+from agent import devices, space
+from agent.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agent.devices import Device, Requested
+    from agent.manifest import Model
+    from agent.worker import Release
+
+    Vector = NDArray[np.float32]
+
+_LOADER: Final = "fastembed"
+_GPU_COSINE: Final = 0.99
+_ALIKE: Final = 64  # characters by which the texts of one batch may differ whatever their length
+_REMEDY: Final = "Promote a release that loads, or publish this one again."
+
+_log: Final = logging.getLogger("embeddings")
+
+
+def share_threads(threads: int) -> None:
+    """Make one pool of `threads` (0: one a core) for all sessions. Call it before any is made.
+
+    A session's own pool would inherit the low priority of the thread that loads it, and keep it:
+    during the next load, the served model would then have to share the cores with it.
+    """
+    ort.set_global_thread_pool_sizes(threads, 1)
+
+
+def choose_device(requested: Requested) -> Device:
+    """The device to load on; `auto` is CUDA where a GPU is in sight and onnxruntime offers it."""
+    if requested != "auto":
+        return requested
+    offered = devices.PROVIDERS["cuda"] in ort.get_available_providers()
+    if devices.nvidia_visible() and not offered:
+        _log.warning("device.unused reason='a GPU is here, but this onnxruntime is the CPU build'")
+    return "cuda" if devices.nvidia_visible() and offered else "cpu"
+
+
+class Embedder:
+    """One loaded model.
+
+    Args:
+        name: As FastEmbed and the manifest know it.
+        release: Where it comes from.
+        device: Where it must run.
+        max_batch: Texts in one run of the model.
+
+    Raises:
+        ModelError: The release does not hold it, or it does not load on the device.
+    """
+
+    def __init__(self, name: str, release: Release, *, device: Device, max_batch: int) -> None:
+        self._name = name
+        self._device = device
+        self._max_batch = max_batch
+        self._entry = _find(name, release)
+        try:
+            self._stock = _load(name, release, device)
+        except Exception as error:
+            raise self._unfit(f"does not load on {device}: {error}") from error
+        self._require_device()
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """The vectors of `texts`, in their order, normalized."""
+        vectors: dict[int, Vector] = {}
+        for batch in batches(texts, self._max_batch):
+            found: Any = self._stock.embed([texts[i] for i in batch], batch_size=self._max_batch)
+            vectors.update(zip(batch, found, strict=True))
+        return [vectors[i] for i in range(len(texts))]
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens the model reads of `texts`."""
+        return int(self._stock.token_count(texts))
+
+    def check(self) -> None:
+        """Warm the model, and hold its vectors against the release's canary, if it has one.
+
+        Raises:
+            ModelError: The vectors are not those that the model must give.
+        """
+        canary = self._entry.canary
+        texts = canary.texts if canary else space.CANARY_TEXTS[:1]
+        # One at a time, as the canary was made: padding must not excuse a difference.
+        vectors = [[float(number) for number in self.embed([text])[0]] for text in texts]
+        if any(len(v) != self._entry.dim or not space.cosine(v, v) for v in vectors):
+            raise self._unfit(f"does not give {self._entry.dim} finite numbers")
+        if canary is None:
+            return
+        on_gpu = self._device == "cuda"
+        needed = min(canary.min_cosine, _GPU_COSINE) if on_gpu else canary.min_cosine
+        lowest = space.lowest_cosine(canary, vectors)
+        if lowest < needed:
+            raise self._unfit(
+                f"agrees with its canary only to a cosine of {lowest:.4f}, and needs {needed:g}"
+            )
+
+    def _require_device(self) -> None:
+        # onnxruntime falls back to the CPU with no more than a warning.
+        session: Any = self._stock.model.model  # type: ignore[attr-defined]
+        if session.get_providers()[0] != devices.PROVIDERS[self._device]:
+            raise self._unfit("does not run on CUDA: onnxruntime fell back to the CPU")
+
+    def _unfit(self, reason: str) -> ModelError:
+        return ModelError(f"{self._name} {reason}.", remedy=_REMEDY)
+
+
+def batches(texts: Sequence[str], limit: int) -> Iterator[list[int]]:
+    """The places of `texts`, shortest first, in runs of at most `limit` texts of similar length.
+
+    Every text of a run is padded to its longest, so one long text makes every short one beside it
+    cost as much: six mixed texts took bge-large 21 s in one batch on 2 cores, 4.4 s one by one.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(texts)), key=lambda i: len(texts[i])):
+        if batch and (len(batch) == limit or len(texts[index]) > 2 * len(texts[batch[0]]) + _ALIKE):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _find(name: str, release: Release) -> Model:
+    for model in release.manifest.models:
+        if model.name == name and model.loader == _LOADER:
+            return model
+    held = ", ".join(f"{model.name} ({model.loader})" for model in release.manifest.models)
+    raise ModelError(
+        f"Release {release.version} holds no {name} for {_LOADER}; it holds {held}.",
+        remedy="Start the worker with --model of one of these, or publish the model.",
+    )
+
+
+def _load(name: str, release: Release, device: Device) -> TextEmbedding:
+    if device == "cuda":
+        ort.preload_dlls()
+    stock = TextEmbedding(
+        name,
+        cache_dir=str(release.path / _LOADER),
+        local_files_only=True,
+        lazy_load=True,
+        providers=[devices.PROVIDERS[device]],
+    )
+    inner: Any = stock.model
+    inner.add_extra_session_options = _share_pool  # FastEmbed's hook; there is no argument for it
+    inner.load_onnx_model()
+    return stock
+
+
+def _share_pool(options: ort.SessionOptions, _extra: dict[str, Any]) -> None:
+    options.use_per_session_threads = False
