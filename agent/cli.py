@@ -53,7 +53,7 @@ def command(
             logs.configure(chosen.log_format)
             context = Context(chosen, logs.get())
             if function.__name__ != "sidecar":
-                signal.signal(signal.SIGTERM, lambda *_: context.stop.set())
+                signal.signal(signal.SIGTERM, lambda *_: _stop(context))
             function(context, **given)
 
         own = getattr(function, "__click_params__", [])
@@ -181,6 +181,12 @@ def main() -> NoReturn:
     except Exception as error:  # noqa: BLE001 - the last line of defence
         traceback.print_exc()
         _fail(f"Internal error: {error!r}. Please report it with the log above.", 1)
+
+
+def _stop(context: Context) -> NoReturn:
+    """End at once, wherever the main thread waits: what is on disk is good at every moment."""
+    context.stop.set()
+    raise StoppedError
 
 
 def _promoted(new: Marker) -> None:

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -237,7 +237,9 @@ def _preallocate(path: Path, size: int) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(path, flags, durable.FILE_MODE)
     try:
-        os.fchmod(fd, durable.FILE_MODE)
+        # Another uid's file, half staged, is group-writable already and not ours to change.
+        with suppress(PermissionError):
+            os.fchmod(fd, durable.FILE_MODE)
         os.ftruncate(fd, size)
         if size:
             _reserve(fd, size)

@@ -46,7 +46,7 @@ def run(context: Context) -> Outcome:
     """
     began = time.monotonic()
     context.store.prepare()
-    with context.store.lock():
+    with context.store.lock(context.stop):
         active, desired = _Init(context).run()
     seconds = time.monotonic() - began
     if desired and active != desired:

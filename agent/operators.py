@@ -81,7 +81,7 @@ def prune(context: Context) -> tuple[str, ...]:
     """Delete what the store keeps beyond `--keep`; give what was deleted."""
     store = context.store
     store.prepare()
-    with store.lock():
+    with store.lock(context.stop):
         record = Record(store.agent)
         spare = retention.spare(
             store.versions(),

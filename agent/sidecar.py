@@ -34,6 +34,8 @@ _JITTER: Final = 0.1
 _AT_MOST_EVERY: Final = 1.0
 _LATE_SECONDS: Final = 60.0
 _LATE_POLLS: Final = 10
+# A bump takes four; a worker that changes its mind for ever must not spin the loop.
+_STEPS_AT_ONCE: Final = 20
 # SIGTERM ends the agent within 5 s; a step is given most of that to stop cleanly.
 _STEP_STOP_SECONDS: Final = 3.0
 
@@ -117,9 +119,12 @@ class Sidecar:
         """Take steps until there is nothing to do; what nobody expected is tried again."""
         self._looked = time.monotonic()
         try:
-            while not isinstance(action := await self._decide(), Wait):
+            for _ in range(_STEPS_AT_ONCE):
+                action = await self._decide()
+                if isinstance(action, Wait):
+                    self._doing = action.reason
+                    break
                 await self._attempt(action)
-            self._doing = action.reason
         except Exception:  # noqa: BLE001 - the one at the top of the loop: logged and counted
             self._log.exception("sidecar.turn_failed")
             self._metrics.syncs.labels("error").inc()

@@ -42,7 +42,7 @@ class Steps:
         Raises:
             AgentError: As `acquire.locate` and `acquire.acquire` raise; the store is as before.
         """
-        with self._store.lock():
+        with self._store.lock(self._context.stop):
             found = acquire.locate(self._context, version)
             try:
                 if isinstance(found, Tree):
@@ -72,7 +72,7 @@ class Steps:
         Raises:
             VerificationError: It is not.
         """
-        with self._store.lock():
+        with self._store.lock(self._context.stop):
             release = self._store.manifest(version)
             path, moved = self._store.path(version), Moved()
             with progress.shown(self._log, "verify", moved, release.size):
@@ -112,7 +112,7 @@ class Steps:
 
     def activate(self, version: str) -> None:
         """Flip `current` to a release of the store, then delete what is no longer kept."""
-        with self._store.lock():
+        with self._store.lock(self._context.stop):
             self._store.activate(version)
             self._record.activated(version)
             self._log.info("release.activated", version=version)
@@ -138,7 +138,7 @@ class Steps:
             AgentError: The store cannot be used.
         """
         self._store.prepare()
-        with self._store.lock():
+        with self._store.lock(self._context.stop):
             self._store.sweep(keep_staging=self._record.state.desired)
             active = self._store.active()
             if active and active not in self._store.verified():

@@ -17,10 +17,17 @@ from filelock import FileLock, Timeout
 
 from agent import durable, layout, manifest, verified
 from agent.copying import writing
-from agent.errors import ConfigError, NoSpaceError, RefusedError, VerificationError
+from agent.errors import (
+    ConfigError,
+    NoSpaceError,
+    RefusedError,
+    StoppedError,
+    VerificationError,
+)
 from agent.version import is_version
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator, Sequence
 
     from agent.manifest import Manifest
@@ -71,20 +78,23 @@ class Store:
             for directory in (self.staging, self.root / RELEASES, verified.directory(self.agent)):
                 durable.make_directory(directory)
             durable.write(self.agent / ".probe", b"")
-            (self.agent / ".probe").unlink()
+            (self.agent / ".probe").unlink(missing_ok=True)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, stop: threading.Event) -> Iterator[None]:
         """Be the only writer.
 
         Raises:
+            StoppedError: `stop` was set while waiting.
             RefusedError: Another agent held the store for all of the lock timeout.
             ConfigError: The lock file cannot be written.
         """
         try:
             with writing(str(self.agent / "lock")):
-                self._lock.acquire()
+                self._lock.acquire(cancel_check=stop.is_set)
         except Timeout:
+            if stop.is_set():
+                raise StoppedError from None
             raise RefusedError(
                 f"Another agent holds the lock of the store {self.root}.",
                 remedy="Wait for it, give each pod a store of its own, or raise --lock-timeout.",
