@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import monotonic as clock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from agent import building, durable, layout, progress, staging
+from agent import building, durable, layout, marker, progress, staging
 from agent.building import Builder, Source
 from agent.copying import writing
 from agent.errors import RefusedError, ReleaseMissingError
 from agent.staging import Moved, Staged
+from agent.version import UNVERSIONED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.context import Context
     from agent.manifest import Manifest
+
+ADOPTED: Final = "ADOPTED"
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Tree:
 def locate(context: Context, version: str) -> Manifest | Tree:
     """How the share has `version`.
 
-    A tree is taken for it if its directories carry the version (`fastembed-v2/`), or if the share
-    has nothing but one tree without a suffix.
+    A tree is taken for it if its directories carry the version (`fastembed-v2/`). One without a
+    suffix is the version that `ADOPTED` says; where there are no releases yet, it is any.
 
     Raises:
         ReleaseMissingError: It has not, or not completely.
@@ -44,9 +47,31 @@ def locate(context: Context, version: str) -> Manifest | Tree:
         if version not in context.names("releases"):
             if any(f"{root}-{version}" in names for root in layout.ROOTS):
                 return Tree(f"-{version}")
-            if "releases" not in names and any(root in names for root in layout.ROOTS):
+            bare = any(root in names for root in layout.ROOTS)
+            if bare and ("releases" not in names or version == _adopted(context)):
                 return Tree("")
         raise
+
+
+def name_tree(context: Context) -> None:
+    """Before the first release: write down which version the tree at the share's root is.
+
+    Pods that start later would not know it for the marker's version, once there are releases.
+    """
+    names = context.names("")
+    if "releases" in names or not any(root in names for root in layout.ROOTS):
+        return
+    try:
+        data = context.marker_bytes()
+        version = marker.parse(data).version if data else UNVERSIONED
+    except marker.UnknownMarkerError:
+        version = UNVERSIONED
+    context.share.write(ADOPTED, f"{version}\n".encode())
+
+
+def _adopted(context: Context) -> str | None:
+    data = context.read(ADOPTED)
+    return data.decode(errors="replace").strip() if data else None
 
 
 def acquire(

@@ -45,9 +45,10 @@ def command(
 
     def register(function: Callable[..., None]) -> click.Command:
         def run(**given: Any) -> None:
-            from agent import logs  # noqa: PLC0415 - keeps --help quick
+            from agent import durable, logs  # noqa: PLC0415 - keeps --help quick
             from agent.context import Context  # noqa: PLC0415
 
+            os.umask(durable.UMASK)
             flags = {name: given.pop(name) for name in names}
             chosen = settings.parse(flags, os.environ, required=required)
             logs.configure(chosen.log_format)

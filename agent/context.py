@@ -8,7 +8,7 @@ from functools import cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from agent import catalog, fastembed_models, marking, shares, staging
+from agent import catalog, fastembed_models, marker, marking, shares, staging
 from agent.errors import ConfigError
 from agent.store import Store
 from agent.threads import Lane
@@ -102,6 +102,10 @@ class Context:
     def names(self, path: str) -> tuple[str, ...]:
         """The names in a directory of the share."""
         return self._manifest_lane.call(self.share.names, path)
+
+    def read(self, path: str) -> bytes | None:
+        """A small file of the share; see `agent.shares.base.Share.read`."""
+        return self._manifest_lane.call(self.share.read, path, marker.MAX_BYTES)
 
     def stoppable(self, stop: threading.Event) -> Context:
         """The same, but stopped by another flag; share and store stay the same."""

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from agent.shares.base import Reader, Share
 
-FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -195,7 +194,7 @@ def writing(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in durable.FULL:
             raise NoSpaceError(
                 f"The store is full: writing {path} failed ({error.strerror}).",
                 remedy="Give the volume more room, or lower --keep.",
@@ -237,9 +236,6 @@ def _preallocate(path: Path, size: int) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(path, flags, durable.FILE_MODE)
     try:
-        # Another uid's file, half staged, is group-writable already and not ours to change.
-        with suppress(PermissionError):
-            os.fchmod(fd, durable.FILE_MODE)
         os.ftruncate(fd, size)
         if size:
             _reserve(fd, size)

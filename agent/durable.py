@@ -2,50 +2,71 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 # One volume, one fsGroup, any uid: hard links to another uid's files need group write
-# (fs.protected_hardlinks).
+# (fs.protected_hardlinks). A mode that is set after the fact would be lost to a crash in between,
+# and a chmod would take a directory's setgid bit away; so the process runs with this umask.
+UMASK: Final = 0o002
 FILE_MODE: Final = 0o664
 DIRECTORY_MODE: Final = 0o775
 
 
 def write(path: Path, data: bytes) -> None:
     """Replace `path` by `data`: readers see the old bytes or the new, also after a crash."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    _replace(path, lambda temporary: _write_synced(temporary, data))
+
+
+def try_write(path: Path, data: bytes) -> bool:
+    """Like `write`; False where the volume is full, and then nothing is changed."""
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, FILE_MODE)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+        write(path, data)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        return False
+    return True
 
 
 def link(path: Path, target: str) -> None:
-    """Make `path` a symbolic link to `target` in one step, whatever stood there before.
+    """Make `path` a symbolic link to `target` in one step, whatever file or link stood there."""
+    _replace(path, lambda temporary: temporary.symlink_to(target))
 
-    The temporary name is random: two agents, or a crash before, never meet on it.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    temporary.symlink_to(target)
-    try:
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+
+def _replace(path: Path, make: Callable[[Path], None]) -> None:
+    """Make a new entry under a random name, which no crash or other agent uses, and rename it."""
+    for last in (False, False, True):
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            make(temporary)
+            temporary.replace(path)
+            break
+        except FileNotFoundError:
+            # Another agent that starts just now took it for what a crash left, and swept it.
+            if last:
+                raise
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     sync_directory(path.parent)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
 
 
 def sync_directory(path: Path) -> None:
@@ -62,13 +83,9 @@ def sync_directory(path: Path) -> None:
 def sync_tree(root: Path) -> None:
     """Put the entries of every directory under `root` on disk; writers sync their files."""
     for directory, _, _ in os.walk(root):
-        sync_directory(root / directory)
+        sync_directory(Path(directory))
 
 
 def make_directory(path: Path) -> None:
     """Make `path` and its parents, writable by the group."""
-    for directory in reversed([path, *path.parents]):
-        if not directory.exists():
-            with suppress(FileExistsError):
-                directory.mkdir(mode=DIRECTORY_MODE)
-                directory.chmod(DIRECTORY_MODE)
+    path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)

@@ -60,7 +60,7 @@ class _Init:
         self._context = context
         self._store = context.store
         self._log = context.log
-        self._record = Record(context.store.agent)
+        self._record = Record(context.store.agent, context.log)
         self._steps = Steps(context, self._record)
         self._marker: Marker | None = None
         self._before = context.store.active()
@@ -73,7 +73,7 @@ class _Init:
             candidates, first = self._stored(), error
             self._log.warning("init.share_unusable", error=str(error))
         desired = self._marker.version if self._marker else None
-        self._record.update(desired=desired)
+        self._record.update(desired=desired or self._record.state.desired)
         # What failed before is tried last: anything else is better, nothing else is worse.
         for version in sorted(candidates, key=self._is_quarantined):
             try:
@@ -162,11 +162,26 @@ class _Init:
         """The release in the store, every byte of it verified just now."""
         if version in self._store.versions():
             try:
+                self._warn_if_changed(version)
                 return self._steps.verify(version)
             except VerificationError as error:
                 self._log.error("store.corrupt", version=version, error=str(error))
                 verified.forget(self._store.agent, version)
         return self._steps.stage(version, desired=version)
+
+    def _warn_if_changed(self, version: str) -> None:
+        """Say so if the share has other content under this version: what is verified stays."""
+        try:
+            offered = self._context.manifest(version).digest if self._marker else None
+        except AgentError:
+            return
+        if offered and offered != self._store.digest(version):
+            self._log.warning(
+                "release.differs",
+                version=version,
+                reason="its content on the share is another; releases never change, so publish it "
+                "under another version",
+            )
 
     def _guard_space(self, release: Manifest) -> None:
         """Refuse a release whose vectors do not match those of the one before."""

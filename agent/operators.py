@@ -31,8 +31,7 @@ def promote(context: Context, version: str, *, allow_new_space: bool = False) ->
         ReleaseMissingError: It is not on the share, or not complete.
         NewSpaceError: It embeds into another space than the one promoted now.
     """
-    if not is_version(version):
-        raise ConfigError(f"{version!r} is not a version.", remedy="See model-agent status.")
+    _require_version(version)
     found = acquire.locate(context, version)
     old = _marker(context)
     if old and not allow_new_space:
@@ -46,6 +45,7 @@ def rollback(context: Context, version: str | None) -> Marker:
     Raises:
         ReleaseMissingError: There is no marker, nothing to go back to, or it is not on the share.
     """
+    _require_version(version)
     old = marking.required(context.share, context.settings.marker)
     new = marker.rolled_back(old, version)
     acquire.locate(context, new.version)
@@ -59,21 +59,23 @@ def verify(context: Context, version: str | None, *, on: str) -> tuple[str, int]
         VerificationError: It is not what its manifest says.
         ReleaseMissingError: It is not there.
     """
+    _require_version(version)
     moved = Moved()
     if on == "store":
+        context.store.require()
         chosen = version or context.store.active()
         if chosen is None:
             raise ConfigError("Nothing is active in the store.", remedy="Name a version.")
         release = context.store.manifest(chosen)
         with progress.shown(context.log, "verify", moved, release.size):
             path = context.store.path(chosen)
-            verified.verify(release, path, stop=context.stop, moved=moved)
+            verified.verify(release, path, stop=context.stop, moved=moved, whole=True)
         return chosen, release.size
     chosen = version or marking.required(context.share, context.settings.marker).version
     release = context.manifest(chosen)
     with progress.shown(context.log, "verify", moved, release.size):
         prefix = f"releases/{chosen}/"
-        verifying.verify(release, context.share, prefix, stop=context.stop, moved=moved)
+        verifying.verify(release, context.share, prefix, stop=context.stop, moved=moved, whole=True)
     return chosen, release.size
 
 
@@ -82,7 +84,7 @@ def prune(context: Context) -> tuple[str, ...]:
     store = context.store
     store.prepare()
     with store.lock(context.stop):
-        record = Record(store.agent)
+        record = Record(store.agent, context.log)
         spare = retention.spare(
             store.versions(),
             keep=context.settings.keep,
@@ -100,6 +102,7 @@ def prune(context: Context) -> tuple[str, ...]:
 def status(context: Context) -> dict[str, Any]:
     """How the store and, where one is set, the share are."""
     store = context.store
+    store.require()
     held = {"state": asdict(state.load(store.agent)), "active": store.active()}
     held["releases"] = {version: store.digest(version) for version in store.versions()}
     found: dict[str, Any] = {"store": {"path": str(store.root), **held}}
@@ -149,6 +152,11 @@ def _share_status(context: Context) -> dict[str, Any]:
     except AgentError as error:
         seen["error"] = str(error)
     return seen
+
+
+def _require_version(version: str | None) -> None:
+    if version is not None and not is_version(version):
+        raise ConfigError(f"{version!r} is not a version.", remedy="See model-agent status.")
 
 
 def _digest(context: Context, version: str) -> str | None:

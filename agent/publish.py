@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent import building, progress, staging
+from agent import acquire, building, progress, staging
 from agent.building import Builder, Source
 from agent.errors import ConfigError, RefusedError, ReleaseMissingError
 from agent.shares.directory import DirectoryShare
@@ -53,6 +53,7 @@ def from_directory(context: Context, directory: Path, version: str) -> Published
         made.append(builder.build(source, plan, version, target))
         _refuse_pickles(context, made[0])
         _stop_if_there(context, made[0])
+        acquire.name_tree(context)
 
     try:
         with progress.shown(context.log, "publish", moved, building.size(plan, source)):

@@ -52,7 +52,7 @@ class Sidecar:
         self._log = context.log
         self._metrics = Metrics()
         context.store.prepare()
-        self._record = Record(context.store.agent)
+        self._record = Record(context.store.agent, context.log)
         self._observer = Observer(context, self._record)
         self._wake = asyncio.Event()
         self._looked = 0.0

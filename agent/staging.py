@@ -6,20 +6,21 @@ and used by the next attempt.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic as clock
 from typing import TYPE_CHECKING, Final
 
 from agent import durable, layout, manifest, verified
 from agent.copying import Copier, Job, writing
 from agent.errors import ReleaseMissingError, VerificationError
-from agent.store import tree_bytes
+from agent.store import own_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from agent.manifest import File, Manifest
     from agent.shares.base import Share
@@ -151,7 +152,8 @@ def publish(store: Store, release: Manifest, directory: Path) -> None:
         durable.write(directory / manifest.FILE_NAME, release.encoded)
         durable.sync_tree(directory)
         store.remove(release.version)
-        verified.write(store.agent, release, directory)
+        if not verified.write(store.agent, release, directory):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         directory.rename(store.path(release.version))
         durable.sync_directory(store.path(release.version).parent)
 
@@ -179,7 +181,7 @@ def _needed(release: Manifest, reuse: Mapping[Content, Path], directory: Path) -
     """Bytes that staging will add: what is neither reused nor staged already, in whole blocks."""
     new = [f.size for f in release.files if _content(release, f) not in reuse]
     blocks = sum(-(-size // _BLOCK) * _BLOCK for size in new)
-    return max(0, blocks - tree_bytes([directory])) + OVERHEAD_BYTES + 2 * len(release.encoded)
+    return max(0, blocks - own_bytes(directory)) + OVERHEAD_BYTES + 2 * len(release.encoded)
 
 
 def _link(
@@ -211,6 +213,6 @@ def _remove_foreign(directory: Path, release: Manifest) -> None:
     own = {directory / file.path for file in release.files}
     for parent, _, names in os.walk(directory):
         for name in names:
-            path = directory / parent / name
+            path = Path(parent) / name
             if path not in own or path.is_symlink():
                 path.unlink()

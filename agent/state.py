@@ -67,15 +67,15 @@ def load(directory: Path) -> State:
     """
     try:
         state = msgspec.json.decode((directory / FILE_NAME).read_bytes(), type=State)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return State()
     return state if state.schema == SCHEMA else State()
 
 
-def save(directory: Path, state: State) -> None:
-    """Put `state` on disk, whole."""
+def save(directory: Path, state: State) -> bool:
+    """Put `state` on disk, whole; False where the volume is full."""
     encoded = msgspec.json.format(msgspec.json.encode(state, order="sorted"), indent=2)
-    durable.write(directory / FILE_NAME, encoded + b"\n")
+    return durable.try_write(directory / FILE_NAME, encoded + b"\n")
 
 
 def utc_now() -> str:

@@ -77,7 +77,8 @@ class Steps:
             path, moved = self._store.path(version), Moved()
             with progress.shown(self._log, "verify", moved, release.size):
                 verified.verify(release, path, stop=self._context.stop, moved=moved)
-            verified.write(self._store.agent, release, path)
+            if not verified.write(self._store.agent, release, path):
+                self._log.warning("record.unsaved", reason="the store is full")
         self._log.info("release.verified", version=version, bytes=release.size)
         return release
 
@@ -96,7 +97,8 @@ class Steps:
             raise
         self._record.end(version)
         self._record.passed(version, release.digest)
-        warmup.report(self._store.agent, version, measured)
+        if not warmup.report(self._store.agent, version, measured):
+            self._log.warning("report.unsaved", reason="the store is full")
         for seen in measured:
             if self._metrics and seen.load_seconds is not None and seen.first_seconds is not None:
                 seconds = seen.load_seconds + seen.first_seconds
@@ -120,7 +122,7 @@ class Steps:
                 self._store.remove(old)
                 self._record.removed(old)
                 self._log.info("release.pruned", version=old)
-            self._store.sweep()
+            self._store.sweep(keep_staging=self._record.state.desired)
 
     def quarantine(self, version: str, reason: str, marker: Marker | None) -> None:
         """Try `version` no more until something about it changes."""

@@ -6,6 +6,7 @@ flips by one rename of a link, so that a crash at any point leaves what was acti
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -21,6 +22,7 @@ from agent.errors import (
     ConfigError,
     NoSpaceError,
     RefusedError,
+    ReleaseMissingError,
     StoppedError,
     VerificationError,
 )
@@ -69,16 +71,24 @@ class Store:
             ConfigError: The store is not there or cannot be written.
             NoSpaceError: It is full.
         """
+        self.require()
+        with writing(str(self.agent)):
+            for directory in (self.staging, self.root / RELEASES, verified.directory(self.agent)):
+                durable.make_directory(directory)
+            if not os.access(self.agent, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def require(self) -> None:
+        """See that there is a store.
+
+        Raises:
+            ConfigError: There is none.
+        """
         if not self.root.is_dir():
             raise ConfigError(
                 f"The store {self.root} is not a directory.",
                 remedy="Mount a volume there, or name another with --store.",
             )
-        with writing(str(self.agent)):
-            for directory in (self.staging, self.root / RELEASES, verified.directory(self.agent)):
-                durable.make_directory(directory)
-            durable.write(self.agent / ".probe", b"")
-            (self.agent / ".probe").unlink(missing_ok=True)
 
     @contextmanager
     def lock(self, stop: threading.Event) -> Iterator[None]:
@@ -128,7 +138,8 @@ class Store:
         """The manifest of a release in the store; parsed anew only if the file changed.
 
         Raises:
-            VerificationError: It is not there, not readable, or says another version.
+            ReleaseMissingError: It is not there.
+            VerificationError: It is not sound, or says another version.
         """
         path = self.path(version) / manifest.FILE_NAME
         looks = verified.look(path)
@@ -138,9 +149,9 @@ class Store:
         try:
             found = manifest.parse(path.read_bytes(), where=f"{version}/{manifest.FILE_NAME}")
         except OSError as error:
-            raise VerificationError(
-                f"{version}/{manifest.FILE_NAME} in the store: {error.strerror}.",
-                remedy="The release is staged again from the share.",
+            raise ReleaseMissingError(
+                f"{version} is not in the store {self.root}: {error.strerror}.",
+                remedy="See model-agent status for what it holds.",
             ) from None
         if found.version != version:
             raise VerificationError(
@@ -160,11 +171,13 @@ class Store:
         """The digest of a release in the store; None if there is no sound one."""
         try:
             return self.manifest(version).digest
-        except VerificationError:
+        except (ReleaseMissingError, VerificationError):
             return None
 
     def activate(self, version: str) -> None:
         """Flip `current` to `version`, and have the loaders' directories follow it."""
+        if self.active() == version and all((self.root / r).is_symlink() for r in layout.ROOTS):
+            return
         with writing(CURRENT):
             for root in layout.ROOTS:
                 if not (self.root / root).is_symlink():
@@ -244,7 +257,12 @@ def tree_bytes(roots: Sequence[Path]) -> int:
     return sum(_blocks(roots).values())
 
 
-def _blocks(roots: Sequence[Path]) -> dict[int, int]:
+def own_bytes(root: Path) -> int:
+    """Bytes on disk below `root` of files that have no other name."""
+    return sum(_blocks([root], only_own=True).values())
+
+
+def _blocks(roots: Sequence[Path], *, only_own: bool = False) -> dict[int, int]:
     """Bytes on disk by inode."""
     seen: dict[int, int] = {}
     for root in roots:
@@ -253,7 +271,8 @@ def _blocks(roots: Sequence[Path]) -> dict[int, int]:
             for name in names:
                 with suppress(FileNotFoundError):
                     status = (Path(directory) / name).lstat()
-                    seen[status.st_ino] = status.st_blocks * 512
+                    if not only_own or status.st_nlink == 1:
+                        seen[status.st_ino] = status.st_blocks * 512
     return seen
 
 
@@ -261,5 +280,5 @@ def _remove_temporaries(directory: Path) -> None:
     """Remove what `durable` left half done: hidden names with a random ending."""
     for path in directory.glob(".*.????????"):
         suffix = path.name.rpartition(".")[2]
-        if set(suffix) <= set("0123456789abcdef") and not path.is_dir():
+        if set(suffix) <= set("0123456789abcdef") and (path.is_symlink() or path.is_file()):
             path.unlink(missing_ok=True)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
 _TAIL_BYTES: Final = 64 * 1024
+# An upload is made of ranges of 4 MiB, so it breaks off at a multiple of that. The end of sound
+# weights may be zeros too, but not for as long as this.
+_RANGE_BYTES: Final = 4 * 1024 * 1024
+_SHORT_BYTES: Final = 4096
 _MAX_HEADER: Final = 100 * 1024 * 1024
 
 # Field numbers of onnx.proto, and protobuf's wire types.
@@ -79,7 +83,8 @@ def _check_bytes(file: BinaryIO) -> None:
     size = os.fstat(file.fileno()).st_size
     if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
         raise ValueError("it is a Git-LFS pointer, not the file")
-    tail = min(size, _TAIL_BYTES)
+    last_range = size % _RANGE_BYTES
+    tail = min(size, last_range if _SHORT_BYTES <= last_range < _TAIL_BYTES else _TAIL_BYTES)
     file.seek(size - tail)
     if tail and not any(file.read(tail)):
         raise ValueError(f"its last {tail} bytes are zeros, as after an upload that broke off")

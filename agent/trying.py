@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from agent import state
+from agent.copying import writing
 from agent.reconcile import MAX_UNFINISHED
 from agent.state import Quarantine, utc_now
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from structlog.typing import FilteringBoundLogger
 
     from agent.errors import AgentError
     from agent.marker import Marker
@@ -28,12 +31,16 @@ T = TypeVar("T")
 class Record:
     """The state on disk, and the changes that an attempt makes to it.
 
+    On a full volume it goes on in memory: what needs no room must work there all the same.
+
     Args:
         directory: Where `state.json` is.
+        log: Told of a state that could not be written.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, log: FilteringBoundLogger) -> None:
         self._directory = directory
+        self._log = log
         self.state = state.load(directory)
 
     def update(self, **changes: object) -> State:
@@ -41,7 +48,9 @@ class Record:
         changed = replace(self.state, **changes)
         if changed != self.state:
             self.state = changed
-            state.save(self._directory, changed)
+            with writing(state.FILE_NAME):
+                if not state.save(self._directory, changed):
+                    self._log.warning("state.unsaved", reason="the store is full")
         return self.state
 
     def begin(self, version: str) -> None:

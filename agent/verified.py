@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from agent import durable, layout, verifying
+from agent.copying import writing
 from agent.errors import VerificationError
 from agent.shares.directory import DirectoryShare
 
@@ -37,11 +38,13 @@ def directory(agent: Path) -> Path:
     return agent / "verified"
 
 
-def write(agent: Path, manifest: Manifest, release: Path) -> None:
-    """Record that every byte of `release` was just verified."""
+def write(agent: Path, manifest: Manifest, release: Path) -> bool:
+    """Record that every byte of `release` was just verified; False where the volume is full."""
     files = {file.path: look(release / file.path) for file in manifest.files}
     record = Record(manifest.digest, files)
-    durable.write(directory(agent) / f"{manifest.version}.json", msgspec.json.encode(record))
+    path = directory(agent) / f"{manifest.version}.json"
+    with writing(path.name):
+        return durable.try_write(path, msgspec.json.encode(record))
 
 
 def read(agent: Path, version: str) -> Record | None:
@@ -72,8 +75,17 @@ def trusted(agent: Path, manifest: Manifest, release: Path) -> Iterator[File]:
                 yield file
 
 
-def verify(manifest: Manifest, release: Path, *, stop: threading.Event, moved: Moved) -> None:
+def verify(
+    manifest: Manifest,
+    release: Path,
+    *,
+    stop: threading.Event,
+    moved: Moved,
+    whole: bool = False,
+) -> None:
     """Hash every byte of a `release` in the store, and see that its views are the same files.
+
+    The arguments are those of `verifying.verify`.
 
     Raises:
         VerificationError: A file or a view is missing, or is not what the manifest says.
@@ -87,7 +99,8 @@ def verify(manifest: Manifest, release: Path, *, stop: threading.Event, moved: M
         if look(release / view)[0] != look(release / path)[0]:
             what = f"{view} of {release.name} in the store is not the same file as {path}."
             raise VerificationError(what, remedy=_REMEDY)
-    verifying.verify(manifest, DirectoryShare(release), "", stop=stop, moved=moved)
+    share = DirectoryShare(release)
+    verifying.verify(manifest, share, "", stop=stop, moved=moved, whole=whole)
 
 
 def look(path: Path) -> tuple[int, int, int]:

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 
 def verify(
-    manifest: Manifest, share: Share, prefix: str, *, stop: threading.Event, moved: Moved
+    manifest: Manifest,
+    share: Share,
+    prefix: str,
+    *,
+    stop: threading.Event,
+    moved: Moved,
+    whole: bool = False,
 ) -> None:
     """Hold all files of a release to their chunk digests.
 
@@ -31,6 +37,8 @@ def verify(
         prefix: Of their paths there, with its slash.
         stop: Ends it early.
         moved: Counts bytes as they are hashed.
+        whole: Whether to compare the digest of each whole file too. The chunks cover every byte
+            already; this finds a manifest that contradicts itself, and takes as long again.
 
     Raises:
         VerificationError: A file has other bytes, or more or fewer of them.
@@ -44,6 +52,8 @@ def verify(
         for file in manifest.files
         for index in range(max(1, chunk_count(file.size, manifest.chunk_size)))
     ]
+    if whole:
+        tasks = [*(partial(task.check_whole, file) for file in manifest.files), *tasks]
     # One byte more than a chunk, so that a file that is longer than it should be shows.
     chunks.run(tasks, buffer_size=manifest.chunk_size + 1, stop=stop)
 
@@ -54,6 +64,18 @@ class _Verifier:
     share: Share
     prefix: str
     moved: Moved
+
+    def check_whole(self, file: File, buffer: memoryview) -> None:
+        digest, offset = hashlib.sha256(), 0
+        reader = self.share.open(self.prefix + file.path)
+        try:
+            while got := reader.read_into(buffer, offset):
+                digest.update(buffer[:got])
+                offset += got
+        finally:
+            reader.close()
+        if digest.hexdigest() != file.sha256:
+            raise self._corrupt(f"{file.path} has another SHA-256 than its manifest says")
 
     def check(self, file: File, index: int, buffer: memoryview) -> None:
         offset = index * self.chunk_size
@@ -66,8 +88,11 @@ class _Verifier:
             reader.close()
         digest = hashlib.sha256(buffer[:got]).hexdigest()
         if got != due or (due and digest != file.chunks[index]):
-            raise VerificationError(
-                f"{self.prefix}{file.path} on {self.share.address} is corrupt in chunk {index}.",
-                remedy="Publish it again under a new version; a store stages it again by itself.",
-            )
+            raise self._corrupt(f"{file.path} is corrupt in chunk {index}")
         self.moved.add("verified", due)
+
+    def _corrupt(self, what: str) -> VerificationError:
+        return VerificationError(
+            f"{self.prefix}{what} on {self.share.address}.",
+            remedy="Publish it again under a new version; a store stages it again by itself.",
+        )

@@ -13,6 +13,7 @@ import msgspec
 
 from agent import devices, durable
 from agent.children import environment
+from agent.copying import writing
 from agent.errors import KilledError, ModelError, StoppedError, WarmupError
 from agent.state import utc_now
 from agent.warmup_protocol import Measured, Outcome, Request, Subject
@@ -87,8 +88,11 @@ class Warmer:
         )
 
 
-def report(agent: Path, version: str, measured: Sequence[Measured]) -> None:
-    """Write `.agent/warmup.json`: what each model of `version` did on its device."""
+def report(agent: Path, version: str, measured: Sequence[Measured]) -> bool:
+    """Write `.agent/warmup.json`: what each model of `version` did on its device.
+
+    False where the volume is full.
+    """
     document = {
         "schema": 1,
         "version": version,
@@ -96,7 +100,8 @@ def report(agent: Path, version: str, measured: Sequence[Measured]) -> None:
         "models": [_public(seen) for seen in measured],
     }
     encoded = msgspec.json.format(msgspec.json.encode(document), indent=2)
-    durable.write(agent / REPORT_NAME, encoded + b"\n")
+    with writing(REPORT_NAME):
+        return durable.try_write(agent / REPORT_NAME, encoded + b"\n")
 
 
 def _public(seen: Measured) -> dict[str, object]:

@@ -108,11 +108,13 @@ class DirectoryShare:
         staging = self._root / ".staging" / f"{version}-{secrets.token_hex(4)}"
         target = self._root / "releases" / version
         with self.errors(str(target)):
-            staging.mkdir(parents=True)
-            target.parent.mkdir(exist_ok=True)
+            # Not its parents: where the share is not mounted, none must be made.
+            staging.parent.mkdir(exist_ok=True)
+            staging.mkdir()
         try:
             make(staging)
             durable.sync_tree(staging)
+            target.parent.mkdir(exist_ok=True)
             staging.rename(target)
             durable.sync_directory(target.parent)
         except OSError as error:
@@ -125,6 +127,7 @@ class DirectoryShare:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
             _remove_if_empty(staging.parent)
+            _remove_if_empty(target.parent)
 
     def resolved(self, path: str) -> Path:
         """Where `path` leads once its links are followed.

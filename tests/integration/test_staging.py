@@ -1,0 +1,108 @@
+"""Staging: what is moved, what is reused, and that nothing changes where it does not fit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.errors import NoSpaceError
+from agent.shares.directory import DirectoryShare
+from agent.staging import OVERHEAD_BYTES, stage
+from agent.store import Store, tree_bytes
+from tests.support import agents
+from tests.support.shares import SNAPSHOT, TestShare, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> TestShare:
+    """Two releases: a megabyte that both have, and another one that differs."""
+    made = TestShare(tmp_path / "share")
+    same = os.urandom(MIB)
+    for version in ("v1", "v2"):
+        made.add_files(version, {"model.onnx": os.urandom(MIB), "model.onnx.data": same})
+    return made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """An empty store."""
+    path = tmp_path / "store"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Path]:
+    """A volume of 8 MiB of its own."""
+    path = tmp_path / "volume"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small tmpfs is not permitted here")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def fill(volume: Path, *, leave: int = 0) -> None:
+    """Take all space of a volume but `leave` bytes."""
+    with (volume / "filler").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(64 * 1024))
+        except OSError:
+            file.truncate(max(0, file.tell() - leave))
+
+
+@pytest.mark.parametrize("leave", [0, MIB], ids=["no byte", "one MiB"])
+def test_a_full_volume(share: TestShare, full: Path, leave: int) -> None:
+    """On a volume that is really full, `init` says so by exit code 6 and changes nothing."""
+    flags = ("--share", share.root, "--store", full, "--no-warm")
+    share.mark("v1")
+    assert agents.run("init", *flags).code == 0
+    share.mark("v2")
+    fill(full, leave=leave)
+    before = snapshot(full / "releases")
+    done = agents.run("init", *flags)
+    assert done.code == 6, done.sentence
+    assert "Traceback" not in "\n".join(done.lines)
+    assert snapshot(full / "releases") == before
+    assert (full / "current").readlink().name == "v1"
+    assert list((full / ".agent/staging").iterdir()) == []
+
+
+def test_a_full_volume_with_good_data(share: TestShare, full: Path) -> None:
+    """A volume that is full does not keep a pod from the release that it holds already."""
+    flags = ("--share", share.root, "--store", full, "--no-warm")
+    share.mark("v1")
+    assert agents.run("init", *flags).code == 0
+    fill(full)
+    done = agents.run("init", *flags)
+    assert done.code == 0, done.sentence
+
+
+def test_leftover_links_do_not_count_as_room(share: TestShare, store: Path) -> None:
+    """What a crash left linked into the staging directory takes no space, so it frees none."""
+    release = {version: share.manifest(version) for version in ("v1", "v2")}
+    source, stop = DirectoryShare(share.root), threading.Event()
+    roomy = Store(store)
+    roomy.prepare()
+    stage(source, release["v1"], roomy, stop=stop)
+    left = roomy.staging / "v2" / SNAPSHOT / "model.onnx.data"
+    left.parent.mkdir(parents=True)
+    os.link(roomy.path("v1") / SNAPSHOT / "model.onnx.data", left)
+    before = snapshot(store / "releases")
+    # The new megabyte does not fit by half of itself.
+    limit = tree_bytes([store]) + OVERHEAD_BYTES + MIB // 2
+    with pytest.raises(NoSpaceError):
+        stage(source, release["v2"], Store(store, limit=limit), stop=stop)
+    assert snapshot(store / "releases") == before

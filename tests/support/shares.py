@@ -1,0 +1,184 @@
+"""Makes shares with releases on them, quickly: each kind of tiny model is published once.
+
+A release of a tiny model loads and has a true canary; a synthetic one is just files, for tests that
+do not load anything.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from agent import layout, manifest
+from tests.support import agents, models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from agent.manifest import Manifest
+
+REVISION: Final = "0123456789abcdef0123456789abcdef01234567"
+FOLDER: Final = f"fastembed/{layout.repo_folder(models.MINILM_REPO)}"
+SNAPSHOT: Final = f"{FOLDER}/snapshots/{REVISION}"
+CATALOG: Final = f"""\
+version = "catalogued"
+[[model]]
+name = "{models.MINILM}"
+loader = "fastembed"
+"""
+
+_cache = tempfile.TemporaryDirectory(prefix="model-agent-releases-")
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A kind of tiny model: its embedding space is its seed's, however the weights are kept."""
+
+    seed: int = 0
+    weights: models.Weights = "inline"
+
+
+# Three releases of one embedding space, and one of another; all differ in their weights' bytes.
+INLINE: Final = Tiny()
+EXTERNAL: Final = Tiny(weights="external")
+HALF: Final = Tiny(weights="fp16")
+ELSEWHERE: Final = Tiny(seed=1)
+
+
+class TestShare:
+    """A share in a directory.
+
+    Args:
+        root: Where; made if it is missing.
+    """
+
+    __test__ = False
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "releases").mkdir(parents=True, exist_ok=True)
+        self.catalog = root.with_name(f"{root.name}-catalog.toml")
+        self.catalog.write_text(CATALOG)
+
+    def release(self, version: str) -> Path:
+        """Where a release is."""
+        return self.root / "releases" / version
+
+    def add(self, version: str, kind: Tiny = INLINE) -> Manifest:
+        """Add a release of a tiny model, as `model-agent publish --from` makes it."""
+        shutil.copytree(_published(kind), self.release(version), copy_function=shutil.copyfile)
+        return self.sign(version, lambda raw: raw.update(version=version))
+
+    def add_files(
+        self, version: str, files: Mapping[str, bytes], *, chunk_size: int = 64 * 1024
+    ) -> Manifest:
+        """Add a synthetic release: `files` by their name in the snapshot of one FastEmbed model."""
+        held = {f"{SNAPSHOT}/{name}": data for name, data in files.items()}
+        held[f"{FOLDER}/refs/main"] = REVISION.encode()
+        for path, data in held.items():
+            target = self.release(version) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        made = manifest.build(
+            version=version,
+            created="2026-01-01T00:00:00Z",
+            generator="tests",
+            chunk_size=chunk_size,
+            files=[_file(path, data, chunk_size) for path, data in held.items()],
+            models=[
+                manifest.Model(
+                    name=models.MINILM,
+                    loader="fastembed",
+                    repo=models.MINILM_REPO,
+                    revision=REVISION,
+                    dim=32,
+                    max_length=512,
+                )
+            ],
+        )
+        (self.release(version) / manifest.FILE_NAME).write_bytes(made.encoded)
+        return made
+
+    def sign(self, version: str, change: Callable[[dict[str, Any]], object]) -> Manifest:
+        """Change a release's manifest, and make it whole and canonical again."""
+        path = self.release(version) / manifest.FILE_NAME
+        raw = json.loads(path.read_bytes())
+        change(raw)
+        signed = manifest.parse(manifest.canonical(raw))
+        path.write_bytes(signed.encoded)
+        return signed
+
+    def manifest(self, version: str) -> Manifest:
+        """A release's manifest."""
+        return manifest.parse((self.release(version) / manifest.FILE_NAME).read_bytes())
+
+    def mark(self, version: str, *comments: str) -> None:
+        """Write the marker: a version, and comment lines such as `previous: v1`."""
+        lines = [version, *(f"# {comment}" for comment in comments)]
+        new = self.root / ".VERSION.new"
+        new.write_text("\n".join(lines) + "\n")
+        new.replace(self.root / "VERSION")
+
+
+def tree(directory: Path, kind: Tiny = INLINE) -> Path:
+    """Lay a tiny MiniLM out as `publish --from` takes it: `directory/fastembed/models--…`."""
+    source = _built(kind)
+    models.as_hub_cache(directory / "fastembed", models.MINILM_REPO, REVISION, source)
+    return directory
+
+
+def flip(path: Path, offset: int = -1) -> None:
+    """Flip one bit of a file, in place: its size stays."""
+    with path.open("r+b") as file:
+        file.seek(offset, os.SEEK_END if offset < 0 else os.SEEK_SET)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+def snapshot(root: Path) -> dict[str, str]:
+    """All that is under `root`: each path with a file's digest, a link's target, or nothing."""
+    return {str(path.relative_to(root)): _content(path) for path in sorted(root.rglob("*"))}
+
+
+def _content(path: Path) -> str:
+    if path.is_symlink():
+        return f"-> {path.readlink()}"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "directory"
+
+
+def _file(path: str, data: bytes, chunk_size: int) -> manifest.File:
+    chunks = (data[at : at + chunk_size] for at in range(0, len(data), chunk_size))
+    return manifest.File(
+        path=path,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        chunks=tuple(hashlib.sha256(chunk).hexdigest() for chunk in chunks),
+    )
+
+
+@functools.cache
+def _built(kind: Tiny) -> Path:
+    directory = Path(_cache.name) / f"model-{kind.seed}-{kind.weights}"
+    models.write_tiny(directory, seed=kind.seed, weights=kind.weights)
+    return directory
+
+
+@functools.cache
+def _published(kind: Tiny) -> Path:
+    """The release of a kind, as the real command makes it."""
+    directory = Path(_cache.name) / f"release-{kind.seed}-{kind.weights}"
+    share = TestShare(directory / "share")
+    source = tree(directory / "tree", kind)
+    flags = ("--share", share.root, "--catalog", share.catalog)
+    done = agents.run("publish", *flags, "--from", source, "--version", "cached")
+    if done.code:
+        raise RuntimeError("\n".join(done.lines))
+    return share.release("cached")
