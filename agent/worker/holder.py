@@ -100,8 +100,6 @@ class Holder(Generic[M]):
         Asking again for what is loading or served changes nothing; what failed is tried anew.
         """
         with self._changed:
-            if self._is_wanted(release) and self._state != "failed":
-                return
             served = self._served and self._served.release.target == release.target
             if not served and not self._loader_runs:
                 # A daemon: a load of minutes must not keep the process from ending.

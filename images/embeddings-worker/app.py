@@ -13,26 +13,20 @@ import json
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from aiohttp import web
 from api import serving_app
 from batching import Batcher
 from embedder import Embedder, choose_device, share_threads
+from serving import serving_listener
 
 from agent.devices import REQUESTS
 from agent.errors import ConfigError
 from agent.worker import Holder, admin_listener
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-_DRAIN_SECONDS: Final = 20.0  # under Kubernetes' grace period of 30
 _MILLISECONDS: Final = 1000
 
 
@@ -66,7 +60,7 @@ async def _serve(settings: argparse.Namespace) -> None:
     batcher.start()
     async with (
         admin_listener(holder, store=settings.store, address=settings.admin) as admin,
-        _serving_listener(app, settings.host, settings.port) as serving,
+        serving_listener(app, settings.host, settings.port) as serving,
     ):
         holder.follow(settings.store)
         _announce(serving=serving, admin=admin)
@@ -84,28 +78,6 @@ def _signals(holder: Holder[Embedder], store: Path) -> asyncio.Event:
     return stopping
 
 
-@asynccontextmanager
-async def _serving_listener(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serve while the block runs; then answer what is in flight, and nothing new."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_DRAIN_SECONDS)
-    await runner.setup()
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise ConfigError(
-            f"The serving port cannot be opened at {host}:{port}: {error.strerror or error}.",
-            remedy="Give another --host or --port.",
-        ) from None
-    try:
-        await web.SockSite(runner, listener).start()
-        shown = f"[{host}]" if family == socket.AF_INET6 else host
-        yield f"http://{shown}:{listener.getsockname()[1]}"
-    finally:
-        await runner.cleanup()
-        listener.close()
-
-
 def _announce(*, serving: str, admin: str) -> None:
     line = {"event": "worker.listening", "serving": serving, "admin": admin}
     sys.stdout.write(json.dumps(line) + "\n")
@@ -121,10 +93,17 @@ def _settings() -> argparse.Namespace:
     add("--store", type=Path, default=Path("/mnt/models"), help="the local store")
     add("--model", required=True, help="name of the model, as FastEmbed knows it")
     add("--device", choices=REQUESTS, default="auto", help="auto: CUDA where a GPU is in sight")
-    add("--max-batch", type=int, default=32, help="texts in one run of the model")
+    add("--max-batch", type=_positive, default=32, help="texts in one run of the model")
     add("--batch-wait", type=float, default=2.0, help="milliseconds to gather a batch")
     add("--threads", type=int, default=0, help="CPU threads of the model; 0: one a core")
     return parser.parse_args()
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return value
 
 
 def _leave(code: int) -> None:

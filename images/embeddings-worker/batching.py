@@ -106,7 +106,8 @@ class Batcher:
             with self._lock:
                 self._waiting -= sum(len(job.texts) for job in jobs)
             # A request whose client has gone is not run.
-            self._answer([job for job in jobs if job.future.set_running_or_notify_cancel()])
+            if wanted := [job for job in jobs if job.future.set_running_or_notify_cancel()]:
+                self._answer(wanted)
 
     def _gather(self) -> list[_Job]:
         """The jobs of the next run; none when it is time to end."""

@@ -1,0 +1,92 @@
+"""The serving listener: opened at the start, drained at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp.typedefs import Handler
+
+_DRAIN_SECONDS: Final = 20.0  # under Kubernetes' grace period of 30
+_LAST_BYTES_SECONDS: Final = 2.0
+_BACKLOG: Final = 1024
+
+
+@asynccontextmanager
+async def serving_listener(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve `app` while the block runs; then take nothing new and answer what is in flight.
+
+    Yields:
+        Its URL.
+
+    Raises:
+        ConfigError: The address cannot be used.
+    """
+    in_flight = _InFlight()
+    app.middlewares.insert(0, in_flight.count)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_BYTES_SECONDS)
+    await runner.setup()
+    listener = _listen(host, port)
+    site = web.SockSite(runner, listener)
+    try:
+        await site.start()
+        yield f"http://{_in_url(host)}:{listener.getsockname()[1]}"
+        await site.stop()
+        # Before the clean-up: from then on, aiohttp ignores the rest of a body that still arrives.
+        await in_flight.drain(_DRAIN_SECONDS)
+    finally:
+        await runner.cleanup()
+        listener.close()
+
+
+class _InFlight:
+    """Counts requests from their headers to their answers."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._draining = False
+        self._none.set()
+
+    @web.middleware
+    async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._count += 1
+        self._none.clear()
+        try:
+            response = await handler(request)
+        finally:
+            self._count -= 1
+            if not self._count:
+                self._none.set()
+        if self._draining:
+            response.force_close()  # the client's next request is for another worker
+        return response
+
+    async def drain(self, seconds: float) -> None:
+        self._draining = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._none.wait(), seconds)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"The serving port cannot be opened at {host}:{port}: {error}.",
+            remedy="Give another --host or --port.",
+        ) from None
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
