@@ -1,0 +1,1 @@
+"""The tests, what supports them, the demo and the benchmarks."""
