@@ -27,6 +27,10 @@ def start(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future
     """Run `function` in a daemon thread of its own."""
     future: Future[T] = Future()
 
+    # From here on nobody can cancel it: the thread goes on in any case, and must not stumble over
+    # an answer that is no longer wanted.
+    future.set_running_or_notify_cancel()
+
     def run() -> None:
         try:
             future.set_result(function(*args, **kwargs))

@@ -43,7 +43,7 @@ class Served(Generic[M]):
             self._changed.notify_all()
 
     def free(self, close: Callable[[M], None] | None) -> None:
-        """Wait until the last batch has ended, then close the model and drop it."""
+        """Wait until the last batch has ended, then close the model; it goes with this object."""
         with self._changed:
             self._changed.wait_for(lambda: self._leases == 0)
         try:
@@ -52,6 +52,4 @@ class Served(Generic[M]):
         # A model that is gone anyway must not end the thread that loads the next ones.
         except Exception:  # noqa: BLE001
             _log.exception("model.close_failed version=%s", self.release.version)
-        # The attribute: whoever still holds this object does not hold the model.
-        del self.model
         _log.info("model.freed version=%s", self.release.version)

@@ -191,9 +191,11 @@ def _run_as(
     """Run `init` as a user whose only tie to the store is its group."""
     code = AS_ANOTHER.replace("os.setgid(uid)", f"os.setgid({primary or uid})")
     args = ["init", "--share", str(share.root), "--store", str(store), "--no-warm"]
+    # Another user cannot write where coverage is gathered.
+    env = {k: v for k, v in agents.environment().items() if not k.startswith("COVERAGE")}
     return subprocess.run(
         [sys.executable, "-c", code, str(uid), str(GROUP), str(int(die)), *args],
-        env=agents.environment(),
+        env=env,
         capture_output=True,
         text=True,
         check=False,

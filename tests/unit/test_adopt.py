@@ -138,12 +138,29 @@ def test_the_only_snapshot_needs_no_name(want: Wanted, folder: str, refs: str | 
     check_whole(plan(tree(files, named), [want]), want, f"{folder}/snapshots/{REVISION}", REVISION)
 
 
-@pytest.mark.parametrize("name", ["main", REVISION[:39], REVISION.upper(), REVISION + "0"])
+@pytest.mark.parametrize(
+    "name", ["main", REVISION[:39], REVISION[:39] + "X", REVISION.upper(), REVISION + "0"]
+)
 def test_a_snapshot_of_no_revision_is_of_an_unknown_one(name: str) -> None:
     """What is not 40 hex digits is not taken for a commit."""
     directory = f"fastembed/{BGE_CACHE}/snapshots/{name}"
     found = plan(tree(under(directory, BGE_FILES)), [BGE])
     check_whole(found, BGE, directory, layout.UNKNOWN_REVISION)
+
+
+@pytest.mark.parametrize(("want", "folder"), CACHES)
+def test_what_holds_no_files_is_no_snapshot(want: Wanted, folder: str) -> None:
+    """Neither a stray file among the snapshots nor an emptied one hides the only whole one."""
+    files = under(f"{folder}/snapshots/{REVISION}", FILES[want])
+    kinds: dict[str, NodeKind] = {f"{folder}/snapshots/{OTHER}/1_Pooling": "directory"}
+    found = plan(tree([*files, f"{folder}/snapshots/.DS_Store"], None, **kinds), [want])
+    check_whole(found, want, f"{folder}/snapshots/{REVISION}", REVISION)
+
+
+def test_fastembed_does_not_look_into_the_hub_s_cache() -> None:
+    """What its worker would not find is not taken for its model."""
+    files = under(f"huggingface/hub/{BGE_CACHE}", BGE_FILES)
+    assert plan(tree(files), [BGE]).absent == (BGE,)
 
 
 def test_the_first_whole_tree_is_taken() -> None:
@@ -206,6 +223,7 @@ def test_several_snapshots_without_a_name_are_not_guessed_at() -> None:
     [
         ".gitattributes",
         ".cache/huggingface/x.json",
+        "1_Pooling/.DS_Store",
         "README.md",
         "model.onnx.lock",
         "0123.incomplete",

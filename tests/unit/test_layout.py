@@ -60,6 +60,11 @@ def test_each_loader_has_its_hub_cache(loader: str, directory: str) -> None:
     assert layout.ref_path(loader, draft.repo) == f"{directory}/refs/main"
 
 
+def test_an_unknown_revision_is_git_s_null_id() -> None:
+    """What was adopted without a revision is no commit, and yet has the form of one."""
+    assert layout.UNKNOWN_REVISION == "0000000000000000000000000000000000000000"
+
+
 SNAPSHOT = f"snapshots/{REVISION}"
 VIEWS = [
     pytest.param(

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
 from msgspec import structs
 
 from agent import reconcile
@@ -92,6 +97,7 @@ FORWARD = [
     pytest.param(moving(attempts={"v1": 9}), Reload(NEW), id="attempts-at-another"),
     pytest.param(moving(not_before={"v2": 100.0}), Reload(NEW), id="put-off-until-now"),
     pytest.param(moving(not_before={"v1": 999.0}), Reload(NEW), id="another-is-put-off"),
+    pytest.param(moving(now=0.0), Reload(NEW), id="the-clock-starts"),
 ]
 RELOAD = [
     pytest.param(moving(), Reload(NEW), id="worker-serves-the-active"),
@@ -274,6 +280,12 @@ class World(RuleBasedStateMachine):
         self.not_before: dict[str, float] = {}
         self.worker: WorkerView | None = None
 
+    @initialize(running=st.booleans())
+    def begin(self, running: bool) -> None:
+        """With an empty store, or with a release that is served."""
+        if running:
+            self._bump("v1")
+
     @rule(version=VERSIONS, fault=FAULTS)
     def publish(self, version: str, fault: str) -> None:
         """Put a release on the share, in the place of one of that name."""
@@ -325,13 +337,18 @@ class World(RuleBasedStateMachine):
         """With everything healthy the agent gets to where the marker points, and stays there."""
         self.share_is_up = True
         self._run()
-        if not self._at_rest_at_the_marker():
-            if self.marker and self.faults.get(self.share.get(self.marker.version, ""), "x") == "":
-                assert self.marker.version in self.quarantined
-            self.publish(version="v9", fault="")
-            self.promote(version="v9", allow=True)
-            self._run()
-            assert self._at_rest_at_the_marker()
+        if self.marker and self.faults.get(self.share.get(self.marker.version, "")) == "":
+            entry = self.quarantined.get(self.marker.version)
+            refused = entry is not None and entry.marker_sha256 == self.marker.sha256
+            assert refused or self._at_rest_at_the_marker()
+        for version in ("v8", "v9"):
+            self._bump(version)
+
+    def _bump(self, version: str) -> None:
+        self.publish(version=version, fault="")
+        self.promote(version=version, allow=True)
+        self._run()
+        assert self._at_rest_at_the_marker()
 
     def _run(self) -> None:
         if self.worker is None:

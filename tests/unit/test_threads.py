@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -65,3 +66,20 @@ async def test_run_awaits_a_thread_of_its_own() -> None:
     assert await threads.run(int, "7") == 7
     with pytest.raises(ValueError, match="seven"):
         await threads.run(int, "seven")
+
+
+async def test_thread_that_nobody_awaits_any_more_ends_in_silence() -> None:
+    """Giving up a call that hangs leaves no error behind when its thread ends at last."""
+    release, ended = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        release.wait()
+        ended.set()
+
+    task = asyncio.ensure_future(threads.run(hang))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    release.set()
+    await asyncio.to_thread(ended.wait, 5)

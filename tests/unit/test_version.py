@@ -50,6 +50,11 @@ def test_what_is_unsafe_in_a_path_is_no_version(text: str) -> None:
     assert not is_version(text)
 
 
+def test_a_tree_without_a_version_has_a_documented_name() -> None:
+    """Operators find what was adopted without a marker under this name."""
+    assert UNVERSIONED == "unversioned"
+
+
 @given(strategies.versions())
 def test_every_version_of_the_rule_is_one(text: str) -> None:
     """The rule of the design document is the whole rule."""

@@ -190,13 +190,13 @@ def test_too_much_at_once_is_turned_away(holder: Holder[Model]) -> None:
 
 def test_stopping_answers_what_waits(blocked: Blocked, batcher: Any) -> None:
     """Requests that were accepted before the stop are answered before the thread ends."""
-    futures = [batcher.submit(["b"] * n) for n in (3, 3, 9)]
-    stopping = threading.Thread(target=batcher.stop, kwargs={"timeout": PATIENCE})
+    futures = [batcher.submit(["b"] * n) for n in (3, 3, 9, 1)]
+    stopping = threading.Thread(target=batcher.stop, kwargs={"timeout": 2 * PATIENCE}, daemon=True)
     stopping.start()
     blocked.go()
     stopping.join(PATIENCE)
     assert not stopping.is_alive()
-    assert [future.result(0).tokens for future in futures] == [3, 3, 9]
+    assert [future.result(0).tokens for future in futures] == [3, 3, 9, 1]
 
 
 def test_an_old_model_is_not_kept_by_the_batcher(
