@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from agent import building, durable, layout, marker, progress, staging
 from agent.building import Builder, Source
 from agent.copying import writing
-from agent.errors import RefusedError, ReleaseMissingError
+from agent.errors import PickleError, ReleaseMissingError
 from agent.staging import Moved, Staged
 from agent.version import UNVERSIONED
 
@@ -100,12 +100,6 @@ def _refuse_pickles(context: Context, release: Manifest) -> None:
             "when it is loaded.",
             remedy="Publish safetensors instead, or allow it with --allow-pickle.",
         )
-
-
-class PickleError(RefusedError):
-    """The release holds files that run code."""
-
-    blames_release = True
 
 
 def _adopt(context: Context, version: str, tree: Tree) -> Staged:

@@ -108,6 +108,10 @@ class RefusedError(AgentError):
     exit_code = 9
 
 
+class PickleError(RefusedError):
+    """The release holds files that run code; `--allow-pickle` says that this is wanted."""
+
+
 class NewSpaceError(RefusedError):
     """The release embeds into another space than the one that stored vectors are in."""
 

@@ -15,6 +15,7 @@ from agent.errors import (
     AgentError,
     ModelError,
     NewSpaceError,
+    PickleError,
     ReleaseMissingError,
     UnreachableError,
     VerificationError,
@@ -207,7 +208,7 @@ class _Init:
     def _stop_here(self, version: str, error: AgentError) -> None:
         """Raise `error` again unless another release may be better."""
         self._record.failed(error)
-        elsewhere = isinstance(error, ReleaseMissingError | UnreachableError)
+        elsewhere = isinstance(error, ReleaseMissingError | UnreachableError | PickleError)
         if self._context.settings.no_fallback or not (error.blames_release or elsewhere):
             raise error
         self._log.error("release.refused", version=version, error=str(error))

@@ -99,20 +99,23 @@ class Store:
             RefusedError: Another agent held the store for all of the lock timeout.
             ConfigError: The lock file cannot be written.
         """
+        with writing(str(self.agent / "lock")):
+            self._acquire(stop)
         try:
-            with writing(str(self.agent / "lock")):
-                self._lock.acquire(cancel_check=stop.is_set)
-        except Timeout:
+            yield
+        finally:
+            self._lock.release()
+
+    def _acquire(self, stop: threading.Event) -> None:
+        try:
+            self._lock.acquire(cancel_check=stop.is_set)
+        except Timeout:  # an OSError, which must not pass for one of the volume
             if stop.is_set():
                 raise StoppedError from None
             raise RefusedError(
                 f"Another agent holds the lock of the store {self.root}.",
                 remedy="Wait for it, give each pod a store of its own, or raise --lock-timeout.",
             ) from None
-        try:
-            yield
-        finally:
-            self._lock.release()
 
     def active(self) -> str | None:
         """The version that `current` leads to, if that is a release of this store."""

@@ -4,16 +4,521 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import agents
+from tests.support import agents, stores
 from tests.support.crashing import Crasher, Run
-from tests.support.shares import TestShare, tree
+from tests.support.shares import (
+    ELSEWHERE,
+    FOLDER,
+    HALF,
+    INLINE,
+    SNAPSHOT,
+    TestShare,
+    flip,
+    in_memory,
+    snapshot,
+    tree,
+)
+from tests.support.workers import until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.agents import Result
+
+UNKNOWN = {
+    "empty": b"",
+    "torn": b"\n# previous: v1\n",
+    "zeros": b"\0" * 512,
+    "too long": b"v2\n" + b"#" * 5000,
+    "no UTF-8": b"v2\xff\xfe\n",
+    "a path": b"../v2\n",
+    "prose": b"please serve v2\n",
+}
+
+
+@pytest.fixture(scope="module")
+def crasher() -> Iterator[Crasher]:
+    """What runs the agents, in forks."""
+    with Crasher() as running:
+        yield running
+
+
+class Pod:
+    """A share, a store, and an agent that is run on them."""
+
+    def __init__(self, crasher: Crasher, scratch: Path) -> None:
+        self.share = TestShare(scratch / "share")
+        self.store = scratch / "store"
+        self.store.mkdir()
+        self._crasher = crasher
+
+    @property
+    def flags(self) -> tuple[str | Path, ...]:
+        """What every run is told."""
+        roots = ("--share", self.share.root, "--store", self.store)
+        return (*roots, "--catalog", self.share.catalog)
+
+    def warm(self, *flags: str) -> Result:
+        """Run `init` as a pod does."""
+        return self._crasher.finish("init", *self.flags, *flags)
+
+    def init(self, *flags: str) -> Result:
+        """Run `init` without a warm-up."""
+        return self.warm("--no-warm", *flags)
+
+    def add(self, *versions: str) -> None:
+        """Add releases of some files that nobody loads."""
+        for version in versions:
+            self.share.add_files(version, {"model.onnx": version.encode() * 50_000})
+
+    def corrupt(self, version: str) -> None:
+        """Flip a bit of a release on the share."""
+        flip(self.share.release(version) / SNAPSHOT / "model.onnx")
+
+    @property
+    def active(self) -> str | None:
+        """What a worker that starts now would serve."""
+        link = self.store / "current"
+        return link.readlink().name if link.exists() else None
+
+    @property
+    def held(self) -> set[str]:
+        """The releases in the store."""
+        return {path.name for path in (self.store / "releases").iterdir()}
+
+    @property
+    def state(self) -> Any:
+        """The agent's memory."""
+        return json.loads((self.store / ".agent/state.json").read_text())
+
+
+@pytest.fixture
+def pod(crasher: Crasher) -> Iterator[Pod]:
+    """A pod with an empty share and an empty store, in memory."""
+    with in_memory() as scratch:
+        yield Pod(crasher, scratch)
+
+
+def assert_failed(done: Result, code: int, *words: str) -> None:
+    """It ended with `code`, and its last line is a sentence with these words."""
+    assert done.code == code, done.lines
+    assert done.sentence.startswith("model-agent: ")
+    assert [word for word in words if word not in done.sentence] == [], done.sentence
+    assert "Traceback" not in "\n".join(done.lines)
+
+
+def assert_fell_back(done: Result, *, active: str, desired: str) -> None:
+    """It ended well, and said loudly that what is active is not what is desired."""
+    assert done.code == 0, done.lines
+    (event,) = done.named("init.fell_back")
+    assert (event["level"], event["active"], event["desired"]) == ("error", active, desired)
+    assert any("NOT the desired release" in line for line in done.lines if line[0] != "{")
+
+
+def test_without_a_marker_the_catalogs_version(pod: Pod) -> None:
+    """Without a marker the catalog's own version is taken, whatever else is there."""
+    pod.add("catalogued", "newer")
+    assert pod.init().code == 0
+    assert pod.active == "catalogued"
+
+
+def test_without_a_marker_the_only_complete_release(pod: Pod) -> None:
+    """Without a marker the only complete release is taken; incomplete ones do not count."""
+    pod.add("catalogued", "v1", "v2")
+    for version in ("catalogued", "v2"):
+        (pod.share.release(version) / "manifest.json").unlink()
+    assert pod.init().code == 0
+    assert pod.active == "v1"
+    assert pod.held == {"v1"}
+
+
+def test_without_a_marker_several_releases(pod: Pod) -> None:
+    """Without a marker, which of several releases to serve is for the operator to say: exit 4."""
+    pod.add("v1", "v2")
+    assert_failed(pod.init(), 4, "VERSION", "v1", "v2", "promote")
+    assert pod.active is None
+    assert pod.held == set()
+
+
+def test_an_empty_share(pod: Pod) -> None:
+    """With nothing on the share, exit 4 says what would help."""
+    assert_failed(pod.init(), 4)
+    assert pod.active is None
+
+
+@pytest.mark.parametrize("data", UNKNOWN.values(), ids=UNKNOWN)
+def test_an_unknown_marker_changes_nothing(data: bytes, pod: Pod) -> None:
+    """A marker that is being written, or is no marker, never changes what is active."""
+    pod.add("v1", "v2")
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    before = snapshot(pod.store / "releases")
+    (pod.share.root / "VERSION").write_bytes(data)
+    done = pod.init()
+    assert done.code == 0, done.lines
+    assert done.named("marker.unknown")
+    assert pod.active == "v1"
+    assert snapshot(pod.store / "releases") == before
+    assert pod.state["desired"] == "v1"
+
+
+def test_a_marker_that_is_gone_changes_nothing(pod: Pod) -> None:
+    """Without a marker what is active stays, even where the catalog names another release."""
+    pod.add("v1", "catalogued")
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    (pod.share.root / "VERSION").unlink()
+    assert pod.init().code == 0
+    assert pod.active == "v1"
+
+
+def test_the_share_is_away_with_good_data(pod: Pod) -> None:
+    """A dead share does not kill a pod that has good data: every byte is hashed, and it says so."""
+    pod.add("v1")
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    pod.share.root.rename(pod.share.root.with_name("away"))
+    done = pod.init("--no-fallback")
+    assert done.code == 0, done.lines
+    assert pod.active == "v1"
+    assert done.named("release.verified")
+    assert done.named("init.share_unusable")
+
+
+def test_the_share_is_away_with_nothing(pod: Pod) -> None:
+    """A dead share and an empty store are exit 3."""
+    shutil.rmtree(pod.share.root)
+    assert_failed(pod.init(), 3, str(pod.share.root))
+    assert pod.active is None
+
+
+def test_the_share_is_away_with_rot(pod: Pod) -> None:
+    """A dead share does not make a release good that is corrupt in the store."""
+    pod.add("v1")
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    flip(pod.store / "releases/v1" / SNAPSHOT / "model.onnx")
+    pod.share.root.rename(pod.share.root.with_name("away"))
+    assert pod.init().code in {3, 5}
+
+
+def test_fallback_along_the_chain(pod: Pod) -> None:
+    """A bad bump falls back along `# previous:`, in its order, to the first good release."""
+    pod.add("v1", "v2", "v3", "v4")
+    pod.corrupt("v4")
+    pod.corrupt("v3")
+    pod.share.mark("v4", "previous: v3 missing v1 v2")
+    done = pod.init()
+    assert_fell_back(done, active="v1", desired="v4")
+    assert pod.active == "v1"
+    assert pod.held == {"v1"}
+    assert set(pod.state["quarantined"]) == {"v3", "v4"}
+    assert pod.state["desired"] == "v4"
+    assert SNAPSHOT in pod.state["quarantined"]["v4"]["reason"]
+
+
+@pytest.mark.parametrize("why", ["corrupt", "missing", "incomplete"])
+def test_fallback_to_the_store(why: str, pod: Pod) -> None:
+    """Without a chain, a bad bump falls back to what the store holds."""
+    pod.add("v1", "v2")
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    before = snapshot(pod.store / "releases")
+    if why == "corrupt":
+        pod.corrupt("v2")
+    elif why == "missing":
+        shutil.rmtree(pod.share.release("v2"))
+    else:
+        (pod.share.release("v2") / "manifest.json").unlink()
+    pod.share.mark("v2")
+    assert_fell_back(pod.init(), active="v1", desired="v2")
+    assert pod.active == "v1"
+    assert snapshot(pod.store / "releases") == before
+
+
+def test_the_chain_comes_before_the_store(pod: Pod) -> None:
+    """What the operators served last is a better fallback than what the store happens to hold."""
+    pod.add("v1", "v2", "v3")
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    pod.corrupt("v3")
+    pod.share.mark("v3", "previous: v2")
+    assert_fell_back(pod.init(), active="v2", desired="v3")
+    assert pod.active == "v2"
+
+
+@pytest.mark.parametrize(("why", "code"), [("corrupt", 5), ("missing", 4)])
+def test_no_fallback(why: str, code: int, pod: Pod) -> None:
+    """With `--no-fallback` a bad bump fails by its own exit code, and the store stays as it is."""
+    pod.add("v1", "v2")
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    before = snapshot(pod.store / "releases")
+    if why == "corrupt":
+        pod.corrupt("v2")
+    else:
+        shutil.rmtree(pod.share.release("v2"))
+    pod.share.mark("v2", "previous: v1")
+    assert_failed(pod.init("--no-fallback"), code, "releases/v2")
+    assert pod.active == "v1"
+    assert snapshot(pod.store / "releases") == before
+
+
+def test_a_bump_that_is_mended(pod: Pod) -> None:
+    """A release that failed is tried again once its content has changed: no marker is needed."""
+    pod.add("v1", "v2")
+    pod.corrupt("v2")
+    pod.share.mark("v2", "previous: v1")
+    assert_fell_back(pod.init(), active="v1", desired="v2")
+    shutil.rmtree(pod.share.release("v2"))
+    pod.share.add_files("v2", {"model.onnx": b"mended" * 50_000})
+    done = pod.init()
+    assert done.code == 0, done.lines
+    assert pod.active == "v2"
+    assert pod.state["quarantined"] == {}
+
+
+def test_a_second_run_moves_nothing(pod: Pod) -> None:
+    """Once the release is in the store, `init` hashes it there and reads no byte of the share's."""
+    pod.add("v1")
+    pod.share.mark("v1")
+    first = pod.init()
+    assert first.named("release.staged")[0]["share_bytes"] == pod.share.manifest("v1").size
+    before = snapshot(pod.store / "releases")
+    inodes = {path.stat().st_ino for path in (pod.store / "releases").rglob("*")}
+    second = pod.init()
+    assert second.code == 0
+    assert second.named("release.staged") == []
+    assert not any("share_bytes" in event for event in second.events)
+    assert snapshot(pod.store / "releases") == before
+    assert {path.stat().st_ino for path in (pod.store / "releases").rglob("*")} == inodes
+
+
+def test_another_embedding_space_is_refused(pod: Pod) -> None:
+    """A bump whose vectors do not match those that are stored is refused: exit 9, or fallback."""
+    pod.share.add("v1", INLINE)
+    pod.share.add("v2", ELSEWHERE)
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    pod.share.mark("v2", "previous: v1")
+    assert_failed(pod.init("--no-fallback"), 9, "v2", "space", "--allow-new-space")
+    assert pod.active == "v1"
+    assert_fell_back(pod.init(), active="v1", desired="v2")
+    assert pod.active == "v1"
+    assert "space" in pod.state["quarantined"]["v2"]["reason"]
+
+
+def test_another_embedding_space_is_allowed(pod: Pod) -> None:
+    """`# allow-new-space` lets a bump out of the space through."""
+    pod.share.add("v1", INLINE)
+    pod.share.add("v2", ELSEWHERE)
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    pod.share.mark("v2", "previous: v1", "allow-new-space")
+    done = pod.init("--no-fallback")
+    assert done.code == 0, done.lines
+    assert pod.active == "v2"
+
+
+def test_another_dimension_is_another_space(pod: Pod) -> None:
+    """Vectors of another length are of another space, whatever a canary says."""
+    pod.add("v1", "v2")
+    pod.share.sign("v2", lambda raw: raw["models"][0].update(dim=48))
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    pod.share.mark("v2")
+    assert_failed(pod.init("--no-fallback"), 9, "48", "32")
+    assert pod.active == "v1"
+
+
+def test_the_same_space_in_other_bytes(pod: Pod) -> None:
+    """Half-precision weights of the same model are of the same space."""
+    pod.share.add("v1", INLINE)
+    pod.share.add("v2", HALF)
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    pod.share.mark("v2")
+    assert pod.init("--no-fallback").code == 0
+    assert pod.active == "v2"
+
+
+def test_the_space_guard_on_a_fresh_store(pod: Pod) -> None:
+    """A new node knows the space of stored vectors by the marker's `# previous:`."""
+    pod.share.add("v1", INLINE)
+    pod.share.add("v2", ELSEWHERE)
+    pod.share.mark("v2", "previous: v1")
+    assert_failed(pod.init("--no-fallback"), 9, "v2", "space")
+    assert pod.active is None
+    assert_fell_back(pod.init(), active="v1", desired="v2")
+    assert pod.active == "v1"
+    pod.share.mark("v2", "previous: v1", "allow-new-space")
+    assert pod.init("--no-fallback").code == 0
+    assert pod.active == "v2"
+
+
+def test_a_canary_that_does_not_sing(pod: Pod) -> None:
+    """A model that gives other vectors than its manifest says is exit 7, and is not activated."""
+    pod.share.add("v1")
+
+    def negate(raw: Any) -> None:
+        canary = raw["models"][0]["canary"]
+        canary["vectors"][2] = [-x for x in canary["vectors"][2]]
+
+    pod.share.sign("v1", negate)
+    pod.share.mark("v1")
+    assert_failed(pod.warm("--no-fallback"), 7, "canary", "-1.0000")
+    assert pod.active is None
+    assert "canary" in pod.state["quarantined"]["v1"]["reason"]
+
+
+def test_a_model_that_does_not_load(pod: Pod) -> None:
+    """A model whose bytes are as published but do not load is exit 7; `--no-warm` does not look."""
+    models = pod.share.add("v1").models
+    (pod.share.release("v1") / SNAPSHOT / "model.onnx").write_bytes(b"no model at all")
+    stores.write_manifest(pod.share.release("v1"), models)
+    pod.share.mark("v1")
+    done = pod.warm("--no-fallback")
+    assert_failed(done, 7, "does not load on cpu")
+    assert pod.active is None
+    assert pod.init("--no-fallback").code == 0
+    assert pod.active == "v1"
+    assert not (pod.store / ".agent/warmup.json").exists()
+
+
+def test_the_report_of_a_warm_up(pod: Pod) -> None:
+    """`warmup.json` says what each model did: where it ran, how long, how near its canary."""
+    pod.share.add("v1")
+    pod.share.mark("v1")
+    done = pod.warm()
+    assert done.code == 0, done.lines
+    report = json.loads((pod.store / ".agent/warmup.json").read_text())
+    assert (report["schema"], report["version"]) == (1, "v1")
+    (model,) = report["models"]
+    assert model["name"] == pod.share.manifest("v1").models[0].name
+    assert (model["loader"], model["device"]) == ("fastembed", "cpu")
+    assert model["provider"] == "CPUExecutionProvider"
+    assert (model["dim"], model["max_length"]) == (32, 512)
+    assert model["canary_cosine"] > 0.999999
+    for name in ("load_seconds", "first_seconds", "steady_seconds"):
+        assert 0 < model[name] < 60, name
+    assert 10**7 < model["peak_rss_bytes"] < 10**9
+    assert "vectors" not in model
+    assert pod.state["attempts"] == {}
+
+
+def test_two_attempts_that_never_ended(pod: Pod) -> None:
+    """A release that has its agent killed twice while it is loaded counts as failed.
+
+    An out-of-memory kill takes the whole container. The third start comes up on the release before;
+    a marker with other bytes gives the release another chance.
+    """
+    pod.share.add("v1", HALF)
+    pod.share.add("v2")
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    pod.share.mark("v2", "previous: v1")
+    for count in (1, 2):
+        with agents.start("init", *pod.flags) as process:
+            until(lambda count=count: pod.state["attempts"].get("v2") == count)  # type: ignore[misc]
+            process.kill()
+            assert process.wait() == -9
+            agents.finish(process)
+        assert pod.active == "v1"
+    done = pod.init()
+    assert_fell_back(done, active="v1", desired="v2")
+    assert "never ended" in pod.state["quarantined"]["v2"]["reason"]
+    pod.share.mark("v2", "previous: v1", "promoted: again")
+    done = pod.init()
+    assert done.code == 0
+    assert pod.active == "v2"
+
+
+def test_a_pickle(pod: Pod) -> None:
+    """A release that holds a pickle is exit 9, or a fallback, unless `--allow-pickle`."""
+    pod.add("v1")
+    pod.share.add_files("v2", {"pytorch_model.bin": b"pickle" * 1000})
+    pod.share.mark("v2", "previous: v1")
+    assert_failed(pod.init("--no-fallback"), 9, "pytorch_model.bin", "--allow-pickle")
+    assert pod.active is None
+    assert pod.held == set()
+    assert_fell_back(pod.init(), active="v1", desired="v2")
+
+
+def test_a_pickle_that_is_allowed(pod: Pod) -> None:
+    """`--allow-pickle` lets a pickle through."""
+    pod.share.add_files("v1", {"pytorch_model.bin": b"pickle" * 1000})
+    pod.share.mark("v1")
+    assert pod.init("--allow-pickle").code == 0
+    assert pod.active == "v1"
+
+
+def test_allowing_a_pickle_helps_at_once(pod: Pod) -> None:
+    """What the sentence of a refused pickle says to do helps, without another promotion."""
+    pod.add("v1")
+    pod.share.add_files("v2", {"pytorch_model.bin": b"pickle" * 1000})
+    pod.share.mark("v2", "previous: v1")
+    assert_fell_back(pod.init(), active="v1", desired="v2")
+    assert pod.init("--allow-pickle").code == 0
+    assert pod.active == "v2"
+
+
+def test_no_gpu_is_not_the_releases_fault(pod: Pod) -> None:
+    """`--device cuda` without a GPU is exit 7: no fallback, no quarantine, what is active stays."""
+    pod.share.add("v1", HALF)
+    pod.share.add("v2")
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    pod.share.mark("v2", "previous: v1")
+    done = pod.warm("--device", "cuda")
+    assert_failed(done, 7, "cuda")
+    assert done.named("init.fell_back") == []
+    assert pod.active == "v1"
+    assert pod.state["quarantined"] == {}
+    assert pod.state["attempts"] == {}
+
+
+def test_no_space_is_not_the_releases_fault(pod: Pod) -> None:
+    """A release that does not fit is exit 6: no fallback, no quarantine, nothing touched."""
+    pod.add("v1", "v2")
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    pod.share.mark("v2", "previous: v1")
+    before = snapshot(pod.store / "releases")
+    assert_failed(pod.init("--store-limit", "200k"), 6, "--store-limit")
+    assert pod.active == "v1"
+    assert snapshot(pod.store / "releases") == before
+    assert pod.state["quarantined"] == {}
+
+
+def test_a_marker_elsewhere(pod: Pod) -> None:
+    """`--marker` names another marker on the same share, such as one a fleet."""
+    pod.add("v1", "v2")
+    pod.share.mark("v1")
+    (pod.share.root / "canary").mkdir()
+    (pod.share.root / "canary/VERSION").write_text("v2\n")
+    assert pod.init("--marker", "canary/VERSION").code == 0
+    assert pod.active == "v2"
+
+
+def test_unchanged_files_are_linked(pod: Pod) -> None:
+    """A bump that changes one file moves that file only."""
+    same = b"same" * 50_000
+    for version in ("v1", "v2"):
+        files = {"model.onnx": version.encode() * 1000, "tokenizer.json": same}
+        pod.share.add_files(version, files)
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    pod.share.mark("v2")
+    (staged,) = pod.init().named("release.staged")
+    assert staged["share_bytes"] == 2000
+    one, other = (pod.store / f"releases/{v}/{SNAPSHOT}/tokenizer.json" for v in ("v1", "v2"))
+    assert one.samefile(other)
+    assert (pod.store / "current" / FOLDER / "refs/main").is_file()
 
 
 @pytest.fixture

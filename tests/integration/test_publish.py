@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
+import pytest
+
+from agent.errors import RefusedError
+from agent.shares.directory import DirectoryShare
 from tests.support import agents
-from tests.support.shares import SNAPSHOT, TestShare, tree
+from tests.support.shares import ELSEWHERE, INLINE, SNAPSHOT, TestShare, Tiny, snapshot, tree
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.agents import Result
+
+
+def publish(share: TestShare, source: Path, version: str, *flags: str) -> Result:
+    """Run `publish --from`."""
+    roots = ("--share", share.root, "--catalog", share.catalog, "--from", source)
+    return agents.run("publish", *roots, "--version", version, *flags)
 
 
 def test_a_share_that_is_away_is_not_made(tmp_path: Path) -> None:
@@ -45,3 +58,88 @@ def test_a_failed_publish_leaves_a_hand_made_share_as_it_was(tmp_path: Path) -> 
     (tmp_path / "store").mkdir()
     done = agents.run("init", *flags, "--store", tmp_path / "store")
     assert done.code == 0, done.sentence
+
+
+def test_publishing_again(tmp_path: Path) -> None:
+    """The same content again is a no-op; other content under the same version is exit 9."""
+    share = TestShare(tmp_path / "share")
+    first = publish(share, tree(tmp_path / "one"), "v1")
+    assert first.code == 0, first.sentence
+    before = snapshot(share.root)
+    again = publish(share, tmp_path / "one", "v1")
+    assert again.code == 0, again.sentence
+    assert again.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+    assert snapshot(share.root) == before
+    other = publish(share, tree(tmp_path / "other", ELSEWHERE), "v1")
+    assert other.code == 9, other.stdout
+    assert "v1" in other.sentence
+    assert snapshot(share.root) == before
+
+
+def test_two_publishers_at_once(tmp_path: Path) -> None:
+    """Of two publishers of one version, one wins whole and the other is told so: exit 9."""
+    share = TestShare(tmp_path / "share")
+    kinds: dict[str, Tiny] = {"one": INLINE, "other": ELSEWHERE}
+    flags = ("--share", share.root, "--catalog", share.catalog, "--version", "v1")
+    running = {
+        name: agents.start("publish", *flags, "--from", tree(tmp_path / name, kind))
+        for name, kind in kinds.items()
+    }
+    done = {name: agents.finish(process) for name, process in running.items()}
+    assert sorted(result.code for result in done.values()) == [0, 9], done
+    winner = next(name for name, result in done.items() if result.code == 0)
+    assert "Traceback" not in "\n".join(line for each in done.values() for line in each.lines)
+    assert not (share.root / ".staging").exists()
+    held = (share.release("v1") / SNAPSHOT / "model.onnx").read_bytes()
+    assert held == (tmp_path / winner / SNAPSHOT / "model.onnx").read_bytes()
+    assert share.manifest("v1").digest in done[winner].stdout
+    assert agents.run("verify", "v1", "--on", "share", "--share", share.root).code == 0
+
+
+def test_two_renames_at_once(tmp_path: Path) -> None:
+    """Two publishers that both are just done: one directory gets the name, the other vanishes."""
+    share = TestShare(tmp_path / "share")
+    together = threading.Barrier(2)
+    refused: list[str] = []
+
+    def publish_as(name: str) -> None:
+        def make(directory: Path) -> None:
+            (directory / "first").write_text(name)
+            (directory / "second").write_text(name)
+            together.wait(30)
+
+        try:
+            DirectoryShare(share.root).publish("v1", make)
+        except RefusedError:
+            refused.append(name)
+
+    threads = [threading.Thread(target=publish_as, args=[name]) for name in ("one", "other")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (loser,) = refused
+    winner = {"one": "other", "other": "one"}[loser]
+    assert {path.read_text() for path in share.release("v1").iterdir()} == {winner}
+    assert {path.name for path in share.root.iterdir()} == {"releases"}
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+def test_a_tree_that_is_not_whole(name: str, tmp_path: Path) -> None:
+    """A tree that lacks a file is exit 4, the file is named, and the share is as it was."""
+    share = TestShare(tmp_path / "share")
+    (tree(tmp_path / "tree") / SNAPSHOT / name).unlink()
+    before = snapshot(share.root)
+    done = publish(share, tmp_path / "tree", "v1")
+    assert done.code == 4, done.stdout
+    assert name in done.sentence
+    assert snapshot(share.root) in (before, {})
+
+
+def test_what_is_no_version(tmp_path: Path) -> None:
+    """A version that no release can have is exit 2, and never becomes a path."""
+    share = TestShare(tmp_path / "share")
+    for version in ("../v1", "v" * 64):
+        done = publish(share, tmp_path, version)
+        assert done.code == 2, done.sentence
+    assert snapshot(tmp_path / "share") == {"releases": "directory"}

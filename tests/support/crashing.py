@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from tests.support.agents import Result
+
 # All that changes a file system, short of opening a file.
 STEPS: Final = (
     *("rename", "replace", "link", "symlink", "unlink", "mkdir", "rmdir", "chmod", "fchmod"),
@@ -81,6 +83,13 @@ class Crasher:
         self._server.stdin.flush()
         answer = json.loads(self._server.stdout.readline())
         return Run(**answer | {"steps": tuple(answer["steps"])})
+
+    def finish(self, *args: str | Path) -> Result:
+        """Run `model-agent` with `args` to its end; its stdout stands among the lines of stderr."""
+        from tests.support.agents import Result
+
+        done = self.run(*args)
+        return Result(done.code, "", tuple(done.stderr.splitlines()))
 
 
 def serve() -> None:
