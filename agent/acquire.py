@@ -85,7 +85,7 @@ def acquire(
     """
     if isinstance(found, Tree):
         return _adopt(context, version, found)
-    _refuse_pickles(context, found)
+    refuse_pickles(context, found)
     moved = Moved()
     with progress.shown(context.log, "stage", moved, found.size):
         return staging.stage(
@@ -93,7 +93,12 @@ def acquire(
         )
 
 
-def _refuse_pickles(context: Context, release: Manifest) -> None:
+def refuse_pickles(context: Context, release: Manifest) -> None:
+    """Refuse a release that runs code when it is loaded, unless that is allowed.
+
+    Raises:
+        PickleError: It holds a pickle.
+    """
     if release.pickles and not context.settings.allow_pickle:
         raise PickleError(
             f"The release {release.version} holds {release.pickles[0]}, a pickle, which runs code "

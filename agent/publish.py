@@ -51,7 +51,7 @@ def from_directory(context: Context, directory: Path, version: str) -> Published
 
     def make(target: Path) -> None:
         made.append(builder.build(source, plan, version, target))
-        _refuse_pickles(context, made[0])
+        acquire.refuse_pickles(context, made[0])
         _stop_if_there(context, made[0])
         acquire.name_tree(context)
 
@@ -83,11 +83,3 @@ def _stop_if_there(context: Context, release: Manifest) -> None:
         f"The release {release.version} is on the share with other content.",
         remedy="Releases never change: publish under another version.",
     )
-
-
-def _refuse_pickles(context: Context, release: Manifest) -> None:
-    if release.pickles and not context.settings.allow_pickle:
-        raise RefusedError(
-            f"{release.pickles[0]} is a pickle, which runs code when it is loaded.",
-            remedy="Publish safetensors instead, or allow it with --allow-pickle.",
-        )

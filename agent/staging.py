@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from agent import durable, layout, manifest, verified
 from agent.copying import Copier, Job, writing
+from agent.disk import own_bytes
 from agent.errors import ReleaseMissingError, VerificationError
-from agent.store import own_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

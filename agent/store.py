@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
-from agent import durable, layout, manifest, verified
+from agent import disk, durable, layout, manifest, verified
 from agent.copying import writing
 from agent.errors import (
     ConfigError,
@@ -223,7 +223,7 @@ class Store:
 
     def used_bytes(self) -> int:
         """Bytes that the store takes; a file with several names counts once."""
-        return tree_bytes([self.root])
+        return sum(disk.blocks([self.root]).values())
 
     def need(self, wanted: int, *, spare: Sequence[str] = (), reused: Sequence[Path] = ()) -> None:
         """Make sure that `wanted` bytes can be written, were `spare` releases deleted but `reused`.
@@ -250,33 +250,9 @@ class Store:
 
     def _reclaimable(self, spare: Sequence[str], reused: Sequence[Path]) -> int:
         others = [self.path(v) for v in self.versions() if v not in spare]
-        kept = _blocks([*others, self.agent]) | _blocks(reused)
-        going = _blocks([self.path(version) for version in spare])
+        kept = disk.blocks([*others, self.agent]) | disk.blocks(reused)
+        going = disk.blocks([self.path(version) for version in spare])
         return sum(size for inode, size in going.items() if inode not in kept)
-
-
-def tree_bytes(roots: Sequence[Path]) -> int:
-    """Bytes on disk of `roots` with all that is below, each inode counted once."""
-    return sum(_blocks(roots).values())
-
-
-def own_bytes(root: Path) -> int:
-    """Bytes on disk below `root` of files that have no other name."""
-    return sum(_blocks([root], only_own=True).values())
-
-
-def _blocks(roots: Sequence[Path], *, only_own: bool = False) -> dict[int, int]:
-    """Bytes on disk by inode."""
-    seen: dict[int, int] = {}
-    for root in roots:
-        walk = os.walk(root) if root.is_dir() else [("", (), (str(root),))]
-        for directory, _, names in walk:
-            for name in names:
-                with suppress(FileNotFoundError):
-                    status = (Path(directory) / name).lstat()
-                    if not only_own or status.st_nlink == 1:
-                        seen[status.st_ino] = status.st_blocks * 512
-    return seen
 
 
 def _remove_temporaries(directory: Path) -> None:
