@@ -107,9 +107,9 @@ def _positive(text: str) -> int:
 
 
 def _leave(code: int) -> None:
-    """Exit; with a load still in native code, without the interpreter's own end.
+    """Exit; with a model still at work in a thread, without the interpreter's own end.
 
-    That ends daemon threads as they come back from native code, which aborts the process.
+    That ends the thread as it comes back from onnxruntime, which aborts the process (exit 134).
     """
     if threading.active_count() > 1:
         logging.shutdown()

@@ -38,8 +38,9 @@ _log: Final = logging.getLogger("embeddings")
 def share_threads(threads: int) -> None:
     """Make one pool of `threads` (0: one a core) for all sessions. Call it before any is made.
 
-    A session's own pool would inherit the low priority of the thread that loads it, and keep it:
-    during the next load, the served model would then have to share the cores with it.
+    A session's own pool would inherit the low priority of the thread that loads it, and nobody may
+    raise that again: the served model would yield to whatever else runs in its container, and share
+    the cores with the next load (measured: requests that stood still for 0.4 s, once for over 1 s).
     """
     ort.set_global_thread_pool_sizes(threads, 1)
 

@@ -111,11 +111,14 @@ async def test_accepting_proves_nothing(serve: Serve) -> None:
         await client(await serve(answer)).reload(TARGET)
 
 
-async def test_another_agent_at_the_worker_is_named(serve: Serve) -> None:
-    """A target that somebody else asked for is not waited for."""
+@pytest.mark.parametrize("state", ["ready", "loading", "failed"])
+async def test_what_became_of_another_target_is_not_mistaken(serve: Serve, state: str) -> None:
+    """A state is about the target that stands beside it: another's failure blames no release."""
 
     async def answer(request: web.Request) -> web.Response:
-        return web.json_response(GOOD, status=200 if request.method == "GET" else 202)
+        body = GOOD | {"state": state, "reason": "something older"}
+        return web.json_response(body, status=200 if request.method == "GET" else 202)
 
-    with pytest.raises(ReloadError, match="asked for another release"):
+    with pytest.raises(ReloadError, match="asked for another release") as raised:
         await client(await serve(answer)).reload(TARGET)
+    assert not raised.value.blames_release

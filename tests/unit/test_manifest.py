@@ -286,6 +286,14 @@ def test_optional_fields_have_their_defaults() -> None:
     assert read.models[0].canary is not None
     assert read.models[0].canary.min_cosine == 0.999
     assert manifest.parse(encode(without("models.0.canary"))).models[0].canary is None
+    written = manifest.build(**parts(read)).encoded
+    assert b"upstream_sha256" not in written
+    assert b"min_cosine" not in written
+
+
+def test_a_chunk_has_8_mib() -> None:
+    """What this agent publishes is cut as documented, so that its releases can share chunks."""
+    assert manifest.CHUNK_SIZE == 8_388_608
 
 
 @pytest.mark.parametrize(("path", "reason"), HOSTILE)
