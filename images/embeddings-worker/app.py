@@ -20,10 +20,10 @@ from typing import Final
 
 from api import serving_app
 from batching import Batcher
-from embedder import Embedder, choose_device, share_threads
+from embedder import Embedder, share_threads
 from serving import serving_listener
 
-from agent.devices import REQUESTS
+from agent import devices
 from agent.errors import ConfigError
 from agent.worker import Holder, admin_listener
 
@@ -49,7 +49,7 @@ def main() -> int:
 
 async def _serve(settings: argparse.Namespace) -> None:
     share_threads(settings.threads)
-    device = choose_device(settings.device)
+    device = devices.choose(settings.device)
     load = functools.partial(Embedder, settings.model, device=device, max_batch=settings.max_batch)
     holder = Holder(load, lambda model, _: model.check())
     batcher = Batcher(
@@ -92,7 +92,12 @@ def _settings() -> argparse.Namespace:
     add("--admin", default="127.0.0.1:8081", help="HOST:PORT on loopback, or unix:///path")
     add("--store", type=Path, default=Path("/mnt/models"), help="the local store")
     add("--model", required=True, help="name of the model, as FastEmbed knows it")
-    add("--device", choices=REQUESTS, default="auto", help="auto: CUDA where a GPU is in sight")
+    add(
+        "--device",
+        choices=devices.REQUESTS,
+        default="auto",
+        help="auto: CUDA where a GPU is in sight",
+    )
     add("--max-batch", type=_positive, default=32, help="texts in one run of the model")
     add("--batch-wait", type=float, default=2.0, help="milliseconds to gather a batch")
     add("--threads", type=int, default=0, help="CPU threads of the model; 0: one a core")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from agent.devices import Device, Requested
+    from agent.devices import Device
     from agent.manifest import Model
     from agent.worker import Release
 
@@ -32,8 +31,6 @@ _GPU_COSINE: Final = 0.99
 _ALIKE: Final = 64  # characters by which the texts of one batch may differ whatever their length
 _REMEDY: Final = "Promote a release that loads, or publish this one again."
 
-_log: Final = logging.getLogger("embeddings")
-
 
 def share_threads(threads: int) -> None:
     """Make one pool of `threads` (0: one a core) for all sessions. Call it before any is made.
@@ -43,16 +40,6 @@ def share_threads(threads: int) -> None:
     the cores with the next load (measured: requests that stood still for 0.4 s, once for over 1 s).
     """
     ort.set_global_thread_pool_sizes(threads, 1)
-
-
-def choose_device(requested: Requested) -> Device:
-    """The device to load on; `auto` is CUDA where a GPU is in sight and onnxruntime offers it."""
-    if requested != "auto":
-        return requested
-    offered = devices.PROVIDERS["cuda"] in ort.get_available_providers()
-    if devices.nvidia_visible() and not offered:
-        _log.warning("device.unused reason='a GPU is here, but this onnxruntime is the CPU build'")
-    return "cuda" if devices.nvidia_visible() and offered else "cpu"
 
 
 class Embedder:
