@@ -334,6 +334,7 @@ def test_worker_that_cannot_be_told_is_left_alone(cluster: Cluster) -> None:
         sidecar.look_now()
         sidecar.wait_for("sync.done", version="v2")
         assert worker.asked == []
+        assert worker.looks == 0
     assert cluster.active() == "v2"
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class ScriptedWorker:
     """What `GET /model` shows is `model`; a `POST /reload` is handed to `script`.
 
+    `looks` counts the former, `asked` holds the latter.
+
     Args:
         script: Changes `model` as it likes, and gives the status to answer with.
     """
@@ -24,6 +26,7 @@ class ScriptedWorker:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.asked: list[dict[str, str]] = []
+        self.looks = 0
         self.changed = threading.Condition()
         self.url = ""
         self.model: dict[str, Any] = {
@@ -74,6 +77,7 @@ def scripted(script: Script) -> Iterator[ScriptedWorker]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            worker.looks += 1
             self._answer(200)
 
         def do_POST(self) -> None:

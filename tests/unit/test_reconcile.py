@@ -298,6 +298,13 @@ class World(RuleBasedStateMachine):
         self.marker = Marker(version, allow_new_space=allow, sha256=self._new("marker"))
         self._forget()
 
+    @rule(version=VERSIONS, fault=FAULTS, allow=st.booleans(), outcomes=st.lists(OUTCOMES))
+    def bump(self, version: str, fault: str, allow: bool, outcomes: list[str]) -> None:
+        """What operators do most, and what the agent makes of it."""
+        self.publish(version, fault)
+        self.promote(version, allow)
+        self.agent_works(outcomes)
+
     @rule()
     def share_comes_or_goes(self) -> None:
         """The network breaks, or is mended."""
@@ -532,5 +539,5 @@ def check_sound(version: str, seen: Observed) -> None:
 def test_whatever_happens_every_step_is_safe_and_all_end_well(world: type[World]) -> None:
     """Crashes, bad releases and lost networks never make the agent unsafe, nor leave it stuck."""
     run_state_machine_as_test(
-        world, settings=settings(max_examples=40, stateful_step_count=25, deadline=None)
+        world, settings=settings(max_examples=50, stateful_step_count=30, deadline=None)
     )

@@ -182,11 +182,13 @@ def test_external_data_must_be_long_enough(external_dir: Path, tmp_path: Path, k
 
 
 def moved(directory: Path, target: Path, **entries: str) -> Path:
-    """A copy of the model whose first external tensor has other entries."""
+    """A copy of the model whose first external tensor has other entries, or lacks the empty."""
     model = onnx.load_model(directory / "model.onnx", load_external_data=False)
     first = next(each for each in model.graph.initializer if each.external_data)
-    for entry in first.external_data:
+    for entry in list(first.external_data):
         entry.value = entries.get(entry.key, entry.value)
+        if not entry.value:
+            first.external_data.remove(entry)
     target.write_bytes(model.SerializeToString())
     return target
 
@@ -211,6 +213,13 @@ def test_external_data_elsewhere_or_of_another_size_is_refused(
     """A model reads nothing but the file beside it, and no more than that has."""
     shutil.copyfile(external_dir / "model.onnx.data", tmp_path / "model.onnx.data")
     assert reason in refusal(moved(external_dir, tmp_path / "model.onnx", **entries))
+
+
+def test_the_place_in_external_data_may_be_left_out(external_dir: Path, tmp_path: Path) -> None:
+    """By ONNX's rule it starts at the file's beginning, and goes on to its end."""
+    shutil.copyfile(external_dir / "model.onnx.data", tmp_path / "model.onnx.data")
+    path = moved(external_dir, tmp_path / "model.onnx", offset="", length="", checksum="")
+    structure.check(path, path.name)
 
 
 @pytest.mark.parametrize(
@@ -330,6 +339,7 @@ def test_broken_json_is_refused(tmp_path: Path, name: str, content: bytes, reaso
     [
         ("config.json", b"{}"),
         ("modules.json", b"[]"),
+        ("empty.safetensors", safetensors({"a": tensor(0, 0)})),
         ("tokenizer.json", b'{"model": {"vocab": {}}}'),
         ("vocab.txt", b"{"),
         ("main", b""),
