@@ -24,7 +24,7 @@ demo: $(STAMP) ## The whole story on this machine, with a real model
 
 test: $(STAMP) ## All tests but the slow ones, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest --cov=agent --cov-report=
+	$(BIN)/python -m pytest -n 3 --dist loadfile --cov=agent --cov-report=
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 

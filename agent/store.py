@@ -84,7 +84,9 @@ class Store:
         Raises:
             ConfigError: There is none.
         """
-        if not self.root.is_dir():
+        with writing(str(self.root)):
+            there = self.root.is_dir()
+        if not there:
             raise ConfigError(
                 f"The store {self.root} is not a directory.",
                 remedy="Mount a volume there, or name another with --store.",

@@ -62,7 +62,7 @@ class DirectoryShare:
         try:
             fd = os.open(self._root / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
-            if error.errno in _GONE and self._root.is_dir():
+            if error.errno in _GONE and self._is_there():
                 return None
             raise self._failed(path, error) from None
         with self.errors(path), os.fdopen(fd, "rb") as file:
@@ -73,7 +73,7 @@ class DirectoryShare:
         try:
             return tuple(sorted(entry.name for entry in (self._root / path).iterdir()))
         except OSError as error:
-            if error.errno in _GONE and self._root.is_dir():
+            if error.errno in _GONE and self._is_there():
                 return ()
             raise self._failed(path, error) from None
 
@@ -151,10 +151,16 @@ class DirectoryShare:
         except OSError as error:
             raise self._failed(path, error) from None
 
+    def _is_there(self) -> bool:
+        try:
+            return self._root.is_dir()
+        except OSError:  # it, or what leads to it, may not be looked at
+            return False
+
     def _failed(self, path: str, error: OSError) -> AgentError:
-        if not self._root.is_dir():
+        if not self._is_there():
             what = f"The share {self.address} is not there."
-            return UnreachableError(what, remedy="Check that it is mounted.")
+            return UnreachableError(what, remedy="Check that it is mounted for this user.")
         what = f"{path} on the share {self.address}: {error.strerror or error}."
         return UnreachableError(what, remedy="Check the mount and its permissions.")
 

@@ -197,3 +197,16 @@ def test_a_store_that_is_missing(share: TestShare, store: Path) -> None:
     done = agents.run("init", "--share", share.root, "--store", store)
     assert_usage_error(done, str(store))
     assert not store.exists()
+
+
+@pytest.mark.parametrize("flag", ["--share", "--store"])
+def test_a_path_that_may_not_be_looked_at(tmp_path: Path, flag: str) -> None:
+    """A share or store behind a closed directory is a sentence and an exit code, no traceback."""
+    paths = {"--share": tmp_path / "share", "--store": tmp_path / "store"}
+    for path in paths.values():
+        path.mkdir()
+    paths[flag] = tmp_path / ("x" * 300) / "y"  # refused for root, too: the name is too long
+    flags = [word for pair in paths.items() for word in pair]
+    done = agents.run("init", *flags)
+    assert done.code == {"--share": 3, "--store": 2}[flag], done.sentence
+    assert not any(line.startswith("Traceback") for line in done.lines)

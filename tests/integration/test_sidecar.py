@@ -93,7 +93,7 @@ def test_bad_release_never_replaces_a_good_one_and_the_good_one_recovers(
             sidecar.look_now()
             refused = sidecar.wait_for("release.quarantined", version="v2")
             assert flipped.name in refused["reason"]
-            assert sidecar.metric("model_agent_quarantined_releases") == 1
+            until(lambda: sidecar.metric("model_agent_quarantined_releases") or None)
             assert sidecar.metric("model_agent_verify_failures_total") == 1
             assert not (cluster.store / "releases" / "v2").exists()
             assert cluster.active() == "v1"

@@ -181,7 +181,9 @@ def test_modes_do_not_depend_on_the_umask(share: TestShare, store: Path) -> None
 
 def _open_to_all(path: Path) -> None:
     for directory in (path, *path.parents):
-        if directory.owner() == "root" and directory.name.startswith(("pytest-", "test_")):
+        if directory.owner() == "root" and directory.name.startswith(
+            ("pytest-", "popen-", "test_")
+        ):
             directory.chmod(0o755)
 
 

@@ -137,6 +137,11 @@ def test_the_built_in_catalog_holds_the_two_documented_models() -> None:
         pytest.param(
             HEAD + MODEL + "expected = {text = '', first = ['1']}", "first", id="words-for-numbers"
         ),
+        pytest.param(
+            HEAD + MODEL + "expected = {text = '', first = [], last = 1}",
+            "last",
+            id="inner",
+        ),
         pytest.param(HEAD + MODEL * 2, "'BAAI/bge' stands twice", id="model-twice"),
         pytest.param("a = " + "[" * 5000, "", id="deep"),
         pytest.param("a = " + "1" * 5000, "", id="5000-digits"),

@@ -444,7 +444,7 @@ def test_a_file_may_have_4_tib() -> None:
         pytest.param(b"1", "not a JSON object", id="number"),
         pytest.param(b"{}", "field schema is 'None'", id="nothing-in-it"),
         pytest.param(b'{"schema": true}', "field schema is 'True'", id="schema-true"),
-        pytest.param(b'{"schema": 1, "schema": 1}', "'schema' stands twice", id="key-twice"),
+        pytest.param(b'{"a": 0, "schema": 1, "schema": 1}', "'schema' stands", id="key-twice"),
         pytest.param(b'{"schema": 1, "a": [{"b": 1, "b": 2}]}', "'b' stands", id="inner-key-twice"),
         pytest.param(b'{"schema": NaN}', "the number NaN", id="nan"),
         pytest.param(b'{"schema": 1, "a": [Infinity]}', "the number Infinity", id="infinity"),
