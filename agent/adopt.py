@@ -157,8 +157,10 @@ def _assemble(want: Wanted, directory: str, revision: str, nodes: dict[str, Node
     bad = {name: node.kind for name, node in nodes.items() if node.kind in {"dangling", "outside"}}
     picked = _pick(want, [name for name, node in nodes.items() if node.kind == "file"])
     missing = _missing(want, picked)
-    if missing in bad:
-        return f"{directory}/{missing} is a link that leads nowhere here: {_COPY_REMEDY}"
+    dangling = [name for name, kind in bad.items() if kind == "dangling"]
+    lost = missing if missing in bad else next(iter(_pick(want, dangling)), None)
+    if lost:
+        return f"{directory}/{lost} is a link that leads nowhere here: {_COPY_REMEDY}"
     if missing:
         return f"{directory}/{missing} is missing ({want.repo} on the Hub has it)"
     model = Draft(want.name, want.loader, want.repo, revision)
@@ -178,7 +180,8 @@ def _snapshot(nodes: Mapping[str, Node], ref: str) -> str | None:
 
 
 def _no_snapshot(directory: str, nodes: Mapping[str, Node]) -> str:
-    if any(path.count("/") > 1 and path.startswith("snapshots/") for path in nodes):
+    files = [path for path, node in nodes.items() if node.kind != "directory"]
+    if any(path.count("/") > 1 and path.startswith("snapshots/") for path in files):
         return f"{directory}/refs/main is missing and there are several snapshots: write it"
     return f"{directory}/snapshots holds no files (AzCopy leaves links out): {_COPY_REMEDY}"
 

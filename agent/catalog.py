@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
 from agent.errors import ConfigError
-from agent.manifest import Revision  # noqa: TC001 - msgspec reads the annotation
+from agent.manifest import Repo, Revision  # noqa: TC001 - msgspec reads the annotations
 from agent.version import is_version
 
 Loader = Literal["fastembed", "sentence-transformers"]
 LOADERS: Final[tuple[Loader, ...]] = ("fastembed", "sentence-transformers")
-
-_Repo = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")]
 
 
 class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,9 +34,9 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         expected: Numbers that weights from the Hub must give.
     """
 
-    name: _Repo
+    name: Repo
     loader: Loader
-    repo: _Repo | None = None
+    repo: Repo | None = None
     revision: Revision | None = None
     optimize: bool | None = None
     expected: Expected | None = None

@@ -165,15 +165,16 @@ class _File:
 
     def _bad(self, index: int, got: int, digest: str, view: memoryview) -> AgentError:
         if got != len(view):
-            what = f"{self.job.source} is shorter than its {self.job.size} bytes"
+            what = f"is shorter than its {self.job.size} bytes"
         else:
             expected = (self.job.expected or [""])[index]
             what = (
-                f"{self.job.source} is corrupt in chunk {index} (of {len(view)} bytes): "
-                f"its SHA-256 is {digest[:12]}… and the manifest says {expected[:12]}…"
+                f"is corrupt in chunk {index} (of {len(view)} bytes): its SHA-256 begins with "
+                f"{digest[:12]} and the manifest says {expected[:12]}"
             )
         return VerificationError(
-            f"{what} on the share.", remedy="Publish the release again under a new version."
+            f"{self.job.source} on the share {what}.",
+            remedy="Publish the release again under a new version.",
         )
 
     def _finish(self) -> None:

@@ -124,4 +124,5 @@ class NewSpaceError(RefusedError):
 
 
 def _one_line(sentence: str) -> str:
-    return " ".join(sentence.split())
+    """`sentence` in one line and without control characters, which may come from outside."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(sentence.split()))

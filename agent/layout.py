@@ -67,11 +67,12 @@ def views(manifest: Manifest) -> dict[str, str]:
     They are hard links, so they cost no space. A path that the release holds itself stays as it is.
     """
     own = {file.path for file in manifest.files}
+    bases = [_base(model) for model in manifest.models if model.loader == "sentence-transformers"]
     links = {
         link: file.path
         for model in manifest.models
         for file in manifest.files
-        for link in _view_paths(model, file.path)
+        for link in _view_paths(model, file.path, alone=bases.count(_base(model)) < 2)  # noqa: PLR2004
     }
     return {link: path for link, path in links.items() if link not in own}
 
@@ -82,7 +83,12 @@ def roots(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(root for root in ROOTS if root in first)
 
 
-def _view_paths(model: Placed, path: str) -> Iterator[str]:
+def _base(model: Placed) -> str:
+    return model.repo.rpartition("/")[2]
+
+
+def _view_paths(model: Placed, path: str, *, alone: bool) -> Iterator[str]:
+    """The views of one file; one by the bare name only if no other model would share it."""
     folder = repo_directory(model.loader, model.repo)
     inside = path.removeprefix(folder + "/")
     if inside == path:
@@ -94,5 +100,6 @@ def _view_paths(model: Placed, path: str) -> Iterator[str]:
         yield f"{HUGGINGFACE}/hub/{repo_folder(model.repo)}/{inside}"
         flat = path.removeprefix(snapshot_directory(model) + "/")
         if flat != path:
-            yield f"{SENTENCE_TRANSFORMERS}/{base}/{flat}"
+            if alone:
+                yield f"{SENTENCE_TRANSFORMERS}/{base}/{flat}"
             yield f"{SENTENCE_TRANSFORMERS}/{org}_{base}/{flat}"

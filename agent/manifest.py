@@ -30,6 +30,10 @@ PICKLES: Final = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Revision = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+# It becomes part of paths, so nothing but a Hub's own names is let in.
+Repo = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+]
 
 _REMEDY = "Publish the release again with model-agent publish; its bytes are not used."
 
@@ -61,7 +65,7 @@ class Model(_Strict, frozen=True):
 
     name: Name
     loader: Name
-    repo: Name
+    repo: Repo
     revision: Revision
     dim: Annotated[int, msgspec.Meta(gt=0, le=1_000_000)]
     max_length: Annotated[int, msgspec.Meta(gt=0, le=100_000_000)]
@@ -175,7 +179,7 @@ def _digest(raw: dict[str, Any]) -> str:
 def _decode(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise ValueError(f"it has over {MAX_BYTES} bytes")
-    raw = json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    raw = json.loads(data.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     if not isinstance(raw, dict):
         raise ValueError("it is not a JSON object")  # noqa: TRY004 - refused like any other value
     if raw.get("schema") != SCHEMA or isinstance(raw.get("schema"), bool):
@@ -188,11 +192,12 @@ def _decode(data: bytes) -> dict[str, Any]:
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"field {twice[:80]!r} stands twice in one object")
-    return dict(pairs)
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"field {key[:80]!r} stands twice in one object")
+        found[key] = value
+    return found
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -219,9 +224,9 @@ def _check(content: _Content) -> None:
 def _check_file(file: File, chunk_size: int, where: str) -> None:
     if reason := paths.problem(file.path):
         raise ValueError(f"{where}.path {file.path[:200]!r} {reason}")
-    if file.path.casefold() == FILE_NAME:
+    if file.path.casefold().partition("/")[0] == FILE_NAME:
         raise ValueError(f"{where}.path is the manifest itself")
-    if file.path.casefold().endswith("/" + FASTEMBED_METADATA):
+    if file.path.casefold().rpartition("/")[2] == FASTEMBED_METADATA:
         raise ValueError(
             f"{where}.path is FastEmbed's {FASTEMBED_METADATA}: it lists other bytes' sizes"
         )

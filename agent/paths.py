@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MAX_COMPONENT: Final = 255
 MAX_PATH: Final = 1024
 
-_REFUSED = re.compile(r'["\\:|<>*?\x00-\x1f\x7f]')
+_REFUSED = re.compile(r'["\\:|<>*?\x00-\x1f\x7f-\x9f]')
 _DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9]|clock\$)(\..*)?")
 
 

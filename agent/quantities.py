@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T)?")
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(Ki|Mi|Gi|Ti|k|M|G|T)?")
 _BYTES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | {
     "Ki": 2**10,
     "Mi": 2**20,
@@ -61,7 +61,7 @@ def count(text: str) -> int:
 
 def cosine(text: str) -> float:
     """A number above 0 and up to 1."""
-    value = float(text) if re.fullmatch(r"\d*\.?\d+", text) else 0.0
+    value = float(text) if re.fullmatch(r"[0-9]*\.?[0-9]+", text) else 0.0
     if not 0 < value <= 1:
         raise ValueError("is not a number above 0 and up to 1")
     return value
@@ -90,7 +90,7 @@ def worker_url(text: str) -> str:
     """`http://HOST:PORT` or `unix:///PATH`."""
     if not re.fullmatch(r"http://[^/\s]+/?|unix:///\S+", text):
         raise ValueError("is neither http://HOST:PORT nor unix:///PATH")
-    return text.rstrip("/")
+    return text if text.startswith("unix:") else text.rstrip("/")
 
 
 def marker_path(text: str) -> str:

@@ -30,7 +30,7 @@ def spare(
         desired: What the marker names.
         quarantined: What failed.
     """
-    bad = [v for v in held if v in quarantined and v != active]
+    bad = [v for v in held if v in quarantined and v not in {active, desired}]
     good = [v for v in held if v not in bad]
     safe = [v for v in good if v in {active, desired}]
     others = sorted(

@@ -188,7 +188,9 @@ class Sidecar:
 
     async def _reload(self, target: Target) -> None:
         self._metrics.reload_attempts.inc()
-        self._record.begin(target.version)
+        # Only a release on its way in can be given up; the active one is asked for again and again.
+        if target.version != self._context.store.active():
+            self._record.begin(target.version)
         try:
             confirmed = await self._observer.worker.reload(target)
         except (AgentError, asyncio.CancelledError) as error:

@@ -23,10 +23,11 @@ _TAIL_BYTES: Final = 64 * 1024
 # weights may be zeros too, but not for as long as this.
 _RANGE_BYTES: Final = 4 * 1024 * 1024
 _SHORT_BYTES: Final = 4096
+_NAME_BYTES: Final = 255
 _MAX_HEADER: Final = 100 * 1024 * 1024
 
 # Field numbers of onnx.proto, and protobuf's wire types.
-_GRAPH, _INITIALIZER, _EXTERNAL_DATA, _KEY, _VALUE = 7, 5, 13, 1, 2
+_GRAPH, _OPSETS, _INITIALIZER, _EXTERNAL_DATA, _KEY, _VALUE = 7, 8, 5, 13, 1, 2
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -49,7 +50,7 @@ def check(path: Path, name: str) -> None:
                 safetensors_header(file)
             elif path.suffix == ".json":
                 _check_json(file, path.name)
-    except ValueError as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise VerificationError(
             f"{name} is damaged: {error}.", remedy="Copy the file again from its source."
         ) from None
@@ -72,7 +73,7 @@ def safetensors_header(file: BinaryIO) -> dict[str, Any]:
     tensors = {name: info for name, info in header.items() if name != "__metadata__"}
     try:
         end = max(int(info["data_offsets"][1]) for info in tensors.values())
-    except (TypeError, KeyError, IndexError, ValueError):
+    except (TypeError, KeyError, IndexError, ValueError, OverflowError):
         raise ValueError("its safetensors header lists no tensors") from None
     if 8 + length + end != size:
         raise ValueError(f"its tensors need {8 + length + end} bytes and it has {size}")
@@ -100,15 +101,15 @@ def _check_json(file: BinaryIO, name: str) -> None:
 def _check_onnx(file: BinaryIO, directory: Path) -> None:
     """Walk the protobuf down to the weights, so that a cut anywhere shows."""
     size = os.fstat(file.fileno()).st_size
-    graphs = 0
+    parts = set()
     for number, start, end in _fields(file, 0, size):
+        parts.add(number)
         if number == _GRAPH:
-            graphs += 1
             for inner, tensor_start, tensor_end in _fields(file, start, end):
                 if inner == _INITIALIZER:
                     _check_external(_external(file, tensor_start, tensor_end), directory)
-    if not graphs:
-        raise ValueError("it holds no ONNX graph")
+    if not {_GRAPH, _OPSETS} <= parts:
+        raise ValueError("it holds no whole ONNX model")
 
 
 def _external(file: BinaryIO, start: int, end: int) -> dict[str, str]:
@@ -124,7 +125,7 @@ def _check_external(entries: dict[str, str], directory: Path) -> None:
     if not entries:
         return
     location = entries.get("location", "")
-    data = directory / location
+    data = directory / location[:_NAME_BYTES]
     if not location or "/" in location or not data.is_file():
         raise ValueError(f"its weights are in {location[:200]!r}, which is not beside it")
     needed = int(entries.get("offset", "0")) + int(entries.get("length", "0"))

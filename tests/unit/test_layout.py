@@ -189,3 +189,13 @@ def test_the_roots_of_a_release_are_those_that_workers_point_to(
 ) -> None:
     """Only directories that a worker's environment names count, each once, in a fixed order."""
     assert layout.roots(names) == expected
+
+
+def test_views_never_mix_two_models_of_one_base_name() -> None:
+    """`a/x` and `b/x` share no bare directory `x/`: it would hold files of both."""
+    models: list[Json] = [{"loader": "sentence-transformers", "repo": r} for r in ("a/x", "b/x")]
+    folder = f"snapshots/{REVISION}/f"
+    files = [f"sentence_transformers/models--{org}--x/{folder}" for org in ("a", "b")]
+    links = layout.views(release(models, files))
+    assert "sentence_transformers/a_x/f" in links
+    assert not any(link.startswith("sentence_transformers/x/") for link in links)

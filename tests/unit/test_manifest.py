@@ -542,3 +542,14 @@ def test_parts_that_break_a_rule_are_not_built() -> None:
     fields: Json = {"version": "v1", "created": "", "generator": "", "chunk_size": 1}
     with pytest.raises(VerificationError, match=r"^the new manifest is refused: files\[0\]\.path"):
         build(**fields, files=[file], models=[model])
+
+
+@pytest.mark.parametrize(
+    "repo", ["../../../../../escaped/x", "a/../b", "/a/b", "a/b/c", "a", "a/ b"]
+)
+def test_repo_that_is_no_hub_name_is_refused(repo: str) -> None:
+    """A repository's name becomes part of paths, so nothing that leads elsewhere is let in."""
+    document = copy.deepcopy(FULL)
+    document["models"][0]["repo"] = repo
+    with pytest.raises(VerificationError, match="repo"):
+        manifest.parse(json.dumps(document).encode())

@@ -344,14 +344,19 @@ class World(RuleBasedStateMachine):
         """With everything healthy the agent gets to where the marker points, and stays there."""
         self.share_is_up = True
         self._run()
-        if self.marker and self.faults.get(self.share.get(self.marker.version, "")) == "":
+        if self.marker and self.faults.get(self._to_serve(self.marker.version)) == "":
             entry = self.quarantined.get(self.marker.version)
             refused = entry is not None and entry.marker_sha256 == self.marker.sha256
             assert refused or self._at_rest_at_the_marker()
         # What is active is immutable; anything else is mended by publishing it again.
-        if self.marker and not (self.active and self.active.version == self.marker.version):
+        if self.marker and (self.active is None or self.active.version != self.marker.version):
             self._mend(self.marker.version)
         self._mend("v9")
+
+    def _to_serve(self, version: str) -> str:
+        if self.active and self.active.version == version:
+            return self.active.digest
+        return self.share.get(version, "")
 
     def _mend(self, version: str) -> None:
         self.publish(version=version, fault="")

@@ -225,8 +225,8 @@ def test_the_place_in_external_data_may_be_left_out(external_dir: Path, tmp_path
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        pytest.param(b"", "no ONNX graph", id="empty"),
-        pytest.param(b"\x08\x09", "no ONNX graph", id="version-only"),
+        pytest.param(b"", "no whole ONNX model", id="empty"),
+        pytest.param(b"\x08\x09", "no whole ONNX model", id="version-only"),
         pytest.param(b"\x3a\x05\x00", "cut off or not one", id="graph-too-long"),
         pytest.param(b"\x80", "cut off", id="half-a-key"),
         pytest.param(b"\x08\x80", "cut off", id="half-a-number"),
