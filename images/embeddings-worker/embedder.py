@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 # Before FastEmbed is imported: a worker never reaches for the Hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# onnxruntime 1.32 sends telemetry from wherever it is imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 from fastembed import TextEmbedding

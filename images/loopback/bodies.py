@@ -143,8 +143,12 @@ class BodyResponse(web.StreamResponse):
     def drop(self) -> None:
         """Give the body back unsent: another answer goes out, or none."""
         if not self._over:
-            self._over = True
-            self._source.close()
+            self.take().close()
+
+    def take(self) -> Source:
+        """The body, unsent: another answer goes out. Whoever takes it closes it."""
+        self._over = True
+        return self._source
 
     async def _send(self) -> bool:
         request = self._request

@@ -24,6 +24,7 @@ from aiohttp import web
 from .bodies import PLAN, BodyResponse, BytesSource, NoAnswer
 from .counters import Counters, Entry
 from .faults import BadRuleError, Kind, Rules, parse_rule
+from .replacing import replaced
 from .spoiling import wait
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class Control:
             if isinstance(response, BodyResponse):
                 response.drop()
             return self._in_place_of_answer(request, after)
+        for rule in plan.of(Kind.REPLACE):
+            response = await replaced(response, rule)
         return _spoilt(response, plan)
 
     def _in_place_of_answer(self, request: web.Request, rule: Rule) -> web.StreamResponse:

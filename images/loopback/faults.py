@@ -43,6 +43,10 @@ class Kind(StrEnum):
     """The work is done, but its answer never comes: the connection is closed."""
     DELAY = "delay"
     """The answer starts late [`seconds`]."""
+    REPLACE = "replace"
+    """A 200 with another body takes the answer's place, as a captive portal gives it [`body`: a
+    text, in which `{size}` and `{sha256}` are those of the body that was there; `headers`: its own,
+    none of the answer's are kept]."""
     TRUNCATE = "truncate"
     """The body ends early, and the connection with it [`after`: bytes sent, default half]."""
     FLIP = "flip"
@@ -60,6 +64,7 @@ _FIELDS: Final = {
     Kind.RESET: {"committed"},
     Kind.LOST: set[str](),
     Kind.DELAY: {"seconds"},
+    Kind.REPLACE: {"body", "headers"},
     Kind.TRUNCATE: {"after"},
     Kind.FLIP: {"at", "upload"},
     Kind.STALL: {"after", "seconds"},
@@ -68,6 +73,7 @@ _FIELDS: Final = {
 _REQUIRED: Final = {
     Kind.STATUS: "status",
     Kind.DELAY: "seconds",
+    Kind.REPLACE: "body",
     Kind.THROTTLE: "bytes_per_second",
 }
 
@@ -135,8 +141,9 @@ def parse_rule(fields: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any
     unknown = whole.keys() - _COMMON - _FIELDS[kind]
     if unknown:
         raise BadRuleError(f"{kind} takes no {', '.join(sorted(unknown))}")
-    if (needed := _REQUIRED.get(kind)) and not isinstance(whole.get(needed), int | float):
-        raise BadRuleError(f"{kind} needs a number as {needed}")
+    wanted, name = (str, "text") if kind is Kind.REPLACE else (int | float, "number")
+    if (needed := _REQUIRED.get(kind)) and not isinstance(whole.get(needed), wanted):
+        raise BadRuleError(f"{kind} needs a {name} as {needed}")
     if kind is Kind.STATUS and whole["status"] not in _STATUSES:
         raise BadRuleError(f"{whole['status']} is no HTTP status")
     if kind is Kind.THROTTLE:

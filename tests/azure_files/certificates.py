@@ -34,12 +34,15 @@ class Certificate:
         return ssl.create_default_context(cafile=str(self.cert))
 
 
-def make_certificate(directory: Path) -> Certificate:
-    """Make one in `directory`, good for a day."""
+def make_certificate(directory: Path, *hosts: str) -> Certificate:
+    """Make one in `directory`, good for a day, that is for `hosts` too."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback double")])
     now = dt.datetime.now(dt.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [
+        *(x509.DNSName(host) for host in ("localhost", *hosts)),
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    ]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

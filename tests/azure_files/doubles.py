@@ -3,85 +3,40 @@
 from __future__ import annotations
 
 import base64
-import os
-import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import httpx
+from tests.support.doubles import ROOT, Loopback, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.azure_files.certificates import Certificate
 
-ROOT: Final = Path(__file__).parents[2]
 SERVER: Final = ROOT / "images" / "azure-files" / "server.py"
 ACCOUNT: Final = "loopback"
 KEY: Final = base64.b64encode(
     b"not a secret, but sixty-four bytes long, as real account keys are"
 ).decode()
-_STOP_SECONDS: Final = 10
 
 # Its modules are found beside server.py, as when it is run; tests import them inside functions.
 sys.path.append(str(SERVER.parent))
 
 
 @dataclass(frozen=True)
-class Double:
-    """A double that listens.
+class Double(Loopback):
+    """A double that listens; its `url` is what `--azure-endpoint` takes.
 
     Attributes:
-        url: Where, as `--azure-endpoint` takes it.
         account: The account's name.
         key: Its key, in base64.
-        pid: Its process.
-        control: A client of the control endpoint.
-        ca: The file to trust for its certificate, over TLS.
     """
 
-    url: str
-    account: str
-    key: str
-    pid: int
-    control: httpx.Client
-    ca: Path | None = None
-
-    def fault(self, kind: str, **fields: Any) -> None:
-        """Put a rule in force; see images/loopback/faults.py."""
-        self.control.post("/_control/faults", json={"kind": kind, **fields}).raise_for_status()
-
-    def faults(self) -> list[dict[str, Any]]:
-        """The rules in force, with `seen` and `hits`."""
-        found: list[dict[str, Any]] = self.control.get("/_control/faults").json()
-        return found
-
-    def heal(self) -> None:
-        """Clear all rules."""
-        self.control.delete("/_control/faults").raise_for_status()
-
-    def counters(self) -> dict[str, Any]:
-        """Requests and bytes, `total` and by operation under `operations`."""
-        found: dict[str, Any] = self.control.get("/_control/counters").json()
-        return found
-
-    def requests(self, operation: str | None = None) -> list[dict[str, Any]]:
-        """The latest requests in order, or those of one operation."""
-        found: list[dict[str, Any]] = self.control.get("/_control/requests").json()
-        return [entry for entry in found if operation in {None, entry["operation"]}]
-
-    def reset_counters(self) -> None:
-        """Count from zero again."""
-        self.control.delete("/_control/counters").raise_for_status()
-
-    def resident_bytes(self) -> int:
-        """The most memory that the process has had of its own (not shared, not files)."""
-        pages = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()
-        return (int(pages[1]) - int(pages[2])) * os.sysconf("SC_PAGE_SIZE")
+    account: str = ACCOUNT
+    key: str = KEY
 
 
 @contextmanager
@@ -95,31 +50,10 @@ def running_double(
         root: Where to keep shares; None: in memory.
         certificate: To serve over TLS with.
     """
-    command = [sys.executable, str(SERVER), f"--account={ACCOUNT}", f"--key={KEY}", *flags]
+    command = [f"--account={ACCOUNT}", f"--key={KEY}", *flags]
     command += [f"--root={root}"] if root else []
-    if certificate:
-        command += [f"--tls-cert={certificate.cert}", f"--tls-key={certificate.key}"]
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        assert process.stdout is not None
-        with process.stdout:
-            try:
-                url = process.stdout.readline().strip()
-                if not url:
-                    process.wait(_STOP_SECONDS)
-                    log.seek(0)
-                    raise RuntimeError(f"the double did not start: {log.read()}")
-                yield from _connected(url, process.pid, certificate)
-            finally:
-                process.terminate()
-                process.wait(_STOP_SECONDS)
-        log.seek(0)
-        complaints = log.read()
-    assert "Traceback" not in complaints, complaints
+    with running_server(SERVER, command, certificate=certificate) as found:
+        yield Double(found.url, found.pid, found.control, found.ca)
 
 
-def _connected(url: str, pid: int, certificate: Certificate | None) -> Iterator[Double]:
-    trust = certificate.context() if certificate else True
-    with httpx.Client(base_url=url, verify=trust, trust_env=False, timeout=30) as control:
-        ca = certificate.cert if certificate else None
-        yield Double(url, ACCOUNT, KEY, pid, control, ca)
+__all__ = ["ACCOUNT", "KEY", "ROOT", "SERVER", "Double", "running_double"]

@@ -1,0 +1,1 @@
+"""The loopback double of the Hugging Face Hub, through the real client."""
