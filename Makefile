@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-slow lint bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,16 +24,30 @@ demo: $(STAMP) ## The whole story on this machine, with a real model
 
 test: $(STAMP) ## All tests but the slow ones, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest -n 3 --dist loadfile --cov=agent --cov-report=
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow" --cov=agent --cov-report=
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
+
+# What loads our releases in workers: also the oldest FastEmbed that the extras admit.
+LOADERS := .venv-loaders/.installed
+
+$(LOADERS): Makefile
+	$(PYTHON) -m venv .venv-loaders
+	.venv-loaders/bin/pip install --quiet --disable-pip-version-check \
+	  torch==2.13.0 'sentence-transformers>=5,<7' fastembed==0.9.0
+	touch $@
+
+test-slow: $(STAMP) $(LOADERS) ## The slow ones: lasting faults, kills, 1.3 GB in bounded memory, loaders
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow -rP
 
 # The modules that do no I/O; import-linter holds them to that.
 comma := ,
 empty :=
 space := $(empty) $(empty)
 PURE := $(subst $(space),$(comma),$(addprefix agent/,$(addsuffix .py,\
-  version paths quantities marker manifest catalog layout adopt space retention reconcile)))
+  version paths quantities marker manifest catalog layout adopt space retention reconcile \
+  shares/azurefiles/address picking \
+  $(addprefix doctor/,findings misplaced mounts rates reach variables))))
 
 lint: $(STAMP) ## Format, style, types, layers
 	$(BIN)/ruff format --check .
@@ -45,4 +59,4 @@ bench: $(STAMP) ## Times beside what a user would run instead
 	$(BIN)/python -m tests.benchmarks
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-loaders .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

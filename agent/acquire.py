@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import monotonic as clock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from agent import building, durable, layout, marker, progress, staging
+from agent import building, durable, layout, naming, pickles, populate, progress, staging
 from agent.building import Builder, Source
 from agent.copying import writing
-from agent.errors import PickleError, ReleaseMissingError
-from agent.staging import Moved, Staged
-from agent.version import UNVERSIONED
+from agent.errors import ReleaseMissingError
+from agent.manifest import Manifest
+from agent.moved import Moved
+from agent.staging import Staged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.context import Context
-    from agent.manifest import Manifest
-
-ADOPTED: Final = "ADOPTED"
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,24 @@ class Tree:
     """A release made by hand: the tree at the share's root whose directories have this suffix."""
 
     suffix: str
+
+
+@dataclass(frozen=True)
+class Catalogued:
+    """A release that the share lacks, but that can be made: it is the catalog's own."""
+
+    to_share: bool
+
+
+Found = Manifest | Tree | Catalogued
+
+
+def populatable(context: Context, version: str) -> Catalogued | None:
+    """How a release that the share lacks can be made, if the settings let it."""
+    where = context.settings.populate
+    if version != context.catalog.version or where == "never":
+        return None
+    return Catalogued(to_share=where == "share")
 
 
 def locate(context: Context, version: str) -> Manifest | Tree:
@@ -44,66 +60,39 @@ def locate(context: Context, version: str) -> Manifest | Tree:
         return context.manifest(version)
     except ReleaseMissingError:
         names = () if context.settings.require_manifest else context.names("")
-        if version not in context.names("releases"):
+        releases = context.names("releases")
+        if version not in releases:
             if any(f"{root}-{version}" in names for root in layout.ROOTS):
                 return Tree(f"-{version}")
             bare = any(root in names for root in layout.ROOTS)
-            if bare and ("releases" not in names or version == _adopted(context)):
+            if bare and (not releases or version == _adopted(context)):
                 return Tree("")
         raise
 
 
-def name_tree(context: Context) -> None:
-    """Before the first release: write down which version the tree at the share's root is.
-
-    Pods that start later would not know it for the marker's version, once there are releases.
-    """
-    names = context.names("")
-    if "releases" in names or not any(root in names for root in layout.ROOTS):
-        return
-    try:
-        data = context.marker_bytes()
-        version = marker.parse(data).version if data else UNVERSIONED
-    except marker.UnknownMarkerError:
-        version = UNVERSIONED
-    context.share.write(ADOPTED, f"{version}\n".encode())
-
-
 def _adopted(context: Context) -> str | None:
-    data = context.read(ADOPTED)
+    data = context.read(naming.ADOPTED)
     return data.decode(errors="replace").strip() if data else None
 
 
-def acquire(
-    context: Context, version: str, found: Manifest | Tree, *, spare: Sequence[str] = ()
-) -> Staged:
+def acquire(context: Context, version: str, found: Found, *, spare: Sequence[str] = ()) -> Staged:
     """Bring `version` into the store, verified. The caller holds the store's lock.
 
     Raises:
         RefusedError: It holds pickles.
-        AgentError: As `staging.stage` and `Builder.build` raise.
+        AgentError: As `staging.stage`, `Builder.build` and `populate` raise.
     """
     if isinstance(found, Tree):
         return _adopt(context, version, found)
-    refuse_pickles(context, found)
+    if isinstance(found, Catalogued):
+        if not found.to_share:
+            return populate.into_store(context, version)
+        found = populate.into_share(context)
+    pickles.refuse(context, found)
     moved = Moved()
     with progress.shown(context.log, "stage", moved, found.size):
         return staging.stage(
             context.share, found, context.store, stop=context.stop, spare=spare, moved=moved
-        )
-
-
-def refuse_pickles(context: Context, release: Manifest) -> None:
-    """Refuse a release that runs code when it is loaded, unless that is allowed.
-
-    Raises:
-        PickleError: It holds a pickle.
-    """
-    if release.pickles and not context.settings.allow_pickle:
-        raise PickleError(
-            f"The release {release.version} holds {release.pickles[0]}, a pickle, which runs code "
-            "when it is loaded.",
-            remedy="Publish safetensors instead, or allow it with --allow-pickle.",
         )
 
 

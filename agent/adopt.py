@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from agent import layout
-from agent.manifest import FASTEMBED_METADATA, is_pickle
+from agent import layout, picking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 NodeKind = Literal["file", "directory", "dangling", "outside", "special"]
 
 _REVISION_LENGTH: Final = 40
-_IGNORED_SUFFIXES: Final = (".lock", ".incomplete", ".md", ".h5", ".ot", ".msgpack", ".gguf")
-_TOKENIZERS: Final = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spiece.model")
 _COPY_REMEDY: Final = "copy the cache again with its links resolved (cp -rL, rsync -rL)"
 
 
@@ -33,12 +30,27 @@ class Node:
 
 @dataclass(frozen=True)
 class Wanted:
-    """One model to look for; `model_file` is FastEmbed's, None for other loaders."""
+    """One model to look for.
+
+    Attributes:
+        name: As the worker asks for it.
+        loader: Who reads it there.
+        repo: Where the Hub has it.
+        model_file: FastEmbed's weights, None for other loaders.
+        additional: Further files of FastEmbed's list, such as weights beside the graph.
+        allow: Patterns of the files that the loader `huggingface` is given.
+        revision: The pinned commit, if there is one.
+        optimize: Whether ONNX weights are published as external data.
+    """
 
     name: str
     loader: str
     repo: str
     model_file: str | None = None
+    additional: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    revision: str | None = None
+    optimize: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,7 @@ class Plan:
         models: What the release holds.
         absent: Wanted models of which the tree has no sign.
         problems: What is wrong with models that are there but not whole, a sentence each.
+        optimize: Paths in the release of ONNX models whose weights are to be external data.
     """
 
     files: Mapping[str, str]
@@ -76,6 +89,7 @@ class Plan:
     models: Sequence[Draft]
     absent: Sequence[Wanted] = ()
     problems: Sequence[str] = ()
+    optimize: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,7 @@ def plan(tree: Tree, wanted: Iterable[Wanted], *, suffix: str = "") -> Plan:
     models: list[Draft] = []
     absent: list[Wanted] = []
     problems: list[str] = []
+    optimize: list[str] = []
     for want in wanted:
         found = _find(tree, want, suffix)
         if found is None:
@@ -109,7 +124,8 @@ def plan(tree: Tree, wanted: Iterable[Wanted], *, suffix: str = "") -> Plan:
             files |= {f"{folder}/{name}": path for name, path in found.files.items()}
             written[layout.ref_path(want.loader, want.repo)] = found.model.revision.encode()
             models.append(found.model)
-    return Plan(files, written, tuple(models), tuple(absent), tuple(problems))
+            optimize += [f"{folder}/{want.model_file}"] if want.optimize else []
+    return Plan(files, written, tuple(models), tuple(absent), tuple(problems), tuple(optimize))
 
 
 def _find(tree: Tree, want: Wanted, suffix: str) -> Found | str | None:
@@ -129,11 +145,13 @@ def _candidates(tree: Tree, want: Wanted, suffix: str) -> list[str]:
         root = layout.FASTEMBED + suffix
         names = [layout.repo_folder(want.repo), layout.repo_folder(want.name)]
         names += [f"fast-{base}", want.name, base]
+    elif want.loader == "huggingface":
+        root, names = f"{layout.HUGGINGFACE}{suffix}/hub", [layout.repo_folder(want.repo)]
     else:
         root = layout.SENTENCE_TRANSFORMERS + suffix
         names = [layout.repo_folder(want.repo), base, f"{org}_{base}", want.name]
     paths = [f"{root}/{name}" for name in names]
-    if want.loader != "fastembed":
+    if want.loader == "sentence-transformers":
         paths.append(f"{layout.HUGGINGFACE}{suffix}/hub/{layout.repo_folder(want.repo)}")
     by_folded = {path.casefold(): path for path, n in tree.nodes.items() if n.kind == "directory"}
     found = [p if p in tree.nodes else by_folded.get(p.casefold()) for p in paths]
@@ -155,10 +173,10 @@ def _examine(tree: Tree, want: Wanted, directory: str) -> Found | str:
 
 def _assemble(want: Wanted, directory: str, revision: str, nodes: dict[str, Node]) -> Found | str:
     bad = {name: node.kind for name, node in nodes.items() if node.kind in {"dangling", "outside"}}
-    picked = _pick(want, [name for name, node in nodes.items() if node.kind == "file"])
-    missing = _missing(want, picked)
+    picked = picking.pick(want, [name for name, node in nodes.items() if node.kind == "file"])
+    missing = picking.missing(want, picked)
     dangling = [name for name, kind in bad.items() if kind == "dangling"]
-    lost = missing if missing in bad else next(iter(_pick(want, dangling)), None)
+    lost = missing if missing in bad else next(iter(picking.pick(want, dangling)), None)
     if lost:
         return f"{directory}/{lost} is a link that leads nowhere here: {_COPY_REMEDY}"
     if missing:
@@ -184,34 +202,6 @@ def _no_snapshot(directory: str, nodes: Mapping[str, Node]) -> str:
     if any(path.count("/") > 1 and path.startswith("snapshots/") for path in files):
         return f"{directory}/refs/main is missing and there are several snapshots: write it"
     return f"{directory}/snapshots holds no files (AzCopy leaves links out): {_COPY_REMEDY}"
-
-
-def _pick(want: Wanted, names: Sequence[str]) -> list[str]:
-    """The files that the loader may read, out of all that lie there."""
-    kept = [n for n in names if not _ignored(n)]
-    if want.model_file:
-        beside = {"", want.model_file.rpartition("/")[0]}
-        kept = [n for n in kept if n.rpartition("/")[0] in beside]
-    else:
-        kept = [n for n in kept if n.split("/")[0] not in {"onnx", "openvino"}]
-    has_safe = any(name.endswith((".safetensors", ".onnx")) for name in kept)
-    return sorted(n for n in kept if not (has_safe and is_pickle(n)))
-
-
-def _missing(want: Wanted, names: Sequence[str]) -> str | None:
-    if want.model_file:
-        needed = (want.model_file, "tokenizer.json", "tokenizer_config.json")
-        return next((name for name in needed if name not in names), None)
-    if "config.json" not in names:
-        return "config.json"
-    if not any(name.endswith(".safetensors") or is_pickle(name) for name in names):
-        return "model.safetensors"
-    return None if any(name in names for name in _TOKENIZERS) else "tokenizer.json"
-
-
-def _ignored(name: str) -> bool:
-    hidden = any(part.startswith(".") for part in name.split("/"))
-    return hidden or name.endswith(_IGNORED_SUFFIXES) or name == FASTEMBED_METADATA
 
 
 def _is_revision(text: str) -> bool:

@@ -7,10 +7,11 @@ content has the same digest.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from agent import GENERATOR, adopt, durable, layout, manifest, structure
+from agent import GENERATOR, adopt, durable, hashing, layout, manifest, optimizing, structure
 from agent.copying import Copier, Job, writing
 from agent.errors import ReleaseMissingError
 from agent.manifest import Canary, File, Model
@@ -42,12 +43,14 @@ class Source:
         wanted: The models to look for.
         suffix: What its top directories end in, e.g. `-v2`.
         strict: Whether every wanted model must be there, or only one.
+        owned: The tree's directory, if it is ours: its files are linked instead of copied.
     """
 
     share: Share
     wanted: Sequence[Wanted]
     suffix: str = ""
     strict: bool = True
+    owned: Path | None = None
 
     def plan(self) -> Plan:
         """Which files make the release.
@@ -70,11 +73,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Builder:
-    """How to build: `moved` is told of progress, as by `Copier`."""
+    """How to build.
+
+    Attributes:
+        warmer: What measures the models.
+        stop: Ends it early.
+        moved: Told of progress, as by `Copier`.
+        optimize: Whether weights become external data where the plan says so. Not where a tree is
+            adopted: there a pod gets the bytes that it has.
+    """
 
     warmer: Warmer
     stop: threading.Event
     moved: Callable[[str, int], None]
+    optimize: bool = False
 
     def build(self, source: Source, plan: Plan, version: str, directory: Path) -> Manifest:
         """Fill `directory` with the release, its manifest last, and give that manifest.
@@ -84,25 +96,37 @@ class Builder:
             ModelError: A model does not load.
             AgentError: As `Copier.copy` and `Warmer.measure` raise.
         """
-        digests = self._copy(source, plan, directory)
+        chunks = self._place(source, plan, directory)
+        upstream = self._optimized(plan, directory) if self.optimize else {}
+        chunks |= hashing.chunk_digests(
+            directory,
+            [path for model in upstream for path in (model, f"{model}.data")],
+            chunk_size=manifest.CHUNK_SIZE,
+            stop=self.stop,
+        )
         measured = self.warmer.measure([_subject(draft) for draft in plan.models], directory)
         release = manifest.build(
             version=version,
             created=utc_now(),
             generator=GENERATOR,
             chunk_size=manifest.CHUNK_SIZE,
-            files=[_file(directory, path, chunks) for path, chunks in digests.items()],
+            files=[_file(directory, path, c, upstream.get(path)) for path, c in chunks.items()],
             models=[_model(d, m) for d, m in zip(plan.models, measured, strict=True)],
         )
         with writing(manifest.FILE_NAME):
             durable.write(directory / manifest.FILE_NAME, release.encoded)
         return release
 
-    def _copy(self, source: Source, plan: Plan, directory: Path) -> Mapping[str, tuple[str, ...]]:
-        before = source.share.tree(_tops(plan)).nodes
-        copier = Copier(source.share, directory, manifest.CHUNK_SIZE, self.stop, self.moved)
-        jobs = [Job(path, origin, before[origin].size) for path, origin in plan.files.items()]
-        digests = dict(copier.copy(jobs))
+    def _place(self, source: Source, plan: Plan, directory: Path) -> dict[str, tuple[str, ...]]:
+        """Have all files in `directory`, checked by their formats; give their chunk digests."""
+        owned = source.owned
+        # Links do not reach another file system.
+        linked = owned is not None and owned.stat().st_dev == directory.stat().st_dev
+        digests = dict(
+            self._link(owned, plan, directory)
+            if owned and linked
+            else self._copy(source, plan, directory)
+        )
         for path, data in plan.written.items():
             with writing(path):
                 durable.make_directory((directory / path).parent)
@@ -111,6 +135,32 @@ class Builder:
         for path, origin in plan.files.items():
             structure.check(directory / path, origin)
         return digests
+
+    def _copy(self, source: Source, plan: Plan, directory: Path) -> Mapping[str, tuple[str, ...]]:
+        before = source.share.tree(_tops(plan)).nodes
+        copier = Copier(source.share, directory, manifest.CHUNK_SIZE, self.stop, self.moved)
+        jobs = [Job(path, origin, before[origin].size) for path, origin in plan.files.items()]
+        return copier.copy(jobs)
+
+    def _link(self, owned: Path, plan: Plan, directory: Path) -> Mapping[str, tuple[str, ...]]:
+        """Give files that are ours a second name: no space, and no time but for their digests."""
+        for path, origin in plan.files.items():
+            with writing(path):
+                durable.make_directory((directory / path).parent)
+                (directory / path).unlink(missing_ok=True)
+                os.link(owned / origin, directory / path)
+        return hashing.chunk_digests(
+            directory, list(plan.files), chunk_size=manifest.CHUNK_SIZE, stop=self.stop
+        )
+
+    def _optimized(self, plan: Plan, directory: Path) -> dict[str, str]:
+        """Make weights external data; give the digest that each model's file had before."""
+        before: dict[str, str] = {}
+        for path in plan.optimize:
+            digest = hashing.whole_digest(directory / path)
+            if optimizing.externalize(directory / path, directory / path):
+                before[path] = digest
+        return before
 
 
 def size(plan: Plan, source: Source) -> int:
@@ -132,10 +182,14 @@ def _subject(draft: Draft) -> Subject:
     return Subject(draft.name, draft.loader, draft.repo, draft.revision)
 
 
-def _file(directory: Path, path: str, chunks: tuple[str, ...]) -> File:
-    with (directory / path).open("rb") as file:
-        whole = hashlib.file_digest(file, "sha256").hexdigest()
-        return File(path=path, size=file.tell(), sha256=whole, chunks=chunks)
+def _file(directory: Path, path: str, chunks: tuple[str, ...], upstream: str | None) -> File:
+    return File(
+        path=path,
+        size=(directory / path).stat().st_size,
+        sha256=hashing.whole_digest(directory / path),
+        chunks=chunks,
+        upstream_sha256=upstream,
+    )
 
 
 def _model(draft: Draft, measured: Measured) -> Model:

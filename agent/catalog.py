@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
@@ -11,8 +11,7 @@ from agent.errors import ConfigError
 from agent.manifest import Repo, Revision  # noqa: TC001 - msgspec reads the annotations
 from agent.version import is_version
 
-Loader = Literal["fastembed", "sentence-transformers"]
-LOADERS: Final[tuple[Loader, ...]] = ("fastembed", "sentence-transformers")
+Loader = Literal["fastembed", "sentence-transformers", "huggingface"]
 
 
 class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,6 +30,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         repo: Where the Hub has it; for `fastembed` FastEmbed's own list says so.
         revision: The pinned commit, 40 hex digits.
         optimize: Whether ONNX weights are published as external data, which load faster.
+        allow: Patterns of the files to take, for the loader `huggingface`; all, if there are none.
         expected: Numbers that weights from the Hub must give.
     """
 
@@ -39,6 +39,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repo: Repo | None = None
     revision: Revision | None = None
     optimize: bool | None = None
+    allow: tuple[str, ...] = ()
     expected: Expected | None = None
 
 
@@ -75,6 +76,9 @@ def _check(catalog: Catalog) -> None:
         raise ValueError(f"field version is {catalog.version[:80]!r}, not a version")
     if not catalog.model:
         raise ValueError("it has no [[model]]")
+    for entry in catalog.model:
+        if entry.allow and entry.loader != "huggingface":
+            raise ValueError(f"model {entry.name!r}: allow is for the loader huggingface")
     names = [(entry.name, entry.loader) for entry in catalog.model]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 THREADS: Final = max(2, min(4, os.cpu_count() or 2))
+# Of all buffers together; a release with huge chunks is read with fewer threads, not more memory.
+BUDGET_BYTES: Final = 64 * 1024 * 1024
 STALL_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.2
+
+
+def crew(wanted: int, buffer_size: int) -> int:
+    """How many threads of `wanted` may run, so that their buffers stay below `BUDGET_BYTES`."""
+    return max(1, min(wanted, BUDGET_BYTES // buffer_size))
 
 
 class _Crew:
@@ -55,6 +62,7 @@ def run(
     stop: threading.Event,
     threads: int = THREADS,
     stall_seconds: float = STALL_SECONDS,
+    given_up: threading.Event | None = None,
 ) -> None:
     """Run every task, each with a buffer that is its own while it runs.
 
@@ -64,26 +72,34 @@ def run(
         stop: Ends the run between two tasks.
         threads: How many run at a time.
         stall_seconds: How long all may go on without one of them ending.
+        given_up: Set once the run is over while a task may still hang in a read: it must write
+            nothing if it ever wakes.
 
     Raises:
         StoppedError: `stop` was set.
         UnreachableError: Nothing ended for `stall_seconds`: a read hangs. Its thread is left behind
-            with `stop` set, so that it writes nothing if it ever wakes.
+            with `given_up` set.
         BaseException: What the first failed task raised.
     """
     crew = _Crew(tasks, threads)
+    given_up = given_up or threading.Event()
     for number in range(threads):
         threading.Thread(
-            target=_work, args=(crew, buffer_size, stop), name=f"chunks-{number}", daemon=True
+            target=_work,
+            args=(crew, buffer_size, (stop, given_up)),
+            name=f"chunks-{number}",
+            daemon=True,
         ).start()
-    _watch(crew, stop, stall_seconds)
+    _watch(crew, stop, stall_seconds, given_up)
     if crew.error:
         raise crew.error
     if stop.is_set():
         raise StoppedError
 
 
-def _watch(crew: _Crew, stop: threading.Event, stall_seconds: float) -> None:
+def _watch(
+    crew: _Crew, stop: threading.Event, stall_seconds: float, given_up: threading.Event
+) -> None:
     """Wait until all threads left; go on without those that hang in a read."""
     finished, since = -1, time.monotonic()
     stopped_at: float | None = None
@@ -98,16 +114,17 @@ def _watch(crew: _Crew, stop: threading.Event, stall_seconds: float) -> None:
                 if now - stopped_at > STOP_SECONDS:
                     raise StoppedError
             elif now - since > stall_seconds:
-                stop.set()
+                # Not `stop`: the caller goes on, with what it has elsewhere.
+                given_up.set()
                 raise UnreachableError(
                     f"No byte arrived for {stall_seconds:g} s: a read hangs.",
                     remedy="Check the mount or the network; the agent keeps trying.",
                 )
 
 
-def _work(crew: _Crew, buffer_size: int, stop: threading.Event) -> None:
+def _work(crew: _Crew, buffer_size: int, ends: tuple[threading.Event, ...]) -> None:
     buffer = memoryview(bytearray(buffer_size))
-    while not stop.is_set() and (task := crew.next()):
+    while not any(end.is_set() for end in ends) and (task := crew.next()):
         error: BaseException | None = None
         try:
             task(buffer)

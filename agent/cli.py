@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from agent import __version__, settings
+from agent import __version__, quantities, settings
 from agent.errors import AgentError, StoppedError
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 _STORE = ("store", "store_limit", "lock_timeout", "log_format")
-_SHARE = ("share", "marker", "catalog", "require_manifest", "allow_pickle")
-_INIT = ("keep", "populate", "no_fallback", "no_warm")
+_AZURE = ("azure_endpoint", "azure_secret_dir")
+_SHARE = ("share", *_AZURE, "marker", "catalog", "require_manifest", "allow_pickle")
+_INIT = ("keep", "populate", "hub_timeout", "no_fallback", "no_warm")
 _CHECKS = ("device", "space_cosine")
 
 
@@ -38,8 +39,13 @@ def cli() -> None:
     """
 
 
+@cli.group()
+def catalog() -> None:
+    """Work on catalogs: the files that say what a release must contain."""
+
+
 def command(
-    *names: str, required: tuple[str, ...] = ()
+    *names: str, required: tuple[str, ...] = (), group: click.Group = cli
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Register a command that takes these settings and is given a `Context` of them."""
 
@@ -58,9 +64,10 @@ def command(
             function(context, **given)
 
         own = getattr(function, "__click_params__", [])
-        params = [*reversed(own), *(_option(name) for name in names)]
+        options = [option for name in names for option in _options(name)]
+        params = [*reversed(own), *options]
         made = click.Command(function.__name__, callback=run, params=params, help=function.__doc__)
-        cli.add_command(made)
+        group.add_command(made)
         return made
 
     return register
@@ -73,6 +80,17 @@ def _option(name: str) -> click.Option:
     if about["default"] in {"true", "false"}:
         return click.Option([flag, name], flag_value="true", default=None, help=text)
     return click.Option([flag, name], help=text, metavar=about["metavar"])
+
+
+def _options(name: str) -> list[click.Option]:
+    """The flag of a setting, and for a choice that is not made by default, the one against it."""
+    about = settings.BY_NAME[name].metadata
+    if about["parse"] is not quantities.boolean or about["default"] is not None:
+        return [_option(name)]
+    return [
+        click.Option([f"--{name}", name], flag_value="true", help=about["help"]),
+        click.Option([f"--no-{name}", name], flag_value="false", help="Leave them as they are."),
+    ]
 
 
 @command(*_SHARE, *_STORE, *_CHECKS, *_INIT, required=("share",))
@@ -100,28 +118,66 @@ def sidecar(context: Context) -> None:
     asyncio.run(serve(context))
 
 
-@command(*_SHARE, "device", "log_format", required=("share",))
-@click.option("--from", "source", required=True, help="A tree: fastembed/, huggingface/, ….")
-@click.option("--version", required=True, help="What the release is called.")
-def publish(context: Context, source: str, version: str) -> None:
-    """Make a release on the share out of a local tree."""
-    from agent import publish as publishing  # noqa: PLC0415 - keeps --help quick
+@command(*_SHARE, "device", "hub_timeout", "lock_timeout", "optimize", "log_format")
+@click.argument("catalog_file", metavar="[CATALOG]", required=False, type=Path)
+@click.option("--from", "source", type=Path, help="A tree (fastembed/, huggingface/, …) or bundle.")
+@click.option("--version", help="What the release is called; the catalog's, or the bundle's.")
+@click.option("--bundle", type=Path, help="Write the release to this new directory, not the share.")
+def publish(
+    context: Context,
+    catalog_file: Path | None,
+    source: Path | None,
+    version: str | None,
+    bundle: Path | None,
+) -> None:
+    """Make a release: of the CATALOG's models from the Hub, or with --from of what is here.
 
-    done = publishing.from_directory(context, Path(source), version)
-    release = done.manifest
-    verb = "Published" if done.new else "Already published:"
-    click.echo(f"{verb} {version}: {len(release.files)} files, {release.size} bytes.")
+    Without CATALOG it is the one of --catalog, or the built-in one.
+    """
+    from agent import making  # noqa: PLC0415 - keeps --help quick
+    from agent import publish as publishing  # noqa: PLC0415
+
+    context = context.with_catalog(catalog_file)
+    if bundle:
+        maker = (
+            making.of_directory(context, source, version)
+            if source
+            else making.of_catalog(context, version)
+        )
+        release, verb = publishing.bundle(context, maker, bundle), "Bundled"
+    else:
+        done = (
+            publishing.from_directory(context, source, version)
+            if source
+            else publishing.from_hub(context, version)
+        )
+        release, verb = done.manifest, "Published" if done.new else "Already published:"
+    click.echo(f"{verb} {release.version}: {len(release.files)} files, {release.size} bytes.")
     click.echo(f"digest {release.digest}")
+
+
+@command("hub_timeout", "log_format", group=catalog)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--update", is_flag=True, help="Also move models that are pinned to today's.")
+def pin(context: Context, file: Path, update: bool) -> None:
+    """Write the revisions that the models of FILE have on the Hub today into it."""
+    from agent import pinning  # noqa: PLC0415 - keeps --help quick
+
+    for each in pinning.pin(context.with_catalog(file), file, update=update):
+        word = "pinned" if each.new else "is at"
+        click.echo(f"{each.name} ({each.repo}) {word} {each.revision}")
 
 
 @command(*_SHARE, "space_cosine", "log_format", required=("share",))
 @click.argument("version")
 @click.option("--allow-new-space", is_flag=True, help="Stored vectors were made anew.")
-def promote(context: Context, version: str, allow_new_space: bool) -> None:
+@click.option("--verify", "check", is_flag=True, help="Read every byte of it first.")
+def promote(context: Context, version: str, allow_new_space: bool, check: bool) -> None:
     """Have every pod serve VERSION."""
     from agent import operators  # noqa: PLC0415 - keeps --help quick
 
-    _promoted(operators.promote(context, version, allow_new_space=allow_new_space))
+    new = operators.promote(context, version, allow_new_space=allow_new_space, check=check)
+    _promoted(new)
 
 
 @command(*_SHARE, "log_format", required=("share",))
@@ -137,10 +193,10 @@ def rollback(context: Context, version: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(context: Context, as_json: bool) -> None:
     """Show what is active, desired, held and refused."""
-    from agent import operators  # noqa: PLC0415 - keeps --help quick
+    from agent import reporting  # noqa: PLC0415 - keeps --help quick
 
-    found = operators.status(context)
-    click.echo(operators.as_json(found) if as_json else operators.describe(found))
+    found = reporting.status(context)
+    click.echo(reporting.as_json(found) if as_json else reporting.describe(found))
 
 
 @command(*_SHARE, *_STORE)
@@ -154,13 +210,26 @@ def verify(context: Context, version: str | None, on: str) -> None:
     click.echo(f"{chosen} on the {on} is sound: {count} bytes.")
 
 
-@command(*_STORE, "keep")
-def prune(context: Context) -> None:
-    """Delete from the store what is kept beyond --keep."""
-    from agent import operators  # noqa: PLC0415 - keeps --help quick
+@command(*_SHARE, *_STORE, "keep")
+@click.option("--on", type=click.Choice(["share", "store"]), default="store", show_default=True)
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+def prune(context: Context, on: str, dry_run: bool) -> None:
+    """Delete releases: of the store beyond --keep, of the share those that no marker needs."""
+    from agent import pruning  # noqa: PLC0415 - keeps --help quick
 
-    removed = operators.prune(context)
-    click.echo(f"Removed: {' '.join(removed)}" if removed else "Nothing to remove.")
+    pruned = (pruning.share if on == "share" else pruning.store)(context, dry_run=dry_run)
+    removed = [*pruned.releases, *(f".staging/{name}" for name in pruned.left_over)]
+    verb = "Would remove" if dry_run else "Removed"
+    click.echo(f"{verb}: {' '.join(removed)}" if removed else "Nothing to remove.")
+
+
+@command(*_SHARE, *_STORE, "poll_interval", "reload_url", "reload_method", required=("share",))
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def doctor(context: Context, as_json: bool) -> None:
+    """Look at all that lies between the share and the worker; say what is wrong and what to do."""
+    from agent.doctor import examination  # noqa: PLC0415 - keeps --help quick
+
+    examination.run(context, say=click.echo, as_json=as_json)
 
 
 def main() -> NoReturn:

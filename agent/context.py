@@ -15,6 +15,8 @@ from agent.threads import Lane
 from agent.warmup import Warmer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from structlog.typing import FilteringBoundLogger
 
     from agent.adopt import Wanted
@@ -46,7 +48,7 @@ class Context:
     @cached_property
     def share(self) -> Share:
         """Where releases come from."""
-        return shares.connect(self.settings.share_address)
+        return shares.connect(self.settings, self.log)
 
     @cached_property
     def store(self) -> Store:
@@ -106,6 +108,12 @@ class Context:
     def read(self, path: str) -> bytes | None:
         """A small file of the share; see `agent.shares.base.Share.read`."""
         return self._manifest_lane.call(self.share.read, path, marker.MAX_BYTES)
+
+    def with_catalog(self, path: Path | None) -> Context:
+        """The same, with another catalog if there is one."""
+        if path is None:
+            return self
+        return Context(replace(self.settings, catalog=path), self.log, self.stop, self.nice)
 
     def stoppable(self, stop: threading.Event) -> Context:
         """The same, but stopped by another flag; share and store stay the same."""

@@ -11,7 +11,7 @@ import hashlib
 import os
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -54,6 +54,7 @@ class Copier:
     chunk_size: int
     stop: threading.Event
     moved: Callable[[str, int], None] = lambda _kind, _bytes: None
+    given_up: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
 
     def copy(self, jobs: Sequence[Job]) -> Mapping[str, tuple[str, ...]]:
         """Copy all `jobs`; give the chunk digests by path.
@@ -72,7 +73,13 @@ class Copier:
         files = [_File(self, job) for job in jobs]
         tasks = (task for file in files for task in file.tasks())
         try:
-            chunks.run(tasks, buffer_size=self.chunk_size, stop=self.stop)
+            chunks.run(
+                tasks,
+                buffer_size=self.chunk_size,
+                stop=self.stop,
+                threads=chunks.crew(self.share.parallel, self.chunk_size),
+                given_up=self.given_up,
+            )
         finally:
             for file in files:
                 file.close()
@@ -115,7 +122,7 @@ class _File:
         if not kept:
             self.digests[index] = self._fetch(index, view, offset)
             # A read that hung and woke after the copy was given up must not write.
-            if self._copier.stop.is_set():
+            if self._copier.stop.is_set() or self._copier.given_up.is_set():
                 return
             with writing(self.job.path):
                 _write_all(self._fd, view, offset)

@@ -7,8 +7,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.errors import NoSpaceError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+def require(directory: Path, wanted: int) -> None:
+    """See that `wanted` bytes can be written below `directory`.
+
+    Raises:
+        NoSpaceError: They cannot.
+    """
+    status = os.statvfs(directory)
+    free = status.f_bavail * status.f_frsize
+    if wanted > free:
+        raise NoSpaceError(
+            f"{directory} has {free} bytes free and the release needs {wanted}.",
+            remedy="Make room there; TMPDIR says where a release for Azure Files is put together.",
+        )
 
 
 def own_bytes(root: Path) -> int:

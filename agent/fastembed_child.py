@@ -9,10 +9,14 @@ from fastembed import TextEmbedding
 
 
 def main() -> None:
-    """Print repository and weights file by model name."""
+    """Print repository, weights file and further files by model name."""
     models = TextEmbedding.list_supported_models()
-    known = {m["model"]: (m["sources"]["hf"], m["model_file"]) for m in models}
-    json.dump({name: found for name, found in known.items() if found[0]}, sys.stdout)
+    known = {
+        m["model"]: (m["sources"]["hf"], m["model_file"], m["additional_files"])
+        for m in models
+        if m["sources"]["hf"]
+    }
+    json.dump(known, sys.stdout)
 
 
 if __name__ == "__main__":

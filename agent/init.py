@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent import marker, reconcile, space, verified
+from agent import acquire, layout, marker, reconcile, space, verified
 from agent.errors import (
     AgentError,
     ModelError,
@@ -132,6 +132,10 @@ class _Init:
                 f"{self._context.settings.marker} and several releases: {', '.join(complete)}.",
                 remedy="Say which one to serve: model-agent promote VERSION.",
             )
+        names = self._context.names("")
+        made = acquire.populatable(self._context, self._context.catalog.version)
+        if made and not any(root in names for root in layout.ROOTS):
+            return self._context.catalog.version
         return UNVERSIONED
 
     def _is_complete(self, version: str) -> bool:
@@ -168,7 +172,7 @@ class _Init:
             except VerificationError as error:
                 self._log.error("store.corrupt", version=version, error=str(error))
                 verified.forget(self._store.agent, version)
-        return self._steps.stage(version, desired=version)
+        return self._steps.stage(version, desired=version, populate=True)
 
     def _warn_if_changed(self, version: str) -> None:
         """Say so if the share has other content under this version: what is verified stays."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING, cast
 
@@ -10,6 +11,8 @@ import structlog
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger, Processor
+
+_SIGNATURE = re.compile(r"sig=[^&\s]+")
 
 
 def configure(chosen: str | None) -> None:
@@ -33,6 +36,25 @@ def configure(chosen: str | None) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(handlers=[_Relay()], level=logging.WARNING, force=True)
+
+
+class _Relay(logging.Handler):
+    """Has what libraries warn of stand in our log, one line each, and once if it is repeated.
+
+    The identity library says over ten lines what it tried, at every poll.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record; the signature of a SAS in a URL is not shown."""
+        text = _SIGNATURE.sub("sig=...", " ".join(record.getMessage().split()))
+        if text != self._last:
+            self._last = text
+            get().log(record.levelno, "library.message", library=record.name, message=text)
 
 
 def get() -> FilteringBoundLogger:

@@ -6,15 +6,18 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from agent import marker
-from agent.errors import ReleaseMissingError
+from agent.errors import ReleaseMissingError, UnreachableError
 
 if TYPE_CHECKING:
+    from agent.context import Context
     from agent.marker import Marker
     from agent.shares.base import Share
 
 # Between the two reads that must agree; they count only if they are at most 0.5 s apart.
 _PAUSE_SECONDS: Final = 0.1
 _APART_SECONDS: Final = 0.5
+# A retry in between takes longer than that; then, and where they differ, it is read once more.
+_READS: Final = 5
 
 
 class UnsettledMarkerError(marker.UnknownMarkerError):
@@ -31,16 +34,22 @@ def read(share: Share, path: str, *, known: bytes | None = None) -> bytes | None
         UnsettledMarkerError: They changed between the two reads, or the reads took too long.
         UnreachableError: The share does not answer.
     """
-    first = share.read(path, marker.MAX_BYTES)
-    if first is None or first == known:
-        return first
-    began = time.monotonic()
-    time.sleep(_PAUSE_SECONDS)
-    if share.read(path, marker.MAX_BYTES) != first:
-        raise UnsettledMarkerError("it is being written")
-    if time.monotonic() - began > _APART_SECONDS:
-        raise UnsettledMarkerError("reading it twice took too long to be sure")
-    return first
+    last = share.read(path, marker.MAX_BYTES)
+    if last is None or last == known:
+        return last
+    reason = ""
+    for _ in range(_READS - 1):
+        began = time.monotonic()
+        time.sleep(_PAUSE_SECONDS)
+        data = share.read(path, marker.MAX_BYTES)
+        if data != last:
+            reason = "it is being written"
+        elif time.monotonic() - began > _APART_SECONDS:
+            reason = "reading it twice took too long to be sure"
+        else:
+            return data
+        last = data
+    raise UnsettledMarkerError(reason)
 
 
 def current(share: Share, path: str) -> Marker | None:
@@ -54,6 +63,21 @@ def current(share: Share, path: str) -> Marker | None:
     return None if data is None else marker.parse(data)
 
 
+def understood(context: Context) -> Marker | None:
+    """What the marker says; None where there is none, or, with a warning, nothing sound in it.
+
+    Raises:
+        UnreachableError: The share does not answer.
+    """
+    try:
+        return current(context.share, context.settings.marker)
+    except UnsettledMarkerError as error:
+        raise _unsettled(context.share, context.settings.marker, error) from None
+    except marker.UnknownMarkerError as error:
+        context.log.warning("marker.unknown", reason=str(error))
+        return None
+
+
 def required(share: Share, path: str) -> Marker:
     """What the marker says.
 
@@ -64,6 +88,8 @@ def required(share: Share, path: str) -> Marker:
     try:
         found = current(share, path)
         reason = "there is none"
+    except UnsettledMarkerError as error:
+        raise _unsettled(share, path, error) from None
     except marker.UnknownMarkerError as error:
         found, reason = None, str(error)
     if found is None:
@@ -72,3 +98,11 @@ def required(share: Share, path: str) -> Marker:
             remedy="Write one: model-agent promote VERSION.",
         )
     return found
+
+
+def _unsettled(share: Share, path: str, error: UnsettledMarkerError) -> UnreachableError:
+    """It is neither missing nor unsound, so nothing may be built on that."""
+    return UnreachableError(
+        f"What the marker {path} on {share.address} says is not sure: {error}.",
+        remedy="Try again once the share is quick, and nobody writes the marker.",
+    )

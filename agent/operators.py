@@ -1,20 +1,26 @@
-"""What operators do: promote, roll back, verify, prune, and see how things are."""
+"""What operators do with a release that is on the share: promote, roll back, verify."""
 
 from __future__ import annotations
 
 import getpass
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-from msgspec.structs import asdict
-
-from agent import acquire, marker, marking, progress, retention, space, state, verified, verifying
+from agent import (
+    acquire,
+    marker,
+    marking,
+    progress,
+    space,
+    staging,
+    verified,
+    verifying,
+)
 from agent.acquire import Tree
-from agent.errors import AgentError, ConfigError, NewSpaceError
-from agent.staging import Moved
+from agent.errors import ConfigError, NewSpaceError, ReleaseMissingError, VerificationError
+from agent.moved import Moved
+from agent.shares.base import RELEASES
 from agent.state import utc_now
-from agent.trying import Record
 from agent.version import is_version
 
 if TYPE_CHECKING:
@@ -23,17 +29,30 @@ if TYPE_CHECKING:
     from agent.marker import Marker
 
 
-def promote(context: Context, version: str, *, allow_new_space: bool = False) -> Marker:
+def promote(
+    context: Context, version: str, *, allow_new_space: bool = False, check: bool = False
+) -> Marker:
     """Have the marker name `version`, which must be complete on the share.
+
+    Args:
+        context: What to work with.
+        version: The release.
+        allow_new_space: Whether it may embed into another space.
+        check: Whether to read every byte of it first.
 
     Raises:
         ConfigError: It is no version.
         ReleaseMissingError: It is not on the share, or not complete.
+        VerificationError: It has other bytes than its manifest says.
         NewSpaceError: It embeds into another space than the one promoted now.
     """
     _require_version(version)
     found = acquire.locate(context, version)
-    old = _marker(context)
+    if not isinstance(found, Tree):
+        staging.require_whole(context.share, found)
+        if check:
+            _verify_on_share(context, found)
+    old = marking.understood(context)
     if old and not allow_new_space:
         _guard_space(context, old.version, found)
     return _write(context, marker.promoted(old, version, allow_new_space=allow_new_space))
@@ -60,8 +79,8 @@ def verify(context: Context, version: str | None, *, on: str) -> tuple[str, int]
         ReleaseMissingError: It is not there.
     """
     _require_version(version)
-    moved = Moved()
     if on == "store":
+        moved = Moved()
         context.store.require()
         chosen = version or context.store.active()
         if chosen is None:
@@ -73,85 +92,15 @@ def verify(context: Context, version: str | None, *, on: str) -> tuple[str, int]
         return chosen, release.size
     chosen = version or marking.required(context.share, context.settings.marker).version
     release = context.manifest(chosen)
-    with progress.shown(context.log, "verify", moved, release.size):
-        prefix = f"releases/{chosen}/"
-        verifying.verify(release, context.share, prefix, stop=context.stop, moved=moved, whole=True)
+    _verify_on_share(context, release)
     return chosen, release.size
 
 
-def prune(context: Context) -> tuple[str, ...]:
-    """Delete what the store keeps beyond `--keep`; give what was deleted."""
-    store = context.store
-    store.prepare()
-    with store.lock(context.stop):
-        record = Record(store.agent, context.log)
-        spare = retention.spare(
-            store.versions(),
-            keep=context.settings.keep,
-            active=store.active(),
-            previous=record.state.previous,
-            desired=record.state.desired,
-            quarantined=record.state.quarantined,
-        )
-        for version in spare:
-            store.remove(version)
-            record.removed(version)
-    return spare
-
-
-def status(context: Context) -> dict[str, Any]:
-    """How the store and, where one is set, the share are."""
-    store = context.store
-    store.require()
-    held = {"state": asdict(state.load(store.agent)), "active": store.active()}
-    held["releases"] = {version: store.digest(version) for version in store.versions()}
-    found: dict[str, Any] = {"store": {"path": str(store.root), **held}}
-    if context.settings.share:
-        found["share"] = {"address": context.share.address, **_share_status(context)}
-    return found
-
-
-def as_json(found: dict[str, Any]) -> str:
-    """What programs see of `status`."""
-    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
-
-
-def describe(seen: dict[str, Any]) -> str:
-    """The lines that people see of `status`."""
-    store, known = seen["store"], seen["store"]["state"]
-    worker = known["worker"]
-    rows = [
-        ("store", store["path"]),
-        ("active", store["active"]),
-        ("desired", known["desired"]),
-        ("worker", f"{worker.version or '-'} ({worker.state or 'unknown'})"),
-        ("held", " ".join(store["releases"])),
-        *(("refused", f"{v}: {entry.reason}") for v, entry in known["quarantined"].items()),
-        *([("error", known["last_error"])] if known["last_error"] else []),
-        *(_share_rows(seen["share"]) if "share" in seen else []),
-    ]
-    return "\n".join(f"{name:<10}{value or '-'}" for name, value in rows)
-
-
-def _share_rows(share: dict[str, Any]) -> list[tuple[str, str | None]]:
-    releases = share["releases"].items()
-    return [
-        ("share", share["address"]),
-        ("marker", share["marker"]),
-        *(("release", f"{v} {digest or '(not complete)'}") for v, digest in releases),
-        *([("error", share["error"])] if share["error"] else []),
-    ]
-
-
-def _share_status(context: Context) -> dict[str, Any]:
-    seen: dict[str, Any] = {"marker": None, "previous": [], "releases": {}, "error": None}
-    try:
-        found = _marker(context)
-        seen |= {"marker": found.version, "previous": list(found.previous)} if found else {}
-        seen["releases"] = {v: _digest(context, v) for v in context.names("releases")}
-    except AgentError as error:
-        seen["error"] = str(error)
-    return seen
+def _verify_on_share(context: Context, release: Manifest) -> None:
+    moved = Moved()
+    with progress.shown(context.log, "verify", moved, release.size):
+        prefix = f"{RELEASES}/{release.version}/"
+        verifying.verify(release, context.share, prefix, stop=context.stop, moved=moved, whole=True)
 
 
 def _require_version(version: str | None) -> None:
@@ -159,26 +108,11 @@ def _require_version(version: str | None) -> None:
         raise ConfigError(f"{version!r} is not a version.", remedy="See model-agent status.")
 
 
-def _digest(context: Context, version: str) -> str | None:
-    try:
-        return context.manifest(version).digest
-    except AgentError:
-        return None
-
-
-def _marker(context: Context) -> Marker | None:
-    try:
-        return marking.current(context.share, context.settings.marker)
-    except marker.UnknownMarkerError as error:
-        context.log.warning("marker.unknown", reason=str(error))
-        return None
-
-
 def _guard_space(context: Context, active: str, found: Manifest | Tree) -> None:
     """Refuse what every pod would refuse."""
     try:
         old = context.manifest(active)
-    except AgentError:
+    except (ReleaseMissingError, VerificationError):
         return
     if isinstance(found, Tree):
         return

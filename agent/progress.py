@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from agent.staging import Moved
+    from agent.moved import Moved
 
 LOG_SECONDS: Final = 5.0
 _BAR_SECONDS: Final = 0.1

@@ -1,21 +1,23 @@
-"""`model-agent publish --from DIR`: a release on the share, complete and verified, or nothing."""
+"""`model-agent publish`: a release on the share, complete and verified, or nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent import acquire, building, progress, staging
-from agent.building import Builder, Source
-from agent.errors import ConfigError, RefusedError, ReleaseMissingError
-from agent.shares.directory import DirectoryShare
-from agent.staging import Moved
-from agent.version import is_version
+from msgspec import structs
+
+from agent import making, naming, pickles, staging
+from agent.errors import RefusedError, ReleaseMissingError
+from agent.shares import locking
+from agent.shares.base import RELEASES, Publication
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from agent.context import Context
+    from agent.making import Maker
     from agent.manifest import Manifest
 
 
@@ -27,59 +29,122 @@ class Published:
     new: bool
 
 
-def from_directory(context: Context, directory: Path, version: str) -> Published:
-    """Make the release `version` out of a tree as operators make it by hand.
+def from_directory(context: Context, directory: Path, version: str | None) -> Published:
+    """Make a release out of a tree as operators make it by hand, or take a bundle as it is.
 
     Raises:
         ConfigError: The version is no version, or `directory` is none.
         ReleaseMissingError: The tree lacks a file; it is named.
+        VerificationError: A file of the bundle is not what its manifest says.
         RefusedError: The version exists with other content, or holds pickles.
         AgentError: As `Builder.build` raises.
     """
-    if not is_version(version):
-        raise ConfigError(
-            f"{version!r} is not a version.",
-            remedy="Use letters, digits, dots, dashes and underscores, at most 63 of them.",
-        )
-    if not directory.is_dir():
-        raise ConfigError(f"{directory} is not a directory.", remedy="Check --from.")
-    source = Source(DirectoryShare(directory), context.wanted, strict=context.strict)
-    plan = source.plan()
-    moved = Moved()
-    builder = Builder(context.warmer, context.stop, moved.add)
+    return _publish(context, making.of_directory(context, directory, version))
+
+
+def from_hub(context: Context, version: str | None = None) -> Published:
+    """Make a release of the catalog's models, as the Hub has them.
+
+    Raises:
+        RefusedError: The version exists with other models, or holds pickles.
+        AgentError: As `Hub.fetch` and `Builder.build` raise.
+    """
+    maker = making.of_catalog(context, version)
+    return _publish(context, maker, there=maker.is_published)
+
+
+def populate(context: Context) -> Published:
+    """Make the catalog's own release, unless another did meanwhile: then that one is taken.
+
+    Raises:
+        AgentError: As `from_hub` raises.
+    """
+    return _publish(context, making.of_catalog(context, None), there=lambda _: True)
+
+
+def bundle(context: Context, maker: Maker, target: Path) -> Manifest:
+    """Make a release in a directory, for a site that neither the Hub nor the share reaches.
+
+    Raises:
+        RefusedError: There is something in `target`, or the release holds pickles.
+        AgentError: As `Maker.make` raises.
+    """
+
+    def make(directory: Path) -> Manifest:
+        release = maker.make(directory)
+        pickles.refuse(context, release)
+        return release
+
+    made = making.into(target, make)
+    maker.done()
+    return made
+
+
+def _publish(
+    context: Context, maker: Maker, *, there: Callable[[Manifest], bool] = lambda _: False
+) -> Published:
+    """Publish what `maker` makes; `there` may know a release for the same before it is made."""
+    version = maker.version
     made: list[Manifest] = []
 
-    def make(target: Path) -> None:
-        made.append(builder.build(source, plan, version, target))
-        acquire.refuse_pickles(context, made[0])
-        _stop_if_there(context, made[0])
-        acquire.name_tree(context)
+    def make(target: Path) -> Manifest:
+        release = maker.make(target)
+        made.append(release)
+        pickles.refuse(context, release)
+        _stop_if(_published(context, version), lambda old: _content(old) == _content(release))
+        naming.name_tree(context)
+        return release
 
+    file = context.share.lock_file(f"publish-{version}")
+    timeout = context.settings.lock_timeout
     try:
-        with progress.shown(context.log, "publish", moved, building.size(plan, source)):
-            context.share.publish(version, make)
-    except _AlreadyThereError:
-        return Published(made[0], new=False)
+        with locking.held(file, timeout=timeout, stop=context.stop, log=context.log) as lock:
+            if (known := _published(context, version)) and there(known):
+                return Published(known, new=False)
+            context.share.publish(Publication(version, make, lock.check, context.stop))
+        maker.done()
+    except _AlreadyThereError as found:
+        return Published(found.release, new=False)
     return Published(made[0], new=True)
 
 
 class _AlreadyThereError(Exception):
     """The share has this very release: there is nothing to do."""
 
+    def __init__(self, release: Manifest) -> None:
+        super().__init__(release.version)
+        self.release = release
 
-def _stop_if_there(context: Context, release: Manifest) -> None:
-    if release.version not in context.names("releases"):
-        return
+
+def _published(context: Context, version: str) -> Manifest | None:
+    """The complete release of this version on the share, if there is one."""
+    if version not in context.names(RELEASES):
+        return None
     try:
-        there = staging.read_manifest(context.share, release.version)
+        return staging.read_manifest(context.share, version)
     except ReleaseMissingError:
         raise RefusedError(
-            f"releases/{release.version} is on the share without a manifest.",
+            f"releases/{version} is on the share without a manifest.",
             remedy="Remove that directory, or publish under another version.",
         ) from None
-    if there.digest == release.digest:
-        raise _AlreadyThereError
+
+
+def _stop_if(there: Manifest | None, same: Callable[[Manifest], bool]) -> None:
+    if there is None:
+        return
+    if same(there):
+        raise _AlreadyThereError(there)
     raise RefusedError(
-        f"The release {release.version} is on the share with other content.",
+        f"The release {there.version} is on the share with other content.",
         remedy="Releases never change: publish under another version.",
     )
+
+
+def _content(release: Manifest) -> tuple[object, ...]:
+    """What makes two releases the same.
+
+    Canaries are left out: the same files give vectors that differ in the last digits between kinds
+    of CPU, so that another machine could never find its own release published already.
+    """
+    models = tuple(structs.replace(model, canary=None) for model in release.models)
+    return release.chunk_size, release.files, models

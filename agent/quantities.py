@@ -93,6 +93,13 @@ def worker_url(text: str) -> str:
     return text if text.startswith("unix:") else text.rstrip("/")
 
 
+def endpoint(text: str) -> str:
+    """`https://HOST[:PORT]`; http for a server of one's own."""
+    if not re.fullmatch(r"https?://[^/\s?#@]+/?", text):
+        raise ValueError("is not https://HOST[:PORT]")
+    return text.rstrip("/")
+
+
 def marker_path(text: str) -> str:
     """A relative path without `..`."""
     if text.startswith("/") or not text or ".." in text.split("/"):

@@ -1,11 +1,11 @@
-"""Which releases of a store may go. Pure."""
+"""Which releases of a store, or of a share, may go. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 def spare(
@@ -38,3 +38,17 @@ def spare(
     )
     room = max(0, keep - len(safe))
     return tuple(bad[::-1] + others[: max(0, len(others) - room)])
+
+
+def spare_on_share(held: Mapping[str, str | None], *, needed: Sequence[str]) -> tuple[str, ...]:
+    """The releases of a share that nothing needs, the oldest first.
+
+    Args:
+        held: When each release was made (UTC), by version; None where it is not complete.
+        needed: What the marker names, then its chain.
+    """
+    served = held.get(needed[0])
+    if served is None:  # a tree made by hand, or gone: what is newer than that cannot be known
+        return ()
+    spare = {v: at for v, at in held.items() if v not in needed and at and at <= served}
+    return tuple(sorted(spare, key=lambda version: (spare[version], version)))

@@ -35,10 +35,11 @@ _METAVARS: Final[Mapping[Callable[[str], Any], str]] = {
     q.positive_duration: "DURATION",
     q.size: "SIZE",
     q.worker_url: "URL",
+    q.endpoint: "URL",
 }
 
 Method = Literal["http", "none"]
-Populate = Literal["never"]
+Populate = Literal["share", "store", "never"]
 
 
 def _setting(parse: Callable[[str], Any], default: str | None, meaning: str) -> Any:
@@ -52,14 +53,24 @@ def _setting(parse: Callable[[str], Any], default: str | None, meaning: str) -> 
 class Settings:
     """What one run of the agent goes by. Times are seconds, sizes bytes."""
 
-    share: str | None = _setting(str, None, "Where releases live: a directory.")
+    share: str | None = _setting(
+        str, None, "Where releases live: a directory, or azurefiles://ACCOUNT/SHARE[/PREFIX]."
+    )
     store: Path = _setting(Path, "/mnt/models", "The local store.")
     catalog: Path | None = _setting(
         Path, None, "TOML that says what one release must contain (built in: two models)."
     )
     marker: str = _setting(q.marker_path, "VERSION", "The marker's path on the share.")
     populate: Populate = _setting(
-        q.one_of("never"), "never", "never: a release that the share lacks is not fetched."
+        q.one_of("share", "store", "never"),
+        "store",
+        "Where the catalog's own release goes if the share lacks it: share, store or never.",
+    )
+    hub_timeout: float = _setting(
+        q.positive_duration, "30s", "How long the Hub may send nothing before it is given up."
+    )
+    optimize: bool | None = _setting(
+        q.boolean, None, "Keep ONNX weights as external data, which load faster (else: catalog)."
     )
     device: Requested = _setting(
         q.one_of(*devices.REQUESTS), "auto", "auto, cpu or cuda; cuda must really run there."
@@ -87,14 +98,28 @@ class Settings:
     no_warm: bool = _setting(q.boolean, "false", "Activate without warming.")
     require_manifest: bool = _setting(q.boolean, "false", "Adopt no tree without a manifest.")
     allow_pickle: bool = _setting(q.boolean, "false", "Accept files that run code when loaded.")
+    azure_endpoint: str | None = _setting(
+        q.endpoint, None, "Azure Files elsewhere than https://ACCOUNT.file.core.windows.net."
+    )
+    azure_secret_dir: Path | None = _setting(
+        Path, None, "A mounted Secret: azurestorageaccountkey, sastoken or connectionstring."
+    )
     log_format: str | None = _setting(
         q.one_of("json", "console"), None, "json, or console (the default on a terminal)."
     )
 
     @property
     def share_address(self) -> str:
-        """The share, which commands that read it require."""
-        assert self.share is not None  # noqa: S101 - `parse` was told that it is required
+        """The share, for what cannot do without one.
+
+        Raises:
+            ConfigError: None is set.
+        """
+        if self.share is None:
+            raise ConfigError(
+                f"--share (or {variable('share')}) is required here.",
+                remedy="Say where releases live.",
+            )
         return self.share
 
 

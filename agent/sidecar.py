@@ -61,6 +61,7 @@ class Sidecar:
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._doing = "starting"
+        self._stopping = False
 
     async def run(self) -> None:
         """Keep the worker on the marker's release until SIGTERM or SIGINT.
@@ -70,21 +71,28 @@ class Sidecar:
         """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task  # noqa: S101 - we are in one
+
+        def stop() -> None:
+            # A step that is ended just then may swallow the cancellation; the flag stays.
+            self._stopping = True
+            task.cancel()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, task.cancel)
+            loop.add_signal_handler(number, stop)
         loop.add_signal_handler(signal.SIGHUP, self.look_now)
         app = probes.application(self, self._metrics.registry)
         runner, port = await probes.listen(app, self._context.settings.listen)
         self._log.info("sidecar.listening", port=port)
         try:
             await self._in_thread(lambda steps: steps.recover())
-            while True:
+            while not self._stopping:
                 await self._turn()
                 await self._rest()
         except asyncio.CancelledError:
-            self._log.info("sidecar.stopped")
+            self._stopping = True
         finally:
             await runner.cleanup()
+        self._log.info("sidecar.stopped")
 
     def alive(self) -> bool:
         """Whether the loop turned lately; see `probes.Probed`."""
@@ -110,8 +118,10 @@ class Sidecar:
         """Wait for the next poll. What wakes the loop early does so at most once a second."""
         jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, no secret
         pause = self._context.settings.poll_interval * jitter
+        # (`wait_for` loses a cancellation that comes in the moment of the wake.)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), pause)
+            async with asyncio.timeout(0 if self._stopping else pause):
+                await self._wake.wait()
             await asyncio.sleep(max(0.0, self._looked + _AT_MOST_EVERY - time.monotonic()))
         self._wake.clear()
 
@@ -119,7 +129,7 @@ class Sidecar:
         """Take steps until there is nothing to do; what nobody expected is tried again."""
         self._looked = time.monotonic()
         try:
-            for _ in range(_STEPS_AT_ONCE):
+            for _ in range(0 if self._stopping else _STEPS_AT_ONCE):
                 action = await self._decide()
                 if isinstance(action, Wait):
                     self._doing = action.reason

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic as clock
 from typing import TYPE_CHECKING, Final
@@ -18,8 +17,10 @@ from agent import durable, layout, manifest, verified
 from agent.copying import Copier, Job, writing
 from agent.disk import own_bytes
 from agent.errors import ReleaseMissingError, VerificationError
+from agent.moved import Moved
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Mapping, Sequence
 
     from agent.manifest import File, Manifest
@@ -32,24 +33,6 @@ _BLOCK: Final = 4096
 
 # What makes two files the same: size, chunk size, chunk digests.
 Content = tuple[int, int, tuple[str, ...]]
-
-
-@dataclass
-class Moved:
-    """Bytes by where they came from: `share`, `resumed` (half staged before), `reused` (links)."""
-
-    by_source: dict[str, int] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, source: str, count: int) -> None:
-        """Count bytes; called from several threads."""
-        with self.lock:
-            self.by_source[source] = self.by_source.get(source, 0) + count
-
-    @property
-    def total(self) -> int:
-        """All bytes so far."""
-        return sum(self.by_source.values())
 
 
 @dataclass(frozen=True)
@@ -85,6 +68,25 @@ def read_manifest(share: Share, version: str) -> Manifest:
             remedy="Publish the release under its own version.",
         )
     return found
+
+
+def require_whole(share: Share, release: Manifest) -> None:
+    """See that every file of a release is on the share with its size; its bytes are not read.
+
+    Raises:
+        ReleaseMissingError: A file is not there, or shorter or longer than the manifest says.
+        UnreachableError: The share does not answer.
+    """
+    home = f"releases/{release.version}"
+    nodes = share.tree((home,)).nodes
+    for file in release.files:
+        node = nodes.get(f"{home}/{file.path}")
+        if node is None or node.kind != "file" or node.size != file.size:
+            size = "missing" if node is None else f"{node.size} bytes long instead of {file.size}"
+            raise ReleaseMissingError(
+                f"{file.path} of {release.version} is {size} on the share {share.address}.",
+                remedy="Publish the release again under a new version.",
+            )
 
 
 def stage(
@@ -175,6 +177,11 @@ def _reusable(store: Store, release: Manifest) -> dict[Content, Path]:
             if _content(held, file) in wanted:
                 found[_content(held, file)] = store.path(version) / file.path
     return {content: path for content, path in found.items() if content[0]}
+
+
+def needed_bytes(store: Store, release: Manifest) -> int:
+    """Bytes that staging `release` would add to the store now."""
+    return _needed(release, _reusable(store, release), store.staging / release.version)
 
 
 def _needed(release: Manifest, reuse: Mapping[Content, Path], directory: Path) -> int:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from agent import acquire, progress, retention, verified, warmup
-from agent.acquire import Tree
-from agent.errors import AgentError, VerificationError
-from agent.staging import Moved
+from agent.acquire import Catalogued, Tree
+from agent.errors import AgentError, ReleaseMissingError, VerificationError
+from agent.manifest import Manifest
+from agent.moved import Moved
 
 if TYPE_CHECKING:
+    from agent.acquire import Found
     from agent.context import Context
-    from agent.manifest import Manifest
     from agent.marker import Marker
     from agent.metrics import Metrics
     from agent.trying import Record
+
+
+_ORIGIN: Final = {Manifest: "share", Tree: "adopted", Catalogued: "hub"}
 
 
 class Steps:
@@ -36,16 +40,29 @@ class Steps:
         self._record = record
         self._metrics = metrics
 
-    def stage(self, version: str, *, desired: str | None) -> Manifest:
+    def stage(self, version: str, *, desired: str | None, populate: bool = False) -> Manifest:
         """Bring `version` into the store, verified.
+
+        Args:
+            version: The release.
+            desired: What the marker names, which stays in the store.
+            populate: Whether it may be made, if the share lacks it.
 
         Raises:
             AgentError: As `acquire.locate` and `acquire.acquire` raise; the store is as before.
         """
         with self._store.lock(self._context.stop):
-            found = acquire.locate(self._context, version)
+            found: Found
             try:
-                if isinstance(found, Tree):
+                found = acquire.locate(self._context, version)
+            except ReleaseMissingError as error:
+                made = acquire.populatable(self._context, version) if populate else None
+                if made is None:
+                    raise
+                self._log.warning("release.missing", version=version, reason=error.what)
+                found = made
+            try:
+                if not isinstance(found, Manifest):
                     self._record.begin(version)
                 spare = self._spare(1, desired)
                 staged = acquire.acquire(self._context, version, found, spare=spare)
@@ -60,7 +77,7 @@ class Steps:
             "release.staged",
             version=version,
             digest=staged.manifest.digest[:12],
-            adopted=isinstance(found, Tree),
+            origin=_ORIGIN[type(found)],
             seconds=round(staged.seconds, 3),
             **{f"{source}_bytes": count for source, count in staged.moved.items()},
         )

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from agent.errors import VerificationError
+from agent.protobuf import fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from agent.protobuf import Field
 
 _LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
 _TAIL_BYTES: Final = 64 * 1024
@@ -26,9 +30,8 @@ _SHORT_BYTES: Final = 4096
 _NAME_BYTES: Final = 255
 _MAX_HEADER: Final = 100 * 1024 * 1024
 
-# Field numbers of onnx.proto, and protobuf's wire types.
+# Field numbers of onnx.proto.
 _GRAPH, _OPSETS, _INITIALIZER, _EXTERNAL_DATA, _KEY, _VALUE = 7, 8, 5, 13, 1, 2
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def check(path: Path, name: str) -> None:
@@ -41,15 +44,25 @@ def check(path: Path, name: str) -> None:
     Raises:
         VerificationError: It is not.
     """
+    with refusing(name), path.open("rb") as file:
+        _check_bytes(file)
+        if path.suffix == ".onnx":
+            _check_onnx(file, path.parent)
+        elif path.suffix == ".safetensors":
+            safetensors_header(file)
+        elif path.suffix == ".json":
+            _check_json(file, path.name)
+
+
+@contextmanager
+def refusing(name: str) -> Iterator[None]:
+    """Turn what a walk through damaged data raises into a refusal of the file.
+
+    Raises:
+        VerificationError: The block raised ValueError, OverflowError or RecursionError.
+    """
     try:
-        with path.open("rb") as file:
-            _check_bytes(file)
-            if path.suffix == ".onnx":
-                _check_onnx(file, path.parent)
-            elif path.suffix == ".safetensors":
-                safetensors_header(file)
-            elif path.suffix == ".json":
-                _check_json(file, path.name)
+        yield
     except (ValueError, OverflowError, RecursionError) as error:
         raise VerificationError(
             f"{name} is damaged: {error}.", remedy="Copy the file again from its source."
@@ -102,21 +115,21 @@ def _check_onnx(file: BinaryIO, directory: Path) -> None:
     """Walk the protobuf down to the weights, so that a cut anywhere shows."""
     size = os.fstat(file.fileno()).st_size
     parts = set()
-    for number, start, end in _fields(file, 0, size):
-        parts.add(number)
-        if number == _GRAPH:
-            for inner, tensor_start, tensor_end in _fields(file, start, end):
-                if inner == _INITIALIZER:
-                    _check_external(_external(file, tensor_start, tensor_end), directory)
+    for part in fields(file, 0, size):
+        parts.add(part.number)
+        if part.number == _GRAPH:
+            for inner in fields(file, part.start, part.end):
+                if inner.number == _INITIALIZER:
+                    _check_external(_external(file, inner), directory)
     if not {_GRAPH, _OPSETS} <= parts:
         raise ValueError("it holds no whole ONNX model")
 
 
-def _external(file: BinaryIO, start: int, end: int) -> dict[str, str]:
+def _external(file: BinaryIO, tensor: Field) -> dict[str, str]:
     entries: dict[str, str] = {}
-    for number, entry_start, entry_end in _fields(file, start, end):
-        if number == _EXTERNAL_DATA:
-            pair = {n: _text(file, a, b) for n, a, b in _fields(file, entry_start, entry_end)}
+    for field in fields(file, tensor.start, tensor.end):
+        if field.number == _EXTERNAL_DATA:
+            pair = {each.number: _text(file, each) for each in fields(file, field.start, field.end)}
             entries[pair.get(_KEY, "")] = pair.get(_VALUE, "")
     return entries
 
@@ -133,39 +146,6 @@ def _check_external(entries: dict[str, str], directory: Path) -> None:
         raise ValueError(f"{location} has {data.stat().st_size} bytes and {needed} are needed")
 
 
-def _fields(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, start and end of each field of one protobuf message."""
-    at = start
-    while at < end:
-        file.seek(at)
-        key = _varint(file)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            at = file.tell()
-            _varint(file)
-            length = file.tell() - at
-        else:
-            length = {_FIXED64: 8, _FIXED32: 4}.get(wire, -1)
-            length = _varint(file) if wire == _BYTES else length
-            at = file.tell()
-        if not number or length < 0 or at + length > end:
-            raise ValueError("its protobuf is cut off or not one at all")
-        yield number, at, at + length
-        at += length
-
-
-def _varint(file: BinaryIO) -> int:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            raise ValueError("its protobuf is cut off")
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:  # noqa: PLR2004 - the continuation bit
-            return value
-    raise ValueError("its protobuf has a number of over 64 bits")
-
-
-def _text(file: BinaryIO, start: int, end: int) -> str:
-    file.seek(start)
-    return file.read(min(end - start, 4096)).decode(errors="replace")
+def _text(file: BinaryIO, field: Field) -> str:
+    file.seek(field.start)
+    return file.read(min(field.size, 4096)).decode(errors="replace")

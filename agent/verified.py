@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.manifest import File, Manifest
-    from agent.staging import Moved
+    from agent.moved import Moved
 
 _REMEDY: Final = "The release is staged again from the share."
 

@@ -6,11 +6,9 @@ It is a process of its own so that the memory, and a CUDA context, are given bac
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import resource
-import signal
 import sys
 import time
 from pathlib import Path
@@ -18,19 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent import layout, space, structure
+from agent import children, layout, space, structure
 from agent.warmup_protocol import Measured, Outcome, Request, Subject
 
 if TYPE_CHECKING:
     from agent.embedder import Embedder
 
-_PR_SET_PDEATHSIG = 1
 _STEADY_RUNS = 3
 
 
 def main() -> None:
     """Answer one request."""
-    _die_with_parent()
+    children.die_with_parent()
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     with contextlib.suppress(OSError):
         os.nice(request.nice)
@@ -131,11 +128,6 @@ def _explain(subject: Subject, error: Exception, device: str) -> dict[str, Any]:
         "failure": f"{subject.name} does not load on {device}: {reason.rstrip('.')}.",
         "blames_release": blames_release,
     }
-
-
-def _die_with_parent() -> None:
-    """A killed agent leaves no child behind that holds memory the next one needs."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,65 @@
-"""What the agent asks of a share: four reads, and what `publish` and `promote` write."""
+"""What the agent asks of a share: reads, and what `publish`, `promote` and `prune` write."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import re
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
     from pathlib import Path
 
     from agent.adopt import Tree
+    from agent.manifest import Manifest
+    from agent.shares.locking import LockFile
+
+RELEASES: Final = "releases"
+STAGING: Final = ".staging"
+LOCKS: Final = ".locks"
+
+_TRASH: Final = ".trash"
+_STAGED = re.compile(rf"(.+)-[0-9a-f]{{8}}(?:{re.escape(_TRASH)})?")
+
+
+def staging_path(version: str) -> str:
+    """Where to put `version` together: a name that no other publisher has, or will have."""
+    return f"{STAGING}/{version}-{secrets.token_hex(4)}"
+
+
+def trash_path(version: str) -> str:
+    """Where to rename what is deleted next, so that it is gone in one step."""
+    return staging_path(version) + _TRASH
+
+
+def staged_version(name: str) -> str | None:
+    """The version that a directory in `.staging` is, or was to be; None if it is not ours."""
+    match = _STAGED.fullmatch(name)
+    return match[1] if match else None
+
+
+def is_trash(name: str) -> bool:
+    """Whether a directory in `.staging` waits to be deleted."""
+    return name.endswith(_TRASH)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A release on its way to a share.
+
+    Attributes:
+        version: What it is called.
+        make: Fills an empty directory with it, its manifest last, and gives the manifest.
+        check: Raises once another publisher has the lock; the last thing before the commit.
+        stop: Ends it early.
+    """
+
+    version: str
+    make: Callable[[Path], Manifest]
+    check: Callable[[], None]
+    stop: threading.Event
 
 
 class Reader(Protocol):
@@ -19,6 +70,7 @@ class Reader(Protocol):
 
         Raises:
             UnreachableError: The share does not answer.
+            ReleaseMissingError: The file is not there.
         """
         ...
 
@@ -40,6 +92,11 @@ class Share(Protocol):
         """What `--share` said, for people."""
         ...
 
+    @property
+    def parallel(self) -> int:
+        """How many reads at a time are best."""
+        ...
+
     def read(self, path: str, limit: int) -> bytes | None:
         """The first `limit` + 1 bytes of a small file, fresh from the share; None if there is none.
 
@@ -59,7 +116,7 @@ class Share(Protocol):
         """Open a file for reading at offsets.
 
         Raises:
-            ReleaseMissingError: It is not there.
+            ReleaseMissingError: It is not there (or the first read says so).
         """
         ...
 
@@ -67,12 +124,22 @@ class Share(Protocol):
         """Replace a small file by `data`, so that readers see the old bytes or the new, whole."""
         ...
 
-    def publish(self, version: str, make: Callable[[Path], None]) -> None:
-        """Let `make` fill an empty directory, then make it `releases/<version>` in one step.
+    def lock_file(self, name: str) -> LockFile:
+        """What publishers agree by who of them goes first; see `agent.shares.locking.held`."""
+        ...
 
-        Nothing is visible to readers before that, and nothing is left if `make` fails.
+    def publish(self, publication: Publication) -> None:
+        """Have the release made, then make it `releases/<version>` in one step.
+
+        Nothing is visible to readers before that. The caller holds the lock for this version, so
+        whatever an earlier publisher of it left in `.staging` is used or deleted.
 
         Raises:
             RefusedError: Another publisher was first.
+            VerificationError: The share does not give back what was written.
         """
+        ...
+
+    def remove(self, path: str) -> None:
+        """Delete a directory with all that is in it: gone in one step, its bytes soon after."""
         ...

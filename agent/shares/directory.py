@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from agent import durable
+from agent import chunks, durable
 from agent.adopt import Node, Tree
 from agent.errors import AgentError, RefusedError, ReleaseMissingError, UnreachableError
+from agent.shares.base import RELEASES, STAGING, staged_version, staging_path, trash_path
+from agent.shares.exclusive import ExclusiveFile
+from agent.shares.locking import LockLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from agent.shares.base import Publication
 
 _GONE: Final = (errno.ENOENT, errno.ENOTDIR)
 _REF_BYTES: Final = 256
@@ -48,6 +52,8 @@ class FileReader:
 
 class DirectoryShare:
     """A share under a local path; see `agent.shares.base.Share` for what each method promises."""
+
+    parallel: Final = chunks.THREADS
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -103,31 +109,62 @@ class DirectoryShare:
         with self.errors(path):
             durable.write(self._root / path, data)
 
-    def publish(self, version: str, make: Callable[[Path], None]) -> None:
-        """Fill `.staging/<version>-<random>`, then rename it to `releases/<version>`."""
-        staging = self._root / ".staging" / f"{version}-{secrets.token_hex(4)}"
-        target = self._root / "releases" / version
-        with self.errors(str(target)):
+    def lock_file(self, name: str) -> ExclusiveFile:
+        """A file that only one can create."""
+        return ExclusiveFile(self._root, name, self.errors)
+
+    def publish(self, publication: Publication) -> None:
+        """Have it made in `.staging/<version>-<random>`, then rename that."""
+        version = publication.version
+        staging = self._root / staging_path(version)
+        target = self._root / RELEASES / version
+        with self.errors(f"{RELEASES}/{version}"):
             # Not its parents: where the share is not mounted, none must be made.
             staging.parent.mkdir(exist_ok=True)
+            self._discard_left_over(version)
             staging.mkdir()
         try:
-            make(staging)
+            publication.make(staging)
             durable.sync_tree(staging)
             target.parent.mkdir(exist_ok=True)
+            publication.check()
             staging.rename(target)
             durable.sync_directory(target.parent)
         except OSError as error:
-            if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+            if not staging.exists():
+                raise LockLostError(
+                    f"Another publisher took {version} over: this one was silent for too long.",
+                    remedy="Publish again.",
+                ) from None
+            if error.errno in {errno.ENOTEMPTY, errno.EEXIST} and target.exists():
                 raise RefusedError(
-                    f"releases/{version} came into being on the share meanwhile.",
+                    f"{RELEASES}/{version} came into being on the share meanwhile.",
                     remedy=f"See what is there: model-agent verify {version} --on share.",
                 ) from None
-            raise self._failed(str(target), error) from None
+            raise self._failed(f"{RELEASES}/{version}", error) from None
         finally:
             shutil.rmtree(staging, ignore_errors=True)
             _remove_if_empty(staging.parent)
             _remove_if_empty(target.parent)
+
+    def remove(self, path: str) -> None:
+        """Rename it away, then delete it."""
+        directory = self._root / path
+        trash = self._root / trash_path(staged_version(directory.name) or directory.name)
+        with self.errors(path):
+            trash.parent.mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):
+                directory.rename(trash)
+                durable.sync_directory(directory.parent)
+            shutil.rmtree(trash, ignore_errors=True)
+            _remove_if_empty(trash.parent)
+
+    def _discard_left_over(self, version: str) -> None:
+        """Delete what publishers that were killed left of this version: the lock says they are."""
+        for left in sorted((self._root / STAGING).iterdir()):
+            if staged_version(left.name) == version:
+                self.remove(f"{STAGING}/{left.name}")
+        (self._root / STAGING).mkdir(exist_ok=True)
 
     def resolved(self, path: str) -> Path:
         """Where `path` leads once its links are followed.

@@ -408,7 +408,8 @@ def test_a_manifest_may_be_required(bench: Bench) -> None:
 def test_published_and_adopted_are_the_same(bench: Bench, tmp_path: Path) -> None:
     """The same content under the same version has the same digest, however it became a release.
 
-    This one goes by the command line, with the built-in catalog, warm-up included.
+    This one goes by the command line, with the built-in catalog, warm-up included. (That catalog
+    has weights optimised when they are published; they are other bytes then.)
     """
     bench.flat()
     shutil.copytree(bench.share, tmp_path / "tree")
@@ -419,7 +420,7 @@ def test_published_and_adopted_are_the_same(bench: Bench, tmp_path: Path) -> Non
     assert done.named("model.warmed")[0]["model"] == NAME
     other = TestShare(tmp_path / "share")
     flags = ("--share", other.root, "--from", tmp_path / "tree", "--version", "v1")
-    done = agents.run("publish", *flags)
+    done = agents.run("publish", "--no-optimize", *flags)
     assert done.code == 0, done.lines
     published = other.manifest("v1")
     assert published.digest == adopted.digest

@@ -28,7 +28,17 @@ def test_a_store_that_is_a_file(command: str, tmp_path: Path) -> None:
     assert str(store) in done.sentence
 
 
-COMMANDS = ("init", "sidecar", "publish", "promote", "rollback", "status", "verify", "prune")
+COMMANDS = (
+    "init",
+    "sidecar",
+    "publish",
+    "promote",
+    "rollback",
+    "status",
+    "verify",
+    "prune",
+    "doctor",
+)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +137,7 @@ def test_help_of_all() -> None:
         ["init", "--share"],
         ["promote"],
         ["promote", "v1"],
-        ["publish", "--share", "/tmp"],
+        ["publish", "--share", "/tmp", "--from", "/tmp"],
         ["verify", "--on", "moon"],
         ["status", "surplus"],
         ["init", "--share", "/tmp", "--marker", "../VERSION"],

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.errors import RefusedError
+from agent import threads
+from agent.errors import AgentError
+from agent.shares.base import Publication
 from agent.shares.directory import DirectoryShare
 from tests.support import agents
 from tests.support.shares import ELSEWHERE, INLINE, SNAPSHOT, TestShare, Tiny, snapshot, tree
+from tests.support.stores import a_model, write_release
+from tests.support.workers import until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.manifest import Manifest
     from tests.support.agents import Result
 
 
@@ -96,32 +102,60 @@ def test_two_publishers_at_once(tmp_path: Path) -> None:
     assert agents.run("verify", "v1", "--on", "share", "--share", share.root).code == 0
 
 
-def test_two_renames_at_once(tmp_path: Path) -> None:
-    """Two publishers that both are just done: one directory gets the name, the other vanishes."""
+def test_two_publishers_of_the_same(tmp_path: Path) -> None:
+    """Of two publishers of one release, one does it; the other waits and finds it done."""
     share = TestShare(tmp_path / "share")
-    together = threading.Barrier(2)
-    refused: list[str] = []
+    source = tree(tmp_path / "tree")
+    flags = ("--share", share.root, "--catalog", share.catalog, "--version", "v1")
+    running = [agents.start("publish", *flags, "--from", source) for _ in range(2)]
+    done = [agents.finish(process) for process in running]
+    assert [result.code for result in done] == [0, 0], done
+    assert sorted(result.stdout.split()[0] for result in done) == ["Already", "Published"]
+    assert {path.name for path in share.root.iterdir()} == {"releases"}
+
+
+def test_a_publisher_that_was_killed(tmp_path: Path) -> None:
+    """After SIGKILL the same command again completes, and nothing of the killed one is left."""
+    share = TestShare(tmp_path / "share")
+    source = tree(tmp_path / "tree")
+    flags = ("--share", share.root, "--catalog", share.catalog, "--version", "v1")
+    killed = agents.start("publish", *flags, "--from", source)
+    staging = share.root / ".staging"
+    until(lambda: staging.is_dir() and any(staging.iterdir()))
+    killed.kill()
+    agents.finish(killed)
+    assert list((share.root / "releases").iterdir()) == []
+    done = publish(share, source, "v1")
+    assert done.code == 0, done.sentence
+    assert {path.name for path in share.root.iterdir()} == {"releases"}
+    assert agents.run("verify", "v1", "--on", "share", "--share", share.root).code == 0
+
+
+def test_a_publisher_that_was_only_asleep(tmp_path: Path) -> None:
+    """One that another took the lock from and published instead: its own commit changes nothing."""
+    share = TestShare(tmp_path / "share")
+    asleep, awake = threading.Event(), threading.Event()
+    publisher = DirectoryShare(share.root)
+
+    def make(name: str, directory: Path) -> Manifest:
+        made = write_release(directory, {"first": name.encode()}, [a_model()], version="v1")
+        if name == "sleeper":
+            asleep.set()
+            awake.wait(30)
+        return made
 
     def publish_as(name: str) -> None:
-        def make(directory: Path) -> None:
-            (directory / "first").write_text(name)
-            (directory / "second").write_text(name)
-            together.wait(30)
+        publisher.publish(Publication("v1", partial(make, name), lambda: None, threading.Event()))
 
-        try:
-            DirectoryShare(share.root).publish("v1", make)
-        except RefusedError:
-            refused.append(name)
-
-    threads = [threading.Thread(target=publish_as, args=[name]) for name in ("one", "other")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    (loser,) = refused
-    winner = {"one": "other", "other": "one"}[loser]
-    assert {path.read_text() for path in share.release("v1").iterdir()} == {winner}
-    assert {path.name for path in share.root.iterdir()} == {"releases"}
+    sleeper = threads.start(publish_as, "sleeper")
+    assert asleep.wait(30)
+    publish_as("other")
+    before = snapshot(share.root)
+    awake.set()
+    with pytest.raises(AgentError):
+        sleeper.result(30)
+    assert (share.release("v1") / "first").read_text() == "other"
+    assert snapshot(share.root) == before
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])

@@ -19,7 +19,8 @@ from tests.support import models
 from tests.support.workers import Worker, until, worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
 AGENT: Final = Path(sys.executable).with_name("model-agent")
 REVISION: Final = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
@@ -101,25 +102,11 @@ class Cluster:
         with worker(self.store, model=models.MINILM, log=log, **flags) as running:
             yield running
 
-    @contextmanager
-    def sidecar(self, reload_url: str, *flags: str, poll: str = "1s") -> Iterator[Sidecar]:
-        """Run the sidecar while the block runs, then end it by SIGTERM."""
-        process = subprocess.Popen(
-            [
-                *(AGENT, "sidecar", "--reload-url", reload_url, "--poll-interval", poll),
-                *("--listen", "127.0.0.1:0", "--log-format", "json", *flags),
-            ],
-            env=self.environment(),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running = Sidecar(process)
-        try:
-            running.start()
-            yield running
-        finally:
-            process.send_signal(signal.SIGTERM)
-            running.end()
+    def sidecar(
+        self, reload_url: str, *flags: str, poll: str = "1s"
+    ) -> AbstractContextManager[Sidecar]:
+        """Run the sidecar while the block runs; see `running_sidecar`."""
+        return running_sidecar(self.environment(), reload_url, *flags, poll=poll)
 
     def environment(self) -> dict[str, str]:
         """The environment of the agent's processes."""
@@ -129,6 +116,29 @@ class Cluster:
             "MODEL_AGENT_CATALOG": str(self.root / "catalog.toml"),
             "MODEL_AGENT_DEVICE": "cpu",
         }
+
+
+@contextmanager
+def running_sidecar(
+    env: Mapping[str, str], reload_url: str, *flags: str, poll: str = "1s"
+) -> Iterator[Sidecar]:
+    """Run a sidecar with this environment while the block runs, then end it by SIGTERM."""
+    process = subprocess.Popen(
+        [
+            *(AGENT, "sidecar", "--reload-url", reload_url, "--poll-interval", poll),
+            *("--listen", "127.0.0.1:0", "--log-format", "json", *flags),
+        ],
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    running = Sidecar(process)
+    try:
+        running.start()
+        yield running
+    finally:
+        process.send_signal(signal.SIGTERM)
+        running.end()
 
 
 @dataclass

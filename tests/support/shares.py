@@ -138,7 +138,7 @@ def in_memory() -> Iterator[Path]:
 
 def tree(directory: Path, kind: Tiny = INLINE) -> Path:
     """Lay a tiny MiniLM out as `publish --from` takes it: `directory/fastembed/models--…`."""
-    source = _built(kind)
+    source = built(kind)
     models.as_hub_cache(directory / "fastembed", models.MINILM_REPO, REVISION, source)
     return directory
 
@@ -174,7 +174,8 @@ def _file(path: str, data: bytes, chunk_size: int) -> manifest.File:
 
 
 @functools.cache
-def _built(kind: Tiny) -> Path:
+def built(kind: Tiny = INLINE) -> Path:
+    """The directory of a tiny model; not to be changed."""
     directory = Path(_cache.name) / f"model-{kind.seed}-{kind.weights}"
     models.write_tiny(directory, seed=kind.seed, weights=kind.weights)
     return directory

@@ -58,15 +58,18 @@ def test_stop_ends_the_run_between_two_tasks() -> None:
 
 
 def test_hung_read_is_left_behind() -> None:
-    """A task that never returns costs the stall time, and `stop` tells it to write nothing."""
-    stop, wake = threading.Event(), threading.Event()
+    """A task that never returns costs the stall time and must write nothing; its caller goes on."""
+    stop, given_up, wake = threading.Event(), threading.Event(), threading.Event()
 
     def hang(_: memoryview) -> None:
         wake.wait()
 
     with pytest.raises(UnreachableError, match="a read hangs"):
-        chunks.run([hang], buffer_size=1, stop=stop, threads=1, stall_seconds=0.1)
-    assert stop.is_set()
+        chunks.run(
+            [hang], buffer_size=1, stop=stop, threads=1, stall_seconds=0.1, given_up=given_up
+        )
+    assert given_up.is_set()
+    assert not stop.is_set()
     wake.set()
 
 

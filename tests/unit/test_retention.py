@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.retention import spare
+from agent.retention import spare, spare_on_share
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -115,3 +115,23 @@ def test_the_oldest_goes_first_and_the_previous_last(store: Store) -> None:
         assert not left
     elif useful and left - {store.previous}:
         assert min(ages) > max(store.held.index(v) for v in left - {store.previous})
+
+
+@pytest.mark.parametrize(
+    ("held", "needed", "expected"),
+    [
+        pytest.param({}, ["v1"], (), id="empty"),
+        pytest.param({"v1": "1", "v2": "2"}, ["v2", "v1"], (), id="all-needed"),
+        pytest.param({"v1": "1", "v2": "2", "v3": "3"}, ["v3"], ("v1", "v2"), id="oldest-first"),
+        pytest.param({"v1": "1", "v2": "2", "v3": "3"}, ["v2"], ("v1",), id="newer-stays"),
+        pytest.param({"v1": None, "v2": "2"}, ["v2"], (), id="incomplete-stays"),
+        pytest.param({"v1": "1", "v2": None}, ["v2"], (), id="marker-incomplete"),
+        pytest.param({"v1": "1"}, ["gone"], (), id="marker-gone"),
+        pytest.param({"b": "1", "a": "1", "v2": "2"}, ["v2"], ("a", "b"), id="same-second"),
+    ],
+)
+def test_spare_on_a_share(
+    held: dict[str, str | None], needed: list[str], expected: tuple[str, ...]
+) -> None:
+    """Of a share, what is older than the marker's release and in no chain may go."""
+    assert spare_on_share(held, needed=needed) == expected

@@ -25,6 +25,11 @@ DEFAULTS: dict[str, object] = {
     "reload_timeout": 120.0,
     "store_limit": None,
     "lock_timeout": 600.0,
+    "populate": "store",
+    "hub_timeout": 30.0,
+    "optimize": None,
+    "azure_endpoint": None,
+    "azure_secret_dir": None,
     "space_cosine": 0.99,
     "listen": ("0.0.0.0", 9090),
     "no_fallback": False,
@@ -39,7 +44,11 @@ EXAMPLES: dict[str, tuple[str, object, str, object]] = {
     "store": ("/data", Path("/data"), "relative/x", Path("relative/x")),
     "catalog": ("/c.toml", Path("/c.toml"), "d.toml", Path("d.toml")),
     "marker": ("prod/VERSION", "prod/VERSION", "CURRENT", "CURRENT"),
-    "populate": ("never", "never", "never", "never"),
+    "populate": ("never", "never", "share", "share"),
+    "hub_timeout": ("1m", 60.0, "500ms", 0.5),
+    "optimize": ("true", True, "false", False),
+    "azure_endpoint": ("https://h/", "https://h", "http://127.0.0.1:1", "http://127.0.0.1:1"),
+    "azure_secret_dir": ("/etc/secret", Path("/etc/secret"), "s", Path("s")),
     "device": ("cuda", "cuda", "cpu", "cpu"),
     "keep": ("3", 3, "1", 1),
     "poll_interval": ("500ms", 0.5, "1m", 60.0),
@@ -65,6 +74,9 @@ EXAMPLES: dict[str, tuple[str, object, str, object]] = {
 MISTAKES = {
     "marker": "../VERSION",
     "populate": "sometimes",
+    "hub_timeout": "0s",
+    "optimize": "perhaps",
+    "azure_endpoint": "files.example",
     "device": "gpu",
     "keep": "0",
     "poll_interval": "0s",
@@ -123,7 +135,7 @@ def test_a_setting_is_a_flag_and_a_variable_and_the_flag_wins(name: str) -> None
 def test_no_setting_is_left_out_here() -> None:
     """Every setting has its examples, and each that does not take any text a mistake."""
     assert set(EXAMPLES) == set(settings.BY_NAME)
-    assert set(EXAMPLES) - set(MISTAKES) == {"share", "store", "catalog"}
+    assert set(EXAMPLES) - set(MISTAKES) == {"share", "store", "catalog", "azure_secret_dir"}
 
 
 @pytest.mark.parametrize("name", settings.BY_NAME)

@@ -1,0 +1,78 @@
+"""Looks at the share from outside: does it answer, how fast, and how is it mounted?"""
+
+from __future__ import annotations
+
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
+from time import monotonic as clock
+from typing import TYPE_CHECKING, Final
+
+from agent import marker, threads
+from agent.doctor import azure, mounts, reach
+from agent.doctor.findings import Finding, fail, ok, skip, warn
+from agent.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.doctor.case import Case
+    from agent.doctor.reach import Network
+
+# The share's own calls try for 6 s; a name server that is away takes 10 s to say so.
+_ANSWER_SECONDS: Final = 12.0
+_LOOK_SECONDS: Final = 6.0
+_TRIPS: Final = 3
+_MOUNTS: Final = Path("/proc/mounts")
+
+
+def share(case: Case) -> Iterator[Finding]:
+    """Whether the share answers, and how long one small read takes."""
+    share = case.context.share
+    lane = threads.Lane(f"The share {share.address}", seconds=_ANSWER_SECONDS)
+    try:
+        names = lane.call(share.names, "")
+        trip = min(lane.call(_trip, case) for _ in range(_TRIPS))
+    except UnreachableError as error:
+        yield _diagnosed(case, error)
+        return
+    if names:
+        yield ok(f"{share.address} answers in {trip * 1000:.1f} ms.")
+    else:
+        yield warn(
+            f"{share.address} is there and empty.",
+            "Check that it is the right share, and mounted there; then publish a release.",
+        )
+
+
+def mount(case: Case) -> Iterator[Finding]:
+    """How the share's directory is mounted."""
+    path = Path(case.context.settings.share_address).resolve()
+    found = mounts.holding(mounts.parse(_MOUNTS.read_text(errors="replace")), str(path))
+    if found is None:
+        yield skip(f"{_MOUNTS} does not say what {path} is on.")
+        return
+    interval = case.context.settings.poll_interval
+    yield from mounts.judge(found, poll_interval=interval, in_pod=case.in_pod)
+
+
+def _trip(case: Case) -> float:
+    began = clock()
+    case.context.share.read(case.context.settings.marker, marker.MAX_BYTES)
+    return clock() - began
+
+
+def _diagnosed(case: Case, error: UnreachableError) -> Finding:
+    if not case.is_rest:
+        return fail(error, diagnosis=reach.NOT_REACHABLE)
+    failure = reach.Failure(error.what, error.remedy, getattr(error, "code", None))
+    found = reach.diagnose(failure, _network(case.endpoint))
+    named = UnreachableError(found.what, remedy=found.remedy)
+    return fail(named, diagnosis=found.name)
+
+
+def _network(endpoint: str) -> Network:
+    """What is seen of the host; nothing where the name server does not answer in time."""
+    try:
+        return threads.start(azure.network, endpoint).result(_LOOK_SECONDS)
+    except FutureTimeoutError:
+        return reach.Network(endpoint)

@@ -1,0 +1,131 @@
+"""What `/proc/mounts` says of the share's mount, and what is wrong with its options. Pure.
+
+Sources: `getmntent(3)` for the escapes, `mount.cifs(8)` and `nfs(5)` for the options.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from agent.doctor.findings import Finding, ok, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+_FIELDS: Final = 4
+_CIFS: Final = ("cifs", "smb3")
+_NFS: Final = ("nfs", "nfs4")
+# How long the client believes what it knows of files and directories, in seconds.
+_CACHE_OPTIONS: Final = ("actimeo", "acregmax", "acdirmax")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One line of `/proc/mounts`; options without a value have an empty one."""
+
+    source: str
+    point: str
+    kind: str
+    options: Mapping[str, str]
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written through it."""
+        return "ro" in self.options
+
+    @property
+    def cache_seconds(self) -> int:
+        """How old what it says of a file may be, as far as its options tell."""
+        if "noac" in self.options:
+            return 0
+        texts = [self.options.get(name, "") for name in _CACHE_OPTIONS]
+        return max([int(text) for text in texts if text.isdecimal()], default=0)
+
+
+def parse(text: str) -> tuple[Mount, ...]:
+    """The mounts, in order; a line that is none is left out."""
+    lines = (line.split(" ") for line in text.splitlines())
+    return tuple(_mount(fields) for fields in lines if len(fields) >= _FIELDS)
+
+
+def holding(mounts: tuple[Mount, ...], path: str) -> Mount | None:
+    """The mount that an absolute path without links lies on.
+
+    The longest mount point wins; of two on the same one, the later, which covers the other.
+    """
+    found: Mount | None = None
+    for mount in mounts:
+        longer = found is None or len(mount.point) >= len(found.point)
+        if longer and _is_below(path, mount.point):
+            found = mount
+    return found
+
+
+def judge(mount: Mount, *, poll_interval: float, in_pod: bool) -> Iterator[Finding]:
+    """What is wrong with the share's mount; else that it is well.
+
+    Args:
+        mount: The share's.
+        poll_interval: Seconds between two looks at the marker.
+        in_pod: Whether this is a pod, which has no business to write to the share.
+    """
+    warnings = [
+        *(_cifs_warnings(mount) if mount.kind in _CIFS else ()),
+        *(_cache_warnings(mount, poll_interval) if mount.kind in _CIFS + _NFS else ()),
+        *(_pod_warnings(mount) if in_pod else ()),
+    ]
+    access = "read-only" if mount.read_only else "read-write"
+    yield from warnings or [ok(f"{mount.point} is {mount.kind} of {mount.source}, {access}.")]
+
+
+def _mount(fields: list[str]) -> Mount:
+    source, point, kind, options = (_unescaped(field) for field in fields[:_FIELDS])
+    pairs = (option.partition("=") for option in options.split(","))
+    return Mount(source, point, kind, {name: value for name, _, value in pairs})
+
+
+def _unescaped(text: str) -> str:
+    """Blanks, tabs, newlines and backslashes stand as three octal digits."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
+
+
+def _is_below(path: str, point: str) -> bool:
+    return point in {"/", path} or path.startswith(point + "/")
+
+
+def _cifs_warnings(mount: Mount) -> Iterator[Finding]:
+    if "nobrl" not in mount.options:
+        yield warn(
+            f"{mount.point} is mounted without nobrl, so one pod's lock can block others' reads.",
+            "Add nobrl to the mountOptions of its PersistentVolume.",
+        )
+
+
+def _cache_warnings(mount: Mount, poll_interval: float) -> Iterator[Finding]:
+    if mount.cache_seconds > poll_interval:
+        yield warn(
+            f"{mount.point} may show files as they were {mount.cache_seconds} s ago, and "
+            f"--poll-interval is {poll_interval:g} s.",
+            f"Mount it with actimeo={max(1, int(poll_interval))}, or poll less often.",
+        )
+    if "nocto" in mount.options:
+        yield warn(
+            f"{mount.point} is mounted with nocto, so a changed marker may not be seen.",
+            "Leave nocto out of its mount options.",
+        )
+
+
+def _pod_warnings(mount: Mount) -> Iterator[Finding]:
+    if mount.point == "/":
+        yield warn(
+            f"Nothing is mounted at the share's path: it is a part of the image ({mount.kind}).",
+            "Mount the share's volume there.",
+        )
+    elif not mount.read_only:
+        yield warn(
+            f"{mount.point} can be written from this pod.",
+            "Mount the share read-only in pods that only read it.",
+        )

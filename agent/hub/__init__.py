@@ -1,0 +1,1 @@
+"""Fetches models from the Hugging Face Hub, pinned and verified."""

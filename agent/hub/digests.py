@@ -1,0 +1,46 @@
+"""Is a file what the Hub says? Its SHA-256 where the Hub keeps it as LFS, else its git blob id."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.hub.protocol import Remote
+
+_LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
+_HTML: Final = (b"<!doctype html", b"<html")
+_PIECE: Final = 1024 * 1024
+
+
+def problem(path: Path, remote: Remote) -> str | None:
+    """What is wrong with a fetched file, as far as that can be seen; None if it is the Hub's."""
+    size = path.stat().st_size
+    if size == remote.size and _digest(path, size, remote) == (remote.sha256 or remote.blob_id):
+        return None
+    return _looks(path, size, remote)
+
+
+def _digest(path: Path, size: int, remote: Remote) -> str:
+    """SHA-256, or git's id of a blob: SHA-1 of a header and the bytes ("Git Objects", Pro Git)."""
+    digest = hashlib.sha256()
+    if remote.sha256 is None:
+        digest = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _looks(path: Path, size: int, remote: Remote) -> str:
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head.startswith(_LFS_POINTER):
+        return "is a Git-LFS pointer, not the file"
+    if head.lstrip()[:64].lower().startswith(_HTML):
+        return "is an HTML page, not the file"
+    if size != remote.size:
+        return f"has {size} bytes instead of {remote.size}"
+    return "has another digest than the Hub says"

@@ -1,0 +1,92 @@
+"""What an error of huggingface_hub means, and what to do. Only the child imports this."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from huggingface_hub import errors as hub
+
+from agent.errors import AgentError, ReleaseMissingError
+from agent.retrying import TRANSIENT_STATUS, RemoteError, retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+_TOKEN: Final = "Set HF_TOKEN to a token of somebody who may read it"  # noqa: S105 - no secret
+
+
+def explain(error: Exception, *, repo: str, about: str, endpoint: str) -> AgentError:
+    """The sentence for an error that came while `about` was asked of `repo`."""
+    known = _missing(error, repo=repo, about=about)
+    if known:
+        return known
+    response = next((r for e in _causes(error) if (r := getattr(e, "response", None))), None)
+    if response is not None:
+        return _answered(response, repo=repo, about=about, endpoint=endpoint)
+    if isinstance(error, hub.OfflineModeIsEnabled):
+        return RemoteError(
+            f"The Hub is not asked for {repo}: HF_HUB_OFFLINE is set.",
+            remedy="Unset it, or publish the release from where the Hub can be reached.",
+        )
+    if isinstance(error, ValueError):
+        return RemoteError(
+            f"{endpoint} does not answer as a Hub does.",
+            remedy="Check HF_ENDPOINT, and whether a proxy asks to sign in.",
+            transient=True,
+        )
+    return RemoteError(
+        f"The Hub at {endpoint} does not answer about {about} of {repo}.",
+        remedy="Check the network, the proxy and HF_ENDPOINT; the agent keeps trying.",
+        transient=True,
+    )
+
+
+def _missing(error: Exception, *, repo: str, about: str) -> AgentError | None:
+    if isinstance(error, hub.GatedRepoError):
+        return RemoteError(
+            f"The model {repo} is gated: its terms must be accepted first.",
+            remedy=f"Accept them on the model's page. {_TOKEN}.",
+            transient=False,
+        )
+    if isinstance(error, hub.RevisionNotFoundError):
+        return ReleaseMissingError(
+            f"The model {repo} has no {about}.",
+            remedy="Pin one that it has: model-agent catalog pin FILE.",
+        )
+    if isinstance(error, hub.EntryNotFoundError) and not isinstance(
+        error, hub.LocalEntryNotFoundError
+    ):
+        return ReleaseMissingError(
+            f"{repo} has no file {about} at that revision.", remedy="Pin another revision."
+        )
+    if isinstance(error, hub.RepositoryNotFoundError):
+        return ReleaseMissingError(
+            f"The Hub has no model {repo}, or it is private.",
+            remedy=f"Check its name in the catalog. {_TOKEN} if it is private.",
+        )
+    return None
+
+
+def _answered(response: httpx.Response, *, repo: str, about: str, endpoint: str) -> RemoteError:
+    status = response.status_code
+    if status in {401, 403}:
+        return RemoteError(
+            f"The Hub refuses {about} of {repo} ({status}).", remedy=f"{_TOKEN}.", transient=False
+        )
+    return RemoteError(
+        f"The Hub at {endpoint} is busy or throttles ({status}) about {about} of {repo}.",
+        remedy="Wait, or set HF_TOKEN: known users are throttled less.",
+        transient=status in TRANSIENT_STATUS,
+        retry_after=retry_after(response.headers.get("Retry-After", "")),
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it: huggingface_hub hides a refusal behind 'not in the cache'."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

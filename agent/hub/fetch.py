@@ -1,0 +1,187 @@
+"""Fetches models with huggingface_hub into a Hub cache without links. The child imports this."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import httpx
+from huggingface_hub import HfApi, constants, get_session, hf_hub_url
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
+from agent import layout, paths, picking, retrying
+from agent.adopt import Wanted
+from agent.errors import PickleError, ReleaseMissingError, VerificationError
+from agent.hub import digests
+from agent.hub.explain import explain
+from agent.hub.protocol import Fetched, Note, Remote, Resolved
+from agent.manifest import is_pickle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from huggingface_hub.hf_api import RepoSibling
+
+    from agent.hub.protocol import Ask, Event, Request
+    from agent.retrying import RemoteError
+
+T = TypeVar("T")
+
+_PARALLEL: Final = 4
+_SHA_LENGTH: Final = 40
+# The agent ends a child that was silent for too long: this gives up before that, and says why.
+_PATIENCE: Final = 0.8
+
+
+class Fetcher:
+    """Fetches what one request asks for.
+
+    Args:
+        request: What.
+        tell: Told of everything that happens.
+    """
+
+    def __init__(self, request: Request, tell: Callable[[Event], None]) -> None:
+        self._request = request
+        self._tell = tell
+        self._api = HfApi()
+        # Of one wait, so that another fits into what the Hub is given.
+        self._timeout = request.seconds / 3
+
+    def resolve(self, ask: Ask) -> Resolved:
+        """The revision of a model, and the files that its loader needs.
+
+        Raises:
+            ReleaseMissingError: The Hub does not have it, or not all that its loader needs.
+            PickleError: Nothing safe remains.
+            RemoteError: The Hub does not say.
+        """
+        revision = ask.revision or "main"
+        info = self._attempt(
+            lambda: self._api.model_info(
+                ask.repo, revision=revision, files_metadata=True, timeout=self._timeout
+            ),
+            ask.repo,
+            f"revision {revision}",
+        )
+        if info.id and info.id != ask.repo:
+            self._tell(Note("hub.renamed", {"repo": ask.repo, "now": info.id}))
+        remotes = {file.rfilename: _remote(file) for file in info.siblings or ()}
+        names = _choose(ask, list(remotes), allow_pickle=self._request.allow_pickle)
+        files = tuple(remotes[name] for name in names)
+        return Resolved(ask, _revision(info.sha, ask.repo), files)
+
+    def fetch(self, model: Resolved) -> None:
+        """Fetch the files of a model, and hold each to what the Hub says of it.
+
+        Raises:
+            VerificationError: A file is twice not what the Hub says.
+            ReleaseMissingError: A file is gone.
+            RemoteError: The Hub does not give it now.
+        """
+        directory = layout.repo_directory(model.ask.loader, model.ask.repo)
+        home = Path(self._request.directory) / directory
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            for _ in pool.map(partial(self._file, model, home), model.files):
+                pass
+        (home / "refs").mkdir(exist_ok=True)
+        (home / "refs" / "main").write_text(model.revision)
+
+    def _file(self, model: Resolved, home: Path, remote: Remote) -> None:
+        """Fetch one file; one that is there and right is kept."""
+        path = home / "snapshots" / model.revision / remote.path
+        part = home / ".part" / model.revision / remote.path
+        if path.is_file() and not digests.problem(path, remote):
+            self._tell(Fetched(remote.path))
+            return
+        part.parent.mkdir(parents=True, exist_ok=True)
+        for last in (False, True):
+            self._attempt(partial(self._get, model, remote, part), model.ask.repo, remote.path)
+            problem = digests.problem(part, remote)
+            if not problem:
+                break
+            # Never go on from wrong bytes: neither now nor in the next run.
+            part.unlink()
+            if last:
+                raise VerificationError(
+                    f"{remote.path} of {model.ask.repo} as the Hub sends it {problem}.",
+                    remedy="Look at what stands between here and the Hub: a proxy, HF_ENDPOINT.",
+                )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(path)
+        self._tell(Fetched(remote.path))
+
+    def _get(self, model: Resolved, remote: Remote, part: Path) -> None:
+        """Fetch what is missing of a file: a killed process, or a broken connection, left a part.
+
+        (`hf_hub_download` starts a file from its beginning in every process.)
+        """
+        have = part.stat().st_size if part.is_file() else 0
+        if have == remote.size:
+            part.touch()
+            return
+        headers = build_hf_headers() | {"Accept-Encoding": "identity"}
+        headers |= {"Range": f"bytes={have}-"} if have else {}
+        url = hf_hub_url(model.ask.repo, remote.path, revision=model.revision)
+        with get_session().stream("GET", url, headers=headers, timeout=self._timeout) as answer:
+            hf_raise_for_status(answer)
+            going_on = answer.status_code == httpx.codes.PARTIAL_CONTENT
+            with part.open("ab" if going_on else "wb") as file:
+                for piece in answer.iter_bytes():
+                    file.write(piece)
+
+    def _attempt(self, call: Callable[[], T], repo: str, about: str) -> T:
+        def explained() -> T:
+            try:
+                return call()
+            except Exception as error:  # noqa: BLE001 - the library raises whatever its parts do
+                told = explain(error, repo=repo, about=about, endpoint=constants.ENDPOINT)
+            raise told
+
+        def retried(error: RemoteError, number: int) -> None:
+            self._tell(Note("hub.retry", {"error": error.what, "attempt": number}))
+
+        seconds = self._request.seconds * _PATIENCE
+        return retrying.attempt(explained, seconds=seconds, retried=retried)
+
+
+def _revision(sha: str | None, repo: str) -> str:
+    """A commit as the Hub names it, which becomes a directory here."""
+    if sha is None or len(sha) != _SHA_LENGTH or not set(sha) <= set("0123456789abcdef"):
+        raise VerificationError(
+            f"The Hub gives {sha!r} for a revision of {repo}, which is no commit.",
+            remedy="Check HF_ENDPOINT.",
+        )
+    return sha
+
+
+def _remote(file: RepoSibling) -> Remote:
+    if file.lfs:
+        return Remote(file.rfilename, file.lfs.size, file.lfs.sha256)
+    return Remote(file.rfilename, file.size or 0, blob_id=file.blob_id)
+
+
+def _choose(ask: Ask, names: Sequence[str], *, allow_pickle: bool) -> list[str]:
+    want = Wanted(ask.name, ask.loader, ask.repo, ask.model_file, ask.additional, ask.allow)
+    picked = picking.pick(want, names)
+    if lacking := picking.missing(want, picked):
+        raise ReleaseMissingError(
+            f"{ask.repo} on the Hub has no {lacking}, which {ask.loader} needs.",
+            remedy="Pin a revision that has it, or name another model in the catalog.",
+        )
+    # They come from outside, and become paths here and on the share.
+    if odd := next((name for name in picked if paths.problem(name)), None):
+        raise VerificationError(
+            f"{ask.repo} on the Hub has a file {odd!r}, which {paths.problem(odd)}.",
+            remedy="Name another model, or leave the file out with allow.",
+        )
+    pickles = [name for name in picked if is_pickle(name)]
+    if pickles and not allow_pickle:
+        raise PickleError(
+            f"{ask.repo} has its weights only as {pickles[0]}, a pickle, which runs code when "
+            "loaded.",
+            remedy="Name a model with safetensors, or allow it with --allow-pickle.",
+        )
+    return picked

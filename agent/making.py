@@ -1,0 +1,252 @@
+"""Makes a release in an empty directory: out of a tree, of the Hub's models, or of a bundle."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from agent import building, disk, durable, manifest, progress, scratch
+from agent.building import Builder, Source
+from agent.copying import Copier, Job, writing
+from agent.errors import ConfigError, RefusedError
+from agent.hub.fetching import Hub
+from agent.moved import Moved
+from agent.shares.directory import DirectoryShare
+from agent.version import is_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from agent.adopt import Wanted
+    from agent.context import Context
+    from agent.hub.protocol import Resolved
+    from agent.manifest import Manifest
+
+
+class Maker(Protocol):
+    """What makes a release."""
+
+    @property
+    def version(self) -> str:
+        """What it is called."""
+        ...
+
+    def make(self, target: Path) -> Manifest:
+        """Fill an empty directory with it, its manifest last, and give the manifest."""
+        ...
+
+    def done(self) -> None:
+        """It is out: what was kept for another try may go."""
+        ...
+
+
+def of_directory(context: Context, directory: Path, version: str | None) -> Maker:
+    """What makes a release of a tree, or of a bundle: a directory that has a manifest.
+
+    Raises:
+        ConfigError: It is no directory, or the version is missing or not the bundle's.
+        VerificationError: The bundle's manifest is refused.
+        ReleaseMissingError: The tree lacks a file.
+    """
+    if not directory.is_dir():
+        raise ConfigError(f"{directory} is not a directory.", remedy="Check --from.")
+    path = directory / manifest.FILE_NAME
+    if path.is_file():
+        release = manifest.parse(path.read_bytes(), where=str(path))
+        if version not in {None, release.version}:
+            raise ConfigError(
+                f"The bundle {directory} is the release {release.version}, not {version}.",
+                remedy="Leave --version out.",
+            )
+        return BundleMaker(context, directory, release)
+    if version is None:
+        raise ConfigError("--version is missing.", remedy="See model-agent publish --help.")
+    _require_version(version)
+    return TreeMaker(context, directory, version)
+
+
+def of_catalog(context: Context, version: str | None) -> HubMaker:
+    """What makes a release of the catalog's models.
+
+    Raises:
+        ConfigError: The version is no version, or a model is not known.
+    """
+    _require_version(version or context.catalog.version)
+    return HubMaker(context, version or context.catalog.version)
+
+
+def into(target: Path, make: Callable[[Path], Manifest]) -> Manifest:
+    """Have `make` fill a directory that is not there, or empty; nothing is there if it fails.
+
+    Raises:
+        RefusedError: There is something in it.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise RefusedError(f"{target} is not empty.", remedy="Name a new directory.")
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    with writing(str(target)):
+        durable.make_directory(unfinished)
+    try:
+        made = make(unfinished)
+        with writing(str(target)):
+            durable.sync_tree(unfinished)
+            unfinished.rename(target)
+            durable.sync_directory(target.parent)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return made
+
+
+class TreeMaker:
+    """Makes a release of a tree as operators make it by hand."""
+
+    def __init__(self, context: Context, directory: Path, version: str) -> None:
+        self.version = version
+        self._context = context
+        wanted = _wanted(context)
+        self._source = Source(DirectoryShare(directory), wanted, strict=context.strict)
+        self._plan = self._source.plan()
+
+    def make(self, target: Path) -> Manifest:
+        """See `Maker`."""
+        return _build(self._context, self._source, self.version, target)
+
+    def done(self) -> None:
+        """Nothing was kept."""
+
+
+class HubMaker:
+    """Makes a release of the catalog's models at their pinned revisions."""
+
+    def __init__(self, context: Context, version: str) -> None:
+        self.version = version
+        self._context = context
+        self._wanted = _wanted(context)
+        self._kept = ExitStack()
+
+    def is_published(self, there: Manifest) -> bool:
+        """Whether a release holds the very models that would be fetched now."""
+        held = {(m.name, m.loader, m.repo, m.revision) for m in there.models}
+        resolved = hub(self._context).resolve(self._wanted)
+        return held == {(r.ask.name, r.ask.loader, r.ask.repo, r.revision) for r in resolved}
+
+    def make(self, target: Path) -> Manifest:
+        """See `Maker`."""
+        downloads = self._kept.enter_context(scratch.kept("hub"))
+        return fetch_and_build(self._context, downloads, self.version, target)
+
+    def done(self) -> None:
+        """What was fetched may go; without this, the next run goes on with it."""
+        self._kept.close()
+
+
+class BundleMaker:
+    """Takes a release that was made before, as it is, once every byte of it was verified."""
+
+    def __init__(self, context: Context, directory: Path, release: Manifest) -> None:
+        self.version = release.version
+        self._context = context
+        self._directory = directory
+        self._release = release
+
+    def make(self, target: Path) -> Manifest:
+        """See `Maker`."""
+        release, moved = self._release, Moved()
+        disk.require(target, release.size)
+        copier = Copier(
+            DirectoryShare(self._directory),
+            target,
+            release.chunk_size,
+            self._context.stop,
+            moved.add,
+        )
+        with progress.shown(self._context.log, "copy", moved, release.size):
+            copier.copy([Job(f.path, f.path, f.size, f.chunks) for f in release.files])
+        with writing(manifest.FILE_NAME):
+            durable.write(target / manifest.FILE_NAME, release.encoded)
+        return release
+
+    def done(self) -> None:
+        """Nothing was kept."""
+
+
+def fetch_and_build(
+    context: Context,
+    downloads: Path,
+    version: str,
+    target: Path,
+    *,
+    need: Callable[[int], None] | None = None,
+) -> Manifest:
+    """Fetch the catalog's models into `downloads`, and make the release of them in `target`.
+
+    Args:
+        context: What to work with.
+        downloads: Where to; what is there already is used.
+        version: What the release is called.
+        target: An empty directory.
+        need: Refuses if so many bytes are too many, before the first one is fetched.
+
+    Raises:
+        AgentError: As `Hub.fetch` and `Builder.build` raise.
+    """
+    source, wanted, moved = hub(context), _wanted(context), Moved()
+    resolved = source.resolve(wanted)
+    for each in resolved:
+        context.log.info("hub.resolved", repo=each.ask.repo, revision=each.revision)
+    # Weights that are optimised stand there twice for a while.
+    times = 2 if any(want.optimize for want in wanted) else 1
+    room = times * hub_bytes(resolved) - disk.own_bytes(downloads)
+    (need or partial(disk.require, downloads))(max(0, room))
+    pinned = _pinned(wanted, resolved)
+    with progress.shown(context.log, "fetch", moved, hub_bytes(resolved)):
+        source.fetch(resolved, downloads, moved)
+    tree = Source(DirectoryShare(downloads), pinned, owned=downloads)
+    return _build(context, tree, version, target)
+
+
+def hub_bytes(resolved: Sequence[Resolved]) -> int:
+    """Bytes of all files that are fetched."""
+    return sum(file.size for model in resolved for file in model.files)
+
+
+def _require_version(version: str) -> None:
+    if not is_version(version):
+        raise ConfigError(
+            f"{version!r} is not a version.",
+            remedy="Use letters, digits, dots, dashes and underscores, at most 63 of them.",
+        )
+
+
+def _pinned(wanted: Sequence[Wanted], resolved: Sequence[Resolved]) -> tuple[Wanted, ...]:
+    """The models at the revisions that they have now, so that no push in between mixes two."""
+    pairs = zip(wanted, resolved, strict=True)
+    return tuple(replace(want, revision=found.revision) for want, found in pairs)
+
+
+def _build(context: Context, source: Source, version: str, target: Path) -> Manifest:
+    plan, moved = source.plan(), Moved()
+    total = building.size(plan, source)
+    disk.require(target, total)
+    builder = Builder(context.warmer, context.stop, moved.add, optimize=True)
+    with progress.shown(context.log, "build", moved, total):
+        return builder.build(source, plan, version, target)
+
+
+def hub(context: Context) -> Hub:
+    """The Hub, as the settings have it."""
+    settings = context.settings
+    return Hub(context.log, context.stop, settings.hub_timeout, settings.allow_pickle)
+
+
+def _wanted(context: Context) -> tuple[Wanted, ...]:
+    """The catalog's models, optimised as the flag says, if it says anything."""
+    chosen = context.settings.optimize
+    if chosen is None:
+        return context.wanted
+    return tuple(replace(w, optimize=chosen and w.model_file is not None) for w in context.wanted)

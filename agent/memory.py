@@ -1,0 +1,76 @@
+"""Is there memory enough to load a model? Asked before, since the kernel's answer is a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from agent import layout
+from agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.warmup_protocol import Subject
+
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+_OWN: Final = Path("/proc/self/cgroup")
+# "No limit" of cgroup v1 is a number, and beyond any machine.
+_UNLIMITED: Final = 1 << 60
+# Measured: a bare session takes 1.14 times the weights that are inside a graph; those that are
+# beside it are mapped, and the kernel takes such pages back. The rest is Python and libraries.
+_TIMES: Final = 1.2
+_BESIDES: Final = 250 * 1024 * 1024
+_MIB: Final = 1024 * 1024
+
+
+def require(subjects: Iterable[Subject], release: Path) -> None:
+    """See that the models of `release` can be loaded on the CPU within the container's limit.
+
+    Raises:
+        ConfigError: One cannot.
+    """
+    limit = limit_bytes()
+    for subject in subjects:
+        needed = _needed(release / layout.snapshot_directory(subject))
+        if limit is not None and needed > limit:
+            raise ConfigError(
+                f"{subject.name} has its weights inside the graph, so checking it takes about "
+                f"{needed // _MIB} MiB of memory, and the limit here is {limit // _MIB} MiB.",
+                remedy="Raise the container's memory limit, or publish it with --optimize.",
+            )
+
+
+def limit_bytes() -> int | None:
+    """What this process' control group may take; None where nothing limits it."""
+    found = [value for path in _candidates() if (value := _read(path)) is not None]
+    return min(found, default=None)
+
+
+def _candidates() -> list[Path]:
+    """The files that may hold the limit: of our own group, and of the container's root."""
+    files = [_CGROUPS / "memory.max", _CGROUPS / "memory" / "memory.limit_in_bytes"]
+    try:
+        lines = _OWN.read_text().splitlines()
+    except OSError:
+        return files
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            files.append(_CGROUPS / path.strip("/") / "memory.max")
+        elif "memory" in controllers.split(","):
+            files.append(_CGROUPS / "memory" / path.strip("/") / "memory.limit_in_bytes")
+    return files
+
+
+def _read(path: Path) -> int | None:
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() and int(text) < _UNLIMITED else None
+
+
+def _needed(snapshot: Path) -> int:
+    sizes = [path.stat().st_size for path in snapshot.rglob("*.onnx")]
+    return int(_TIMES * max(sizes, default=0)) + _BESIDES

@@ -1,0 +1,52 @@
+"""Makes the catalog's own release when a pod needs it and the share lacks it."""
+
+from __future__ import annotations
+
+import shutil
+from time import monotonic as clock
+from typing import TYPE_CHECKING
+
+from agent import durable, making, pickles, publish, staging
+from agent.copying import writing
+from agent.staging import Staged
+
+if TYPE_CHECKING:
+    from agent.context import Context
+    from agent.manifest import Manifest
+
+
+def into_share(context: Context) -> Manifest:
+    """Publish it, or wait for who does; give its manifest on the share.
+
+    Raises:
+        AgentError: As `publish.from_hub` raises.
+    """
+    return publish.populate(context).manifest
+
+
+def into_store(context: Context, version: str) -> Staged:
+    """Make it in the store, for this store alone. The caller holds the store's lock.
+
+    What was fetched is kept for the next try if this one fails.
+
+    Raises:
+        NoSpaceError: It does not fit.
+        AgentError: As `making.fetch_and_build` raises.
+    """
+    store, began = context.store, clock()
+    directory, downloads = store.staging / version, store.agent / "hub"
+    store.sweep()
+    with writing(version):
+        durable.make_directory(directory)
+        durable.make_directory(downloads)
+    release = making.fetch_and_build(
+        context,
+        downloads,
+        version,
+        directory,
+        need=lambda room: store.need(room + staging.OVERHEAD_BYTES),
+    )
+    pickles.refuse(context, release)
+    staging.publish(store, release, directory)
+    shutil.rmtree(downloads, ignore_errors=True)
+    return Staged(release, {"hub": release.size}, clock() - began)

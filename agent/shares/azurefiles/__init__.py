@@ -1,0 +1,1 @@
+"""A share that is an Azure Files share, over its REST API."""

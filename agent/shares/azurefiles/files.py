@@ -1,0 +1,217 @@
+"""Operations on the files of a share, each one safe to repeat: an answer may be lost.
+
+`PUT`s and `DELETE`s that were done, and whose answer never came, are done again by the retry. What
+comes back then (it exists already, it is gone already) is what was wanted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from agent.shares.azurefiles.explain import ServiceError
+from agent.shares.azurefiles.sentences import GONE
+from agent.shares.azurefiles.service import GET, PATIENT_SECONDS, READ_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.shares.azurefiles.service import Service
+
+T = TypeVar("T")
+
+EXISTS: Final = "ResourceAlreadyExists"
+NOT_A_DIRECTORY: Final = "ResourceTypeMismatch"
+_NO_PARENT: Final = "ParentNotFound"
+_NOT_EMPTY: Final = "DirectoryNotEmpty"
+_OUT_OF_RANGE: Final = "InvalidRange"
+
+
+class _Into:
+    """A stream that the SDK writes what it read to, straight into a buffer."""
+
+    def __init__(self, buffer: memoryview) -> None:
+        self._buffer = buffer
+        self.done = 0
+
+    def write(self, data: bytes) -> int:
+        self._buffer[self.done : self.done + len(data)] = data
+        self.done += len(data)
+        return len(data)
+
+
+class Files:
+    """The files of one share; paths are as the agent has them.
+
+    All methods raise `ServiceError` where the service does not do what was asked.
+
+    Args:
+        service: How the service is called.
+        seconds: How long a call may go on trying.
+    """
+
+    def __init__(self, service: Service, *, seconds: float = PATIENT_SECONDS) -> None:
+        self.service = service
+        self._seconds = seconds
+        # One answer that stalls leaves time for another.
+        self._wait: dict[str, Any] = {"read_timeout": min(READ_SECONDS, seconds / 2)}
+
+    def read_into(self, path: str, buffer: memoryview, offset: int) -> int:
+        """Fill `buffer` from `offset`; give the bytes read, fewer only at the end of the file."""
+        done = 0
+        while done < len(buffer):
+            piece = buffer[done : done + GET]
+            got = self._get(path, piece, offset + done)
+            done += got
+            if got < len(piece):
+                break
+        return done
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """The first `limit` bytes, by one GET if they fit in one; None if it is not there."""
+
+        def get() -> bytes:
+            # With the MD5 of each piece: a marker or a manifest has no digest of its own.
+            file = self.service.file(path)
+            return file.download_file(0, limit, validate_content=True, **self._wait).readall()
+
+        try:
+            return self._attempt(get, path)
+        except ServiceError as error:
+            if error.code == _OUT_OF_RANGE:
+                return b""
+            if error.code in GONE:
+                return None
+            raise
+
+    def size(self, path: str) -> int | None:
+        """The bytes of a file; None if it is not there."""
+        try:
+            found = self._attempt(
+                lambda: self.service.file(path).get_file_properties(**self._wait), path
+            )
+        except ServiceError as error:
+            if error.code in GONE:
+                return None
+            raise
+        size: int = found.size
+        return size
+
+    def entries(self, path: str) -> dict[str, int | None]:
+        """What is in a directory: sizes of files by name, None for directories; empty if gone."""
+
+        def get() -> dict[str, int | None]:
+            listed = self.service.directory(path).list_directories_and_files(**self._wait)
+            try:
+                return {each.name: getattr(each, "size", None) for each in listed}
+            except AttributeError:  # the SDK found no properties: the answer was damaged
+                raise self.service.broken_off(path) from None
+
+        try:
+            return self._attempt(get, path)
+        except ServiceError as error:
+            if error.code in GONE:
+                return {}
+            raise
+
+    def ranges(self, path: str) -> list[tuple[int, int]]:
+        """Where a file was written: starts and ends, in order. It proves nothing of what."""
+        found = self._attempt(lambda: self.service.file(path).get_ranges(**self._wait), path)
+        return sorted((each["start"], each["end"] + 1) for each in found)
+
+    def create(self, path: str, size: int) -> None:
+        """A file of zeros, in place of what was there; its directories are made."""
+        for last in (False, False, True):
+            try:
+                self._attempt(lambda: self.service.file(path).create_file(size, **self._wait), path)
+            except ServiceError as error:
+                # Another publisher may delete an empty directory just after it was made.
+                if error.code != _NO_PARENT or last:
+                    raise
+                self.make_directory(path.rpartition("/")[0])
+            else:
+                return
+
+    def put(self, path: str, offset: int, data: bytes, **lease: Any) -> None:
+        """Write at most a piece; its MD5 goes along, so that no bit is damaged on the way."""
+
+        def put() -> None:
+            file = self.service.file(path)
+            file.upload_range(data, offset, len(data), validate_content=True, **lease, **self._wait)
+
+        self._attempt(put, path)
+
+    def delete(self, path: str, **lease: Any) -> None:
+        """Delete a file, if it is there."""
+        try:
+            self._attempt(lambda: self.service.file(path).delete_file(**lease, **self._wait), path)
+        except ServiceError as error:
+            if error.code not in GONE:
+                raise
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory and those that it is in, but not the share's prefix."""
+        parent = path.rpartition("/")[0]
+        try:
+            self._attempt(lambda: self.service.directory(path).create_directory(**self._wait), path)
+        except ServiceError as error:
+            if error.code == _NO_PARENT and parent:
+                self.make_directory(parent)
+                self.make_directory(path)
+            elif error.code != EXISTS:
+                raise
+
+    def rename(self, path: str, target: str) -> None:
+        """Give a file another name, over the file that has it. Not repeatable: see who calls."""
+        new = self.service.address.at(target)
+        self._attempt(lambda: self.service.file(path).rename_file(new, overwrite=True), path)
+
+    def rename_directory(self, path: str, target: str) -> None:
+        """Give a directory another name, never over one that is there. Not repeatable either."""
+        new = self.service.address.at(target)
+        self._attempt(lambda: self.service.directory(path).rename_directory(new), path)
+
+    def move_directory(self, path: str, target: str) -> bool:
+        """Rename a directory to a name that nobody else can want; False if another took it away."""
+        try:
+            self.rename_directory(path, target)
+        except ServiceError as error:
+            if error.code not in GONE:
+                raise
+            # The answer to the first try may have been lost: then it is there already.
+            parent, _, name = target.rpartition("/")
+            return name in self.entries(parent)
+        return True
+
+    def delete_tree(self, path: str) -> None:
+        """Delete a directory with all that is in it, if it is there."""
+        for name, size in self.entries(path).items():
+            if size is None:
+                self.delete_tree(f"{path}/{name}")
+            else:
+                self.delete(f"{path}/{name}")
+        self.delete_if_empty(path)
+
+    def delete_if_empty(self, path: str) -> None:
+        """Delete a directory, if it is there and empty."""
+        try:
+            self._attempt(lambda: self.service.directory(path).delete_directory(**self._wait), path)
+        except ServiceError as error:
+            if error.code not in {*GONE, _NOT_EMPTY}:
+                raise
+
+    def _get(self, path: str, piece: memoryview, offset: int) -> int:
+        def get() -> int:
+            into: Any = _Into(piece)
+            self.service.file(path).download_file(offset, len(piece), **self._wait).readinto(into)
+            done: int = into.done
+            return done
+
+        try:
+            return self._attempt(get, path)
+        except ServiceError as error:
+            if error.code == _OUT_OF_RANGE:
+                return 0
+            raise
+
+    def _attempt(self, call: Callable[[], T], path: str) -> T:
+        return self.service.attempt(call, path, seconds=self._seconds)

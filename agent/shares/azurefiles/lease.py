@@ -1,0 +1,151 @@
+"""A lock file that is held by a lease.
+
+Creating a file replaces one that is there, so existence cannot be what decides; a lease can. A
+file's lease never ends by itself, but who knows its id, which stands in the file, may change it.
+SMB clients cannot open a leased file, so it is one that pods never look at.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from azure.storage.fileshare import ShareLeaseClient
+
+from agent.shares import holder as holders
+from agent.shares.azurefiles.explain import ServiceError
+from agent.shares.azurefiles.sentences import GONE
+from agent.shares.azurefiles.service import PATIENT_SECONDS
+from agent.shares.base import LOCKS
+from agent.shares.holder import RECORD_BYTES
+from agent.shares.locking import LockLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.shares.azurefiles.files import Files
+
+_HELD: Final = (
+    "LeaseAlreadyPresent",
+    "LeaseIdMissing",
+    "LeaseIdMismatchWithLeaseOperation",
+    "LeaseIsBreakingAndCannotBeAcquired",
+)
+_LOST: Final = (
+    *GONE,
+    "LeaseLost",
+    "LeaseIdMissing",
+    "LeaseIdMismatchWithFileOperation",
+    "LeaseNotPresentWithFileOperation",
+)
+_NOT_LEASED: Final = "LeaseNotPresentWithFileOperation"
+_NO_LEASE: Final = "LeaseNotPresentWithLeaseOperation"
+
+
+class LeasedFile:
+    """See `agent.shares.locking.LockFile` for what each method promises.
+
+    Args:
+        files: The share's files.
+        quick: The same, for what must not hold up the end of a process.
+        name: Of the lock file.
+    """
+
+    def __init__(self, files: Files, quick: Files, name: str) -> None:
+        self._files = files
+        self._quick = quick
+        self.path = f"{LOCKS}/{name}"
+        self._id = ""
+
+    def look(self) -> bytes | None:
+        """Read it; whoever holds the lease."""
+        return self._files.read(self.path, RECORD_BYTES)
+
+    def take(self, seen: bytes | None, record: bytes, *, force: bool = False) -> bool:
+        """Make it if it is not there; lease it, from a dead holder if need be; say so in it."""
+        holder = holders.parse(record)
+        assert holder  # noqa: S101 - it is ours
+        self._id = holder.id
+        try:
+            if seen is None:
+                self._files.create(self.path, RECORD_BYTES)
+        except ServiceError as error:
+            if error.code in _HELD:
+                return False
+            raise
+        try:
+            self._sign(seen, record, force=force)
+        except ServiceError as error:
+            if error.code in {*_HELD, *_LOST}:
+                return False
+            self._abandon()
+            raise
+        return True
+
+    def beat(self, record: bytes) -> None:
+        """Write under the lease: the service refuses it once another holds one."""
+        try:
+            self._files.put(self.path, 0, record, lease=self._id)
+        except ServiceError as error:
+            if error.code not in _LOST:
+                raise
+            raise LockLostError(
+                f"Another publisher took {self.path}: this one was silent for too long.",
+                remedy="Publish again; what was uploaded is used.",
+            ) from None
+
+    def release(self) -> None:
+        """Delete it under the lease."""
+        self._quick.delete(self.path, lease=self._id)
+        self._quick.delete_if_empty(LOCKS)
+
+    def _sign(self, seen: bytes | None, record: bytes, *, force: bool) -> None:
+        if force:
+            self._break()
+        if force or seen is None or not self._inherit(seen):
+            # The same id each time: a request that is repeated, its answer lost, succeeds.
+            self._on_lease(self._id, lambda lease: lease.acquire(lease_duration=-1))
+        self._files.put(self.path, 0, record, lease=self._id)
+
+    def _inherit(self, seen: bytes) -> bool:
+        """Change a dead holder's lease to ours, in one step: of those who want it, one gets it.
+
+        (Breaking it would break the lease of whoever took it between our look and that.) False
+        where there is no lease any more, or nobody knows whose it is.
+        """
+        dead = holders.parse(seen)
+        if dead is None:
+            return False
+        try:
+            self._on_lease(dead.id, lambda lease: lease.change(proposed_lease_id=self._id))
+        except ServiceError as error:
+            if error.code != _NO_LEASE:
+                raise
+            return False
+        return True
+
+    def _break(self) -> None:
+        """End a lease that nobody knows: its holder was killed between taking it and saying so."""
+        try:
+            self._on_lease(self._id, lambda lease: lease.break_lease())
+        except ServiceError as error:
+            if error.code != _NO_LEASE:
+                raise
+
+    def _abandon(self) -> None:
+        """Take away what was made but not signed: others would wait until it looks dead."""
+        with suppress(ServiceError):
+            try:
+                self.release()
+            except ServiceError as error:
+                if error.code != _NOT_LEASED:
+                    raise
+                self._quick.delete(self.path)
+
+    def _on_lease(self, lease_id: str, call: Callable[[ShareLeaseClient], object]) -> None:
+        service = self._files.service
+
+        def lease() -> None:
+            call(ShareLeaseClient(service.file(self.path), lease_id=lease_id))
+
+        service.attempt(lease, self.path, seconds=PATIENT_SECONDS)

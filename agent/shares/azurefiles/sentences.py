@@ -1,0 +1,127 @@
+"""What an answer of the service means, and what to do about it, in one sentence each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+from agent.retrying import TRANSIENT_STATUS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.shares.azurefiles.credentials import Kind
+
+GONE: Final = ("ResourceNotFound", "ParentNotFound")
+
+# Another try may change these too: a body damaged on the way, a file that is open elsewhere.
+TRANSIENT_CODES: Final = ("Md5Mismatch", "SharingViolation", "FileLockConflict")
+_SKEW_SECONDS: Final = 300
+_DENIED: Final = (401, 403)
+_CALLED: Final[Mapping[Kind, str]] = {
+    "account-key": "account key",
+    "connection-string": "connection string",
+    "sas": "SAS",
+    "identity": "identity",
+}
+_ROLES: Final = (
+    "Give it the role Storage File Data Privileged Reader on the share, and to publish, Storage "
+    "File Data Privileged Contributor (the roles for SMB do not count here)."
+)
+_FIREWALL: Final = "See that the account's firewall lets this network in."
+_PERMISSIONS: Final = (
+    "Give the SAS the permissions rl to read and rcwdl to publish, and see that the account's "
+    "firewall lets this network in."
+)
+_NO_SHARE: Final = ("ShareNotFound", "ShareBeingDeleted", "ShareDisabled")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the failed request was about: the share and path, the host, and as whom."""
+
+    share: str
+    path: str
+    host: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the service answered: its status, error code, headers and text."""
+
+    status: int
+    code: str | None
+    headers: Mapping[str, str]
+    text: str
+
+
+def sentences(answer: Answer, asked: Asked) -> tuple[str, str]:
+    """What happened, and the remedy. Nothing of the answer's own text is in it."""
+    if answer.status in _DENIED:
+        return _clock(answer, asked) or _denied(answer, asked)
+    return _known(answer, asked) or (
+        f"{asked.share} refused a request about {asked.path or 'its root'} ({_told(answer)}).",
+        "Look that code up in the Azure Files documentation; releases are unchanged.",
+    )
+
+
+def _known(answer: Answer, asked: Asked) -> tuple[str, str] | None:
+    told = _told(answer)
+    if answer.code in _NO_SHARE:
+        what = f"There is no share {asked.share} ({answer.code})."
+        return what, "Check the share's name in --share, or create it."
+    if answer.status in TRANSIENT_STATUS:
+        what = f"{asked.share} is busy or throttled ({told})."
+        return what, "Try again later; if it lasts, give the share more throughput."
+    if answer.code == "Md5Mismatch":
+        what = f"{asked.path} arrived damaged at {asked.share} ({told})."
+        return what, "Check the network; a proxy in between may change what is sent."
+    if answer.code in TRANSIENT_CODES:
+        what = f"{asked.path} on {asked.share} is in use elsewhere ({told})."
+        return what, "Close it on the machine that has it open, and try again."
+    if answer.code in GONE:
+        what = f"{asked.path} cannot be on {asked.share}: a directory that leads there is missing."
+        return what, "Check the prefix in --share, or make its directory."
+    return None
+
+
+def _told(answer: Answer) -> str:
+    return f"{answer.status} {answer.code}" if answer.code else str(answer.status)
+
+
+def _clock(answer: Answer, asked: Asked) -> tuple[str, str] | None:
+    ahead = _seconds_ahead(answer.headers)
+    if abs(ahead) <= _SKEW_SECONDS:
+        return None
+    way = "behind" if ahead > 0 else "ahead"
+    what = f"The clock here is {abs(ahead):.0f} s {way}, so {asked.share} refuses what it signs."
+    return what, "Set the clock of this machine; up to 15 minutes are tolerated."
+
+
+def _denied(answer: Answer, asked: Asked) -> tuple[str, str]:
+    code, called = answer.code, _CALLED[asked.kind]
+    if code == "KeyBasedAuthenticationNotPermitted":
+        what = f"The account of {asked.share} takes no account keys."
+        return what, "Use a workload identity: leave key and SAS out."
+    if asked.kind == "identity":
+        return f"The identity may not do this on {asked.share} ({code}).", _ROLES
+    if "time frame" in answer.text or "expired" in answer.text.lower():
+        what = f"The {called} for {asked.share} has expired, or is not valid yet."
+        return what, "Make a new one."
+    if code in {"AuthenticationFailed", "InvalidAuthenticationInfo"}:
+        what = f"{asked.share} does not accept the {called} ({code})."
+        return what, "Copy it again from the storage account; it may have been rotated."
+    what = f"The {called} does not allow this on {asked.share} ({code})."
+    return what, _FIREWALL if asked.kind == "account-key" else _PERMISSIONS
+
+
+def _seconds_ahead(headers: Mapping[str, str]) -> float:
+    """How far the service's clock is ahead of ours, as far as its answer tells."""
+    try:
+        there = parsedate_to_datetime(headers.get("Date", ""))
+    except ValueError:
+        return 0.0
+    return (there - datetime.now(UTC)).total_seconds()

@@ -1,0 +1,145 @@
+"""Calls to the service: clients that follow the credential, and our own retries.
+
+The SDK does not retry 429, ignores Retry-After, and waits 18 s after one 503; so its retries are
+off, and one policy here serves every call.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from azure.core.exceptions import AzureError
+from azure.storage.fileshare import ShareClient
+from requests.exceptions import RequestException
+
+from agent import retrying
+from agent.errors import ConfigError
+from agent.shares.azurefiles.explain import ServiceError, explain, interrupted
+from agent.shares.azurefiles.sentences import Asked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from azure.storage.fileshare import ShareDirectoryClient, ShareFileClient
+    from structlog.typing import FilteringBoundLogger
+
+    from agent.retrying import RemoteError
+    from agent.shares.azurefiles.address import Address
+    from agent.shares.azurefiles.credentials import Credential, Credentials, Stamp
+
+T = TypeVar("T")
+
+# One Put Range: the most that the service takes in one write.
+PIECE: Final = 4 * 1024 * 1024
+# One GET, read in one go: a chunk. Each request, and each step of one, costs Python's time.
+GET: Final = 8 * 1024 * 1024
+# Requests at a time. With a chunk in flight and one in a buffer for each, that is 64 MiB.
+CONNECTIONS: Final = 4
+
+# How long a call may go on trying: what a probe or a person waits for, and what moves a release.
+QUICK_SECONDS: Final = 6.0
+PATIENT_SECONDS: Final = 50.0
+
+_CONNECT_SECONDS: Final = 5.0
+READ_SECONDS: Final = 20.0
+
+
+class Service:
+    """One share of the service.
+
+    Args:
+        address: Which.
+        credentials: As whom; read again when a file of them changes.
+        endpoint: Where, instead of where the connection string or the public cloud has it.
+        log: Told which credential was taken, and of every retry.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        credentials: Credentials,
+        *,
+        endpoint: str | None,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self.address = address
+        self._credentials = credentials
+        self._endpoint = endpoint
+        self.log = log
+        self._lock = threading.Lock()
+        self._stamp: Stamp | None = None
+        self._client: ShareClient | None = None
+        self._asked = Asked(str(address), "", address.endpoint, "identity")
+
+    def file(self, path: str) -> ShareFileClient:
+        """The client of a file; `path` is as the agent has it."""
+        return self._share().get_file_client(self.address.at(path))
+
+    def directory(self, path: str) -> ShareDirectoryClient:
+        """The client of a directory."""
+        return self._share().get_directory_client(self.address.at(path))
+
+    def attempt(self, call: Callable[[], T], path: str, *, seconds: float) -> T:
+        """Give what `call` gives, tried again while that may help, for about so long.
+
+        Raises:
+            ServiceError: It failed for good, or for `seconds`.
+            ConfigError: There is no usable credential.
+        """
+
+        def explained() -> T:
+            try:
+                return call()
+            # The SDK lets the latter out where it checks the MD5 of an answer that broke off.
+            except (AzureError, RequestException) as error:
+                # Not chained: the SDK's own words may hold a SAS.
+                raise explain(error, replace(self._asked, path=path)) from None
+
+        def retried(error: RemoteError, number: int) -> None:
+            self.log.warning("share.retry", error=error.what, attempt=number)
+
+        return retrying.attempt(explained, seconds=seconds, retried=retried)
+
+    def broken_off(self, path: str) -> ServiceError:
+        """What to raise where an answer cannot be read; it is asked for again."""
+        return interrupted(replace(self._asked, path=path))
+
+    def _share(self) -> ShareClient:
+        with self._lock:
+            stamp = self._credentials.stamp()
+            if self._client is None or stamp != self._stamp:
+                credential = self._credentials.read()
+                self._client, self._stamp = self._connect(credential), stamp
+                self.log.info(
+                    "share.credential",
+                    share=str(self.address),
+                    kind=credential.kind,
+                    source=credential.source,
+                )
+            return self._client
+
+    def _connect(self, credential: Credential) -> ShareClient:
+        endpoint = self._endpoint or credential.endpoint or self.address.endpoint
+        scheme, _, host = endpoint.partition("://")
+        if credential.kind == "identity" and scheme != "https":
+            raise ConfigError(
+                f"An identity's token goes over https only, and {endpoint} is not.",
+                remedy="Give --azure-endpoint with https, or a key or SAS.",
+            )
+        self._asked = Asked(str(self.address), "", host, credential.kind)
+        # A token is taken only with this intent, which goes by the role and not by file ACLs.
+        intent: dict[str, Any] = {"token_intent": "backup"} if credential.kind == "identity" else {}
+        return ShareClient(
+            endpoint,
+            self.address.share,
+            credential=credential.value,
+            retry_total=0,
+            connection_timeout=_CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            connection_data_block_size=GET,
+            max_single_get_size=GET,
+            max_chunk_get_size=PIECE,
+            **intent,
+        )

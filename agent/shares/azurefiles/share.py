@@ -1,0 +1,161 @@
+"""An Azure Files share over REST; see `agent.shares.base.Share` for what each method promises."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from agent import scratch
+from agent.adopt import Node, Tree
+from agent.errors import ReleaseMissingError
+from agent.shares.azurefiles.explain import ServiceError
+from agent.shares.azurefiles.files import NOT_A_DIRECTORY, Files
+from agent.shares.azurefiles.lease import LeasedFile
+from agent.shares.azurefiles.sentences import GONE
+from agent.shares.azurefiles.service import CONNECTIONS, QUICK_SECONDS
+from agent.shares.azurefiles.upload import Upload
+from agent.shares.base import STAGING, staged_version, staging_path, trash_path
+
+if TYPE_CHECKING:
+    from agent.shares.azurefiles.service import Service
+    from agent.shares.base import Publication
+
+_REF_BYTES: Final = 256
+
+
+class RestReader:
+    """One file, read at offsets by several threads; each read is a request of its own."""
+
+    def __init__(self, files: Files, path: str) -> None:
+        self._files = files
+        self._path = path
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """See `agent.shares.base.Reader`."""
+        try:
+            return self._files.read_into(self._path, buffer, offset)
+        except ServiceError as error:
+            if error.code not in GONE:
+                raise
+            raise ReleaseMissingError(
+                f"{self._path} is missing on the share {self._files.service.address}.",
+                remedy="Publish the release again; it is used once it is complete.",
+            ) from None
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class AzureFilesShare:
+    """A share of the service.
+
+    Args:
+        service: Where, and as whom.
+    """
+
+    parallel: Final = CONNECTIONS
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._files = Files(service)
+        # What people and probes wait for does not try for long: whoever asks, asks again.
+        self._quick = Files(service, seconds=QUICK_SECONDS)
+
+    @property
+    def address(self) -> str:
+        """As `--share` takes it."""
+        return str(self._service.address)
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """Read a small file by one GET."""
+        return self._quick.read(path, limit + 1)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """List a directory."""
+        return tuple(sorted(self._quick.entries(path)))
+
+    def tree(self, paths: tuple[str, ...]) -> Tree:
+        """List directories with all that is below."""
+        nodes: dict[str, Node] = {}
+        for top in paths:
+            nodes |= self._walk(top)
+        refs = [p for p, n in nodes.items() if p.endswith("/refs/main") and n.kind == "file"]
+        return Tree(nodes, {path: self._text(path) for path in refs})
+
+    def open(self, path: str) -> RestReader:
+        """Open a file; that it is not there shows at the first read."""
+        return RestReader(self._files, path)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Replace a file: one of the same size by one range write, any other by a rename."""
+        try:
+            self._replace(path, data)
+        except ServiceError:
+            # Only the answer may have been lost; a rename that is tried again finds no source then.
+            if self._files.read(path, len(data) + 1) != data:
+                raise
+
+    def lock_file(self, name: str) -> LeasedFile:
+        """A file under a lease."""
+        return LeasedFile(self._files, self._quick, name)
+
+    def publish(self, publication: Publication) -> None:
+        """Make the release on this machine, upload it, read it back, rename its directory."""
+        with scratch.directory(f"publish-{publication.version}") as local:
+            release = publication.make(local)
+            Upload(self, self._files, local, release, publication).run()
+
+    def remove(self, path: str) -> None:
+        """Rename it away, then delete it."""
+        name = path.rpartition("/")[2]
+        trash = trash_path(staged_version(name) or name)
+        self._files.make_directory(STAGING)
+        try:
+            if self._files.move_directory(path, trash):
+                self._files.delete_tree(trash)
+        except ServiceError as error:
+            if error.code != NOT_A_DIRECTORY:  # a marker that a killed `promote` left there
+                raise
+            self._files.delete(path)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Delete `.staging` if it is empty. What was to be done is done, whether or not it goes."""
+        with suppress(ServiceError):
+            self._quick.delete_if_empty(STAGING)
+
+    def _replace(self, path: str, data: bytes) -> None:
+        if self._files.size(path) == len(data):
+            self._files.put(path, 0, data)
+            return
+        temporary = staging_path(path.rpartition("/")[2])
+        try:
+            self._files.create(temporary, len(data))
+            self._files.put(temporary, 0, data)
+            self._files.rename(temporary, path)
+        except ServiceError:
+            with suppress(ServiceError):
+                self._quick.delete(temporary)
+            raise
+        finally:
+            self.tidy()
+
+    def _walk(self, top: str) -> dict[str, Node]:
+        """Everything below a directory; listing one that is not there gives nothing."""
+        nodes: dict[str, Node] = {}
+        pending = [top]
+        while pending:
+            directory = pending.pop()
+            entries = self._files.entries(directory)
+            if entries:
+                nodes[directory] = Node("directory")
+            for name, size in entries.items():
+                if size is None:
+                    pending.append(f"{directory}/{name}")
+                else:
+                    nodes[f"{directory}/{name}"] = Node("file", size)
+        return nodes
+
+    def _text(self, path: str) -> str:
+        data = self._files.read(path, _REF_BYTES) or b""
+        return data.decode(errors="replace").strip()

@@ -1,0 +1,195 @@
+"""Brings a release onto the share: whole, read back, and visible by one rename.
+
+It is put together in a directory of `.staging` whose name no other publisher has. The manifest goes
+there first: it says of a directory that a killed publisher left what it was to become. Whoever goes
+on with it renames it first, so that a publisher that was only asleep finds nothing to write to.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from agent import chunks, manifest, progress, verifying
+from agent.errors import RefusedError, ReleaseMissingError, VerificationError
+from agent.moved import Moved
+from agent.shares.azurefiles.explain import ServiceError
+from agent.shares.azurefiles.files import EXISTS
+from agent.shares.azurefiles.sentences import GONE
+from agent.shares.azurefiles.service import CONNECTIONS, PIECE
+from agent.shares.base import RELEASES, STAGING, is_trash, staged_version, staging_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from agent.manifest import File, Manifest
+    from agent.shares.azurefiles.files import Files
+    from agent.shares.azurefiles.share import AzureFilesShare
+    from agent.shares.base import Publication
+
+    Task = Callable[[memoryview], None]
+
+
+class Upload:
+    """One release on its way.
+
+    Args:
+        share: Where to.
+        files: Its files.
+        local: The directory that holds the release.
+        release: Its manifest.
+        publication: What it is published as.
+    """
+
+    def __init__(
+        self,
+        share: AzureFilesShare,
+        files: Files,
+        local: Path,
+        release: Manifest,
+        publication: Publication,
+    ) -> None:
+        self._share = share
+        self._files = files
+        self._local = local
+        self._release = release
+        self._publication = publication
+        self._log = files.service.log
+        self._staged = staging_path(release.version)
+        self._moved = Moved()
+
+    def run(self) -> None:
+        """Upload, read back, commit.
+
+        Raises:
+            VerificationError: The share twice did not give back what was written.
+            RefusedError: Another publisher was first, or has the lock now.
+            ServiceError: The service does not answer, or refuses.
+        """
+        try:
+            self._put_out()
+        except (ServiceError, ReleaseMissingError) as error:
+            # What is gone was taken over, if the lock was: then that is what to say.
+            if getattr(error, "code", None) in (None, *GONE):
+                self._publication.check()
+            raise
+        counts = {f"{source}_bytes": count for source, count in self._moved.by_source.items()}
+        self._log.info("release.uploaded", version=self._release.version, **counts)
+
+    def _put_out(self) -> None:
+        self._claim()
+        self._send()
+        try:
+            self._read_back()
+        except VerificationError as error:
+            # What was damaged after it arrived is found by reading every piece, and sent again.
+            self._log.warning("publish.read_back_failed", error=str(error))
+            self._send()
+            self._read_back()
+        self._publication.check()
+        self._commit()
+
+    def _claim(self) -> None:
+        """Take over what a killed publisher left, if it was to be the same; delete what else is."""
+        ours = False
+        for name in self._files.entries(STAGING):
+            if staged_version(name) != self._release.version:
+                continue
+            left = f"{STAGING}/{name}"
+            if not ours and not is_trash(name) and self._is_same(left):
+                ours = self._files.move_directory(left, self._staged)
+            else:
+                self._share.remove(left)
+        if not ours:
+            path = f"{self._staged}/{manifest.FILE_NAME}"
+            self._files.create(path, len(self._release.encoded))
+            for offset in range(0, len(self._release.encoded), PIECE):
+                self._files.put(path, offset, self._release.encoded[offset : offset + PIECE])
+
+    def _is_same(self, directory: str) -> bool:
+        data = self._files.read(f"{directory}/{manifest.FILE_NAME}", manifest.MAX_BYTES + 1)
+        try:
+            return data is not None and manifest.parse(data).digest == self._release.digest
+        except VerificationError:  # killed while it wrote the manifest
+            return False
+
+    def _send(self) -> None:
+        """Upload what is not there yet."""
+        nodes = self._share.tree((self._staged,)).nodes
+        sizes = {path: node.size for path, node in nodes.items() if node.kind == "file"}
+        there = {f.path for f in self._release.files if sizes.get(self._at(f)) == f.size}
+        missing = [f for f in self._release.files if f.path not in there]
+        for directory in sorted({self._at(f).rpartition("/")[0] for f in missing}):
+            self._files.make_directory(directory)
+        self._run([partial(self._create, file) for file in missing])
+        with progress.shown(self._log, "upload", self._moved, self._release.size):
+            self._run(self._pieces(there))
+
+    def _pieces(self, there: set[str]) -> Iterator[Task]:
+        for file in self._release.files:
+            written = self._written(file) if file.path in there else []
+            for offset in range(0, file.size, PIECE):
+                end = min(file.size, offset + PIECE)
+                known = any(start <= offset and end <= stop for start, stop in written)
+                yield partial(self._piece, file, offset, end, known)
+
+    def _written(self, file: File) -> list[tuple[int, int]]:
+        """Where a file that is there may have its bytes. A small one is simply read."""
+        return [(0, file.size)] if file.size <= PIECE else self._files.ranges(self._at(file))
+
+    def _create(self, file: File, _: memoryview) -> None:
+        self._files.create(self._at(file), file.size)
+
+    def _piece(self, file: File, offset: int, end: int, known: bool, buffer: memoryview) -> None:
+        """Send a piece, unless the share gives back the very same bytes."""
+        fd = os.open(self._local / file.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.pread(fd, end - offset, offset)
+        finally:
+            os.close(fd)
+        same = False
+        if known:
+            got = self._files.read_into(self._at(file), buffer[: len(data)], offset)
+            same = buffer[:got] == data
+        if not same:
+            self._files.put(self._at(file), offset, data)
+        self._moved.add("resumed" if same else "uploaded", len(data))
+
+    def _read_back(self) -> None:
+        """Hold every byte on the share to its digest: a size, or an answer, proves nothing."""
+        moved = Moved()
+        with progress.shown(self._log, "read back", moved, self._release.size):
+            verifying.verify(
+                self._release,
+                self._share,
+                f"{self._staged}/",
+                stop=self._publication.stop,
+                moved=moved,
+            )
+
+    def _commit(self) -> None:
+        """Rename the directory: readers see all of the release from then on, and nothing before."""
+        target = f"{RELEASES}/{self._release.version}"
+        self._files.make_directory(RELEASES)
+        try:
+            self._files.rename_directory(self._staged, target)
+        except ServiceError as error:
+            # Another publisher was first; or our own rename was, and its answer was lost.
+            if error.code not in {*GONE, EXISTS}:
+                raise
+            self._share.remove(self._staged)
+        if not self._is_same(target):
+            raise RefusedError(
+                f"{target} came into being on the share meanwhile, with other content.",
+                remedy=f"See what is there: model-agent verify {self._release.version} --on share.",
+            )
+        self._share.tidy()
+
+    def _run(self, tasks: Iterable[Task]) -> None:
+        stop = self._publication.stop
+        chunks.run(tasks, buffer_size=PIECE, stop=stop, threads=CONNECTIONS)
+
+    def _at(self, file: File) -> str:
+        return f"{self._staged}/{file.path}"

@@ -1,0 +1,1 @@
+"""Programs that fetch the release over REST, each as a process of its own."""

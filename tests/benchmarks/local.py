@@ -1,0 +1,79 @@
+"""A share that is a directory: staging and verifying, beside the shell's own tools."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+from agent import staging, verified
+from agent.moved import Moved
+from agent.shares.directory import DirectoryShare
+from agent.store import Store
+from tests.benchmarks.measuring import medians, timed
+from tests.benchmarks.release import VERSION
+from tests.benchmarks.table import Row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.benchmarks.release import Subject
+
+
+def stage(subject: Subject) -> list[Row]:
+    """Stage and verify, beside a copy, and beside a copy with a check."""
+    store, copied = _store(subject), subject.room / "copy"
+    share = DirectoryShare(subject.share)
+    copy = f"cp -r {subject.directory} {copied} && sync -f {copied}"
+    check = f"{copy} && {_check(subject, copied)}"
+
+    def clear() -> None:
+        store.remove(VERSION)
+        shutil.rmtree(copied, ignore_errors=True)
+
+    ours, plain, checked = medians(
+        [
+            timed(partial(staging.stage, share, subject.release, store, stop=threading.Event())),
+            timed(partial(_shell, copy)),
+            timed(partial(_shell, check)),
+        ],
+        between=clear,
+    )
+    what = "stage, every byte verified"
+    return [
+        Row(what, ours, "`cp -r`, `sync`", plain),
+        Row(what, ours, "`cp -r`, `sync`, `sha256sum -c`", checked),
+    ]
+
+
+def verify(subject: Subject) -> list[Row]:
+    """Verify in place, beside `sha256sum`."""
+    store, stop = _store(subject), threading.Event()
+    staging.stage(DirectoryShare(subject.share), subject.release, store, stop=stop)
+    path = store.path(VERSION)
+    mine = partial(verified.verify, subject.release, path, stop=stop, moved=Moved())
+    ours, theirs = medians(
+        [timed(mine), timed(partial(_shell, _check(subject, path)))], between=lambda: None
+    )
+    store.remove(VERSION)
+    return [Row("verify in place", ours, "`sha256sum -c`", theirs)]
+
+
+def _store(subject: Subject) -> Store:
+    store = Store(subject.room / "store")
+    store.root.mkdir(exist_ok=True)
+    store.prepare()
+    return store
+
+
+def _check(subject: Subject, directory: Path) -> str:
+    sums = subject.room / "sums"
+    sums.write_text("".join(f"{f.sha256}  {f.path}\n" for f in subject.release.files))
+    return f"cd {directory} && sha256sum --quiet -c {sums}"
+
+
+def _shell(command: str) -> None:
+    """Run what a user would type."""
+    subprocess.run(["bash", "-ec", command], check=True)

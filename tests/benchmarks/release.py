@@ -1,0 +1,70 @@
+"""The release that is moved: a model of bge-large's true shape and size, chunked as published."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from agent import manifest
+from agent.manifest import CHUNK_SIZE, File
+from tests.support import models
+from tests.support.rest import NAME
+from tests.support.stores import CREATED, a_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.manifest import Manifest
+
+VERSION: Final = "v1"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A release on a share.
+
+    Attributes:
+        room: A directory for whatever a benchmark leaves; it is gone afterwards.
+        account: The directory that the double serves: the share is in it.
+        share: The share as a directory.
+        directory: Where on it the release is.
+        release: The release's manifest.
+    """
+
+    room: Path
+    account: Path
+    share: Path
+    directory: Path
+    release: Manifest
+
+
+def write(room: Path) -> Subject:
+    """Write the release to a share in `room`."""
+    share = room / "account" / NAME
+    directory = share / "releases" / VERSION
+    models.write_bge_large(directory / "fastembed", weights="external")
+    release = manifest.build(
+        version=VERSION,
+        created=CREATED,
+        generator="benchmarks",
+        chunk_size=CHUNK_SIZE,
+        files=[_file(directory, path) for path in directory.rglob("*") if path.is_file()],
+        models=[a_model()],
+    )
+    (directory / manifest.FILE_NAME).write_bytes(release.encoded)
+    return Subject(room, share.parent, share, directory, release)
+
+
+def _file(directory: Path, path: Path) -> File:
+    whole, chunks = hashlib.sha256(), []
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_SIZE):
+            whole.update(chunk)
+            chunks.append(hashlib.sha256(chunk).hexdigest())
+    return File(
+        path=str(path.relative_to(directory)),
+        size=path.stat().st_size,
+        sha256=whole.hexdigest(),
+        chunks=tuple(chunks),
+    )

@@ -1,0 +1,43 @@
+"""The table that is printed: a row for each comparison, with its ratio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.benchmarks.measuring import Sample
+
+_COLUMNS: Final = ("seconds", "CPU", "server CPU", "peak MiB")
+_TITLES: Final = ("what", *_COLUMNS, "beside", *_COLUMNS, "times as fast")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What we do, beside what a user would run instead."""
+
+    what: str
+    ours: Sample
+    beside: str
+    theirs: Sample
+
+
+def render(rows: Iterable[Row]) -> str:
+    """The rows as Markdown; the last number is their seconds by ours."""
+    lines = [_line(_TITLES), _line(["---"] * len(_TITLES))]
+    for row in rows:
+        ratio = f"{row.theirs.seconds / row.ours.seconds:.2f}"
+        lines.append(_line([row.what, *_cells(row.ours), row.beside, *_cells(row.theirs), ratio]))
+    return "\n".join(lines)
+
+
+def _cells(sample: Sample) -> list[str]:
+    seconds = (sample.seconds, sample.cpu, sample.server_cpu)
+    cells = ["" if number is None else f"{number:.2f}" for number in seconds]
+    return [*cells, "" if sample.peak_mib is None else f"{sample.peak_mib:.0f}"]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

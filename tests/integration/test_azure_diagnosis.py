@@ -1,0 +1,244 @@
+"""What a person reads when Azure Files cannot be used: the cause by name, and what to do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from azure.storage.fileshare import ShareSasPermissions
+
+from agent import logs
+from agent.errors import AgentError, ConfigError, UnreachableError
+from agent.shares.azurefiles import address
+from agent.shares.azurefiles.credentials import Credentials
+from agent.shares.azurefiles.files import Files
+from agent.shares.azurefiles.service import Service
+from tests.azure_files.certificates import make_certificate
+from tests.azure_files.clients import share_sas
+from tests.azure_files.doubles import ACCOUNT, KEY, Double, running_double
+from tests.support.rest import identity_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+SHARE = "models"
+KEYED = {"AZURE_STORAGE_KEY": KEY}
+
+
+@pytest.fixture(scope="module")
+def double() -> Iterator[Double]:
+    """A double over http with one share."""
+    with running_double(f"--share={SHARE}") as double:
+        yield double
+
+
+def read(endpoint: str, environ: Mapping[str, str], *, share: str = SHARE) -> bytes | None:
+    """Read the marker as the agent does, but give up at once."""
+    where = address.parse(f"azurefiles://{ACCOUNT}/{share}")
+    credentials = Credentials(where, None, environ)
+    service = Service(where, credentials, endpoint=endpoint, log=logs.get())
+    return Files(service, seconds=0.1).read("VERSION", 4096)
+
+
+def told(endpoint: str, environ: Mapping[str, str], **more: Any) -> str:
+    """The sentence and its remedy."""
+    with pytest.raises(UnreachableError) as caught:
+        read(endpoint, environ, **more)
+    assert KEY not in str(caught.value)
+    assert "sig=" not in str(caught.value)
+    return str(caught.value)
+
+
+def sas(double: Double, **changes: Any) -> dict[str, str]:
+    """The environment of somebody who has a SAS."""
+    return {"AZURE_STORAGE_SAS_TOKEN": share_sas(double, SHARE, **changes)}
+
+
+def test_a_good_key_reads(double: Double) -> None:
+    """With the right key a share without a marker is just that."""
+    assert read(double.url, KEYED) is None
+
+
+def test_a_wrong_key(double: Double) -> None:
+    """The account key is not accepted: it may have been rotated."""
+    text = told(double.url, {"AZURE_STORAGE_KEY": "d3Jvbmc="})
+    assert "does not accept the account key" in text
+    assert "rotated" in text
+
+
+def test_a_wrong_share(double: Double) -> None:
+    """The share does not exist."""
+    assert "There is no share azurefiles://loopback/nothere" in told(
+        double.url, KEYED, share="nothere"
+    )
+
+
+def test_an_expired_sas(double: Double) -> None:
+    """The SAS has expired: make a new one."""
+    past = datetime.now(UTC) - timedelta(hours=1)
+    assert "SAS for azurefiles://loopback/models has expired" in told(
+        double.url, sas(double, expiry=past)
+    )
+
+
+def test_a_sas_that_allows_too_little(double: Double) -> None:
+    """The SAS has not the permission; the letters that it needs are named."""
+    text = told(double.url, sas(double, permission=ShareSasPermissions(list=True)))
+    assert "SAS does not allow this" in text
+    assert "rcwdl" in text
+
+
+def test_an_identity_without_the_role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 403 for an identity names the role, and that the SMB roles are others."""
+    certificate = make_certificate(tmp_path)
+    with (
+        running_double(f"--share={SHARE}", certificate=certificate) as tls,
+        identity_server() as identity,
+    ):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.ca))
+        monkeypatch.setenv("IDENTITY_ENDPOINT", identity)
+        monkeypatch.setenv("IDENTITY_HEADER", "loopback")
+        assert read(tls.url, {}) is None
+        tls.fault("forbidden", operation="GetFile")
+        text = told(tls.url, {})
+    assert "identity may not do this" in text
+    assert "Storage File Data Privileged Reader" in text
+    assert "SMB" in text
+
+
+def test_keys_that_the_account_does_not_take(double: Double) -> None:
+    """An account with keys switched off says so: use an identity."""
+    double.fault("status", status=403, code="KeyBasedAuthenticationNotPermitted", count=1)
+    assert "takes no account keys" in told(double.url, KEYED)
+
+
+def test_a_clock_that_is_off() -> None:
+    """A clock an hour behind is named, and by how much, instead of a wrong key."""
+    with running_double(f"--share={SHARE}", "--clock-offset=3600") as ahead:
+        text = told(ahead.url, KEYED)
+    assert "The clock here is 3" in text
+    assert "behind" in text
+
+
+def test_a_busy_share(double: Double) -> None:
+    """A share that throttles for longer than a call may take says so, with the status."""
+    double.fault("throttled", count=None)
+    try:
+        assert "busy or throttled (429 TooManyRequests)" in told(double.url, KEYED)
+    finally:
+        double.heal()
+
+
+def test_no_one_listens() -> None:
+    """A closed port: the private endpoint, the firewall, egress to 443."""
+    text = told("http://127.0.0.1:1", KEYED)
+    assert "127.0.0.1:1 does not accept connections" in text
+    assert "private endpoint" in text
+
+
+def test_a_name_without_an_address() -> None:
+    """A name that does not resolve: the account's name, the private DNS zone."""
+    text = told("http://no-such-account.invalid", KEYED)
+    assert "no-such-account.invalid has no address" in text
+    assert "privatelink.file.core.windows.net" in text
+
+
+def test_a_certificate_that_is_not_trusted(tmp_path: Path) -> None:
+    """An unknown CA: REQUESTS_CA_BUNDLE."""
+    with running_double(f"--share={SHARE}", certificate=make_certificate(tmp_path)) as tls:
+        text = told(tls.url, KEYED)
+    assert "is not trusted here" in text
+    assert "REQUESTS_CA_BUNDLE" in text
+
+
+def test_a_token_over_http(double: Double) -> None:
+    """An identity's token is never sent in the clear: that is a mistake in the settings."""
+    with pytest.raises(ConfigError, match="goes over https only"):
+        read(double.url, {})
+
+
+def test_no_credential_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without key, SAS and identity, all ways to give one are named."""
+    for name in ("PATH", "HOME"):  # no Azure CLI, and nobody who is logged in
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+    with running_double(f"--share={SHARE}", certificate=make_certificate(tmp_path)) as tls:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.ca))
+        text = told(tls.url, {})
+    assert "There is no credential" in text
+    assert "--azure-secret-dir" in text
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"AZURE_STORAGE_KEY": "not base64!"}, "AZURE_STORAGE_KEY is no account key"),
+        ({"AZURE_STORAGE_SAS_TOKEN": "sv=1"}, "AZURE_STORAGE_SAS_TOKEN is no SAS token"),
+        ({"AZURE_STORAGE_CONNECTION_STRING": "x"}, "is no connection string"),
+        ({"AZURE_STORAGE_CONNECTION_STRING": "AccountName=loopback"}, "has neither AccountKey"),
+        (
+            {"AZURE_STORAGE_CONNECTION_STRING": f"AccountName=other;AccountKey={KEY}"},
+            "is for the account other",
+        ),
+    ],
+)
+def test_what_cannot_be_a_credential(environ: dict[str, str], said: str, double: Double) -> None:
+    """A malformed credential is a mistake in the settings, named by where it stands."""
+    with pytest.raises(ConfigError) as caught:
+        read(double.url, environ)
+    assert said in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_a_secret_is_read_again_when_it_changes(double: Double, tmp_path: Path) -> None:
+    """A rotated key in a mounted Secret is taken at the next call, without a restart."""
+    secret = tmp_path / "azurestorageaccountkey"
+    secret.write_text("d3Jvbmc=\n")
+    where = address.parse(f"azurefiles://{ACCOUNT}/{SHARE}")
+    credentials = Credentials(where, tmp_path, {})
+    files = Files(Service(where, credentials, endpoint=double.url, log=logs.get()), seconds=0.1)
+    with pytest.raises(UnreachableError, match="does not accept the account key"):
+        files.read("VERSION", 10)
+    secret.write_text(f"{KEY}\n")
+    assert files.read("VERSION", 10) is None
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_secret_that_is_missing(made: bool, double: Double, tmp_path: Path) -> None:
+    """A Secret that is not mounted, or empty, is named; nothing else is tried in its place."""
+    where = address.parse(f"azurefiles://{ACCOUNT}/{SHARE}")
+    directory = tmp_path / "secret"
+    if made:
+        directory.mkdir()
+    with pytest.raises(ConfigError, match="The storage secret is missing"):
+        Credentials(where, directory, KEYED).read()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "azurefiles://",
+        "azurefiles://Account/models",
+        "azurefiles://ab/models",
+        "azurefiles://account",
+        "azurefiles://account/Models",
+        "azurefiles://account/models/../other",
+        "azurefiles://account/-models",
+        "azurefiles://account/models/a:b",
+    ],
+)
+def test_what_is_no_address(text: str) -> None:
+    """A mistyped address is a mistake in the settings, and shows the form."""
+    with pytest.raises(AgentError, match="azurefiles://ACCOUNT/SHARE"):
+        address.parse(text)
+
+
+def test_an_address() -> None:
+    """Account, share and prefix; the prefix may end in a slash."""
+    parsed = address.parse("azurefiles://account/ml-models/team/one/")
+    assert (parsed.account, parsed.share, parsed.prefix) == ("account", "ml-models", "team/one")
+    assert str(parsed) == "azurefiles://account/ml-models/team/one"
+    assert parsed.at("VERSION") == "team/one/VERSION"
+    assert parsed.endpoint == "https://account.file.core.windows.net"

@@ -1,0 +1,303 @@
+"""Releases from the Hub: pinned, verified, optimised, and made once however many want them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent import manifest
+from tests.azure_files.certificates import make_certificate
+from tests.hub.doubles import name_branch, pointer_of
+from tests.support import agents, models
+from tests.support.hubs import NEWER, VERSION, Site, site
+from tests.support.rest import rest_share
+from tests.support.shares import REVISION, snapshot
+from tests.support.workers import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from agent.manifest import Manifest
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Site]:
+    """A Hub, an empty share, an empty store."""
+    with site(tmp_path) as here:
+        yield here
+
+
+def release(here: Site, version: str = VERSION) -> Manifest:
+    """The manifest of a release on the share."""
+    return manifest.parse((here.share / "releases" / version / "manifest.json").read_bytes())
+
+
+def test_a_catalog_becomes_a_release(here: Site) -> None:
+    """`publish CATALOG` makes a pinned, optimised release that names what the Hub served."""
+    done = here.publish()
+    assert done.code == 0, done.sentence
+    made = release(here)
+    (model,) = made.models
+    assert (model.repo, model.revision) == (models.MINILM_REPO, REVISION)
+    files = {file.path.rpartition("/")[2]: file for file in made.files}
+    assert "README.md" not in files
+    weights = hashlib.sha256((here.repo / "model.onnx").read_bytes()).hexdigest()
+    assert files["model.onnx"].upstream_sha256 == weights
+    assert files["model.onnx"].sha256 != weights
+    assert files["model.onnx.data"].upstream_sha256 is None
+    assert files["tokenizer.json"].upstream_sha256 is None
+    assert here.run("verify", VERSION, "--on", "share").code == 0
+    assert {path.name for path in here.share.iterdir()} == {"releases"}
+
+
+def test_publishing_again(here: Site) -> None:
+    """The same catalog again asks the Hub what there is, and fetches nothing."""
+    assert here.publish().code == 0
+    before = snapshot(here.share)
+    here.hub.reset_counters()
+    again = here.publish()
+    assert again.code == 0, again.sentence
+    assert again.stdout.startswith("Already published")
+    assert here.fetched() == 0
+    assert snapshot(here.share) == before
+
+
+@pytest.mark.slow
+def test_another_revision_is_another_release(here: Site) -> None:
+    """A catalog that pins something else under a version that exists is exit 9."""
+    assert here.publish().code == 0
+    before = snapshot(here.share)
+    moved = here.repo.with_name(NEWER)
+    here.repo.rename(moved)
+    (moved / "config.json").write_text((moved / "config.json").read_text() + "\n")
+    here.catalog.write_text(here.catalog.read_text().replace(REVISION, NEWER))
+    other = here.publish()
+    assert other.code == 9, other.stdout
+    assert snapshot(here.share) == before
+
+
+def test_a_revision_that_is_not_pinned(here: Site) -> None:
+    """Without a revision it is what `main` is now; the manifest says which that was."""
+    here.catalog.write_text(here.catalog.read_text().replace(f'revision = "{REVISION}"\n', ""))
+    name_branch(here.root / "hub", models.MINILM_REPO, "main", REVISION)
+    assert here.publish().code == 0
+    assert release(here).models[0].revision == REVISION
+
+
+@pytest.mark.slow
+def test_weights_as_they_are(here: Site) -> None:
+    """`--no-optimize` publishes the very bytes that the Hub has, whatever the catalog says."""
+    done = here.publish("--no-optimize")
+    assert done.code == 0, done.sentence
+    files = {file.path.rpartition("/")[2]: file for file in release(here).files}
+    assert "model.onnx.data" not in files
+    weights = hashlib.sha256((here.repo / "model.onnx").read_bytes()).hexdigest()
+    assert files["model.onnx"].sha256 == weights
+    assert files["model.onnx"].upstream_sha256 is None
+
+
+def test_a_bundle(here: Site) -> None:
+    """A bundle made where the Hub is becomes the same release where it is not, verified."""
+    bundle = here.root / "bundle"
+    done = here.publish("--bundle", bundle, env={"MODEL_AGENT_SHARE": ""})
+    assert done.code == 0, done.sentence
+    assert here.publish("--bundle", bundle).code == 9
+    here.hub.reset_counters()
+    uploaded = here.run("publish", "--from", bundle)
+    assert uploaded.code == 0, uploaded.sentence
+    assert uploaded.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
+    assert here.hub.counters()["total"]["requests"] == 0
+    assert here.run("verify", VERSION, "--on", "share").code == 0
+
+
+def test_a_damaged_bundle(here: Site) -> None:
+    """One wrong byte in a bundle is exit 5, and the share stays as it was."""
+    bundle = here.root / "bundle"
+    assert here.publish("--bundle", bundle).code == 0
+    weights = next(bundle.rglob("model.onnx.data"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    done = here.run("publish", "--from", bundle)
+    assert done.code == 5, done.stdout
+    assert "model.onnx.data" in done.sentence
+    assert list(here.share.iterdir()) == []
+
+
+def test_an_empty_share_is_populated_in_the_store(here: Site) -> None:
+    """`init --populate store` makes the catalog's release for this pod; the share stays empty."""
+    done = here.run("init", "--populate", "store")
+    assert done.code == 0, done.sentence
+    assert (here.store / "current").readlink().name == VERSION
+    assert list(here.share.iterdir()) == []
+    assert not (here.store / ".agent" / "hub").exists()
+    here.hub.reset_counters()
+    assert here.run("init", "--populate", "store").code == 0
+    assert here.hub.counters()["total"]["requests"] == 0
+
+
+def test_an_empty_share_is_not_populated(here: Site) -> None:
+    """`--populate never` asks no Hub: exit 4, and what would help is said."""
+    done = here.run("init", "--populate", "never")
+    assert done.code == 4, done.stdout
+    assert here.hub.counters()["total"]["requests"] == 0
+
+
+def test_only_the_catalogs_own_release_is_made(here: Site) -> None:
+    """A marker that names another version is not answered with the catalog's models."""
+    (here.share / "VERSION").write_text("v9\n")
+    done = here.run("init", "--populate", "store")
+    assert done.code == 4, done.stdout
+    assert "v9" in done.sentence
+    assert here.hub.counters()["total"]["requests"] == 0
+
+
+def test_a_marker_that_names_it(here: Site) -> None:
+    """The marker names the catalog's release, which is missing: it is made."""
+    (here.share / "VERSION").write_text(f"{VERSION}\n")
+    done = here.run("init", "--populate", "share")
+    assert done.code == 0, done.sentence
+    assert (here.store / "current").readlink().name == VERSION
+    assert here.run("verify", VERSION, "--on", "share").code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_sixteen_pods_at_once(here: Site, tmp_path: Path) -> None:
+    """Sixteen pods start on an empty share: one downloads and uploads, all serve the same."""
+    with rest_share(tmp_path / "rest") as share:
+        env = here.env() | share.env() | {"MODEL_AGENT_CATALOG": str(here.catalog)}
+        stores = [tmp_path / f"store-{number}" for number in range(16)]
+        pods = []
+        for store in stores:
+            store.mkdir()
+            flags = ("--populate", "share", "--store", store)
+            pods.append(agents.start("init", *flags, env=env))
+        done = [agents.finish(pod, timeout=400) for pod in pods]
+        assert {each.code for each in done} == {0}, [each.sentence for each in done]
+        assert {(store / "current").readlink().name for store in stores} == {VERSION}
+        digests = {(store / "current/manifest.json").read_bytes() for store in stores}
+        assert len(digests) == 1
+        made = manifest.parse(digests.pop())
+        puts = [r for r in share.double.requests("PutRange") if "/fastembed/" in r["path"]]
+        assert sum(r["bytes_in"] for r in puts) == made.size
+        assert len(here.hub.requests("Content")) == 1
+
+
+def test_a_killed_download_goes_on(here: Site) -> None:
+    """After SIGKILL the rerun fetches what had not arrived: not a whole file, nor its beginning."""
+    here.hub.fault("stall", operation="Content", after=100_000, count=None)
+    process = agents.start("publish", here.catalog, env=here.env())
+    kept, late = here.root / "tmp", {"model.onnx", "README.md"}
+
+    def half_way() -> bool:
+        parts = [path for path in kept.rglob("model.onnx") if ".part" in path.parts]
+        whole = {path.name for path in kept.rglob("snapshots/*/*")}
+        begun = bool(parts) and parts[0].stat().st_size > 0
+        return begun and {path.name for path in here.repo.iterdir()} - whole == late
+
+    until(half_way, seconds=60)
+    process.kill()
+    agents.finish(process)
+    here.hub.heal()
+    here.hub.reset_counters()
+    done = here.publish()
+    assert done.code == 0, done.sentence
+    sent = [r for r in here.hub.requests() if r["operation"] in {"Resolve", "Content"}]
+    names = {r["path"].rpartition("/")[2] for r in sent if r["operation"] == "Resolve"}
+    assert names == {"model.onnx"}
+    (rest,) = [r for r in sent if r["operation"] == "Content"]
+    assert rest["status"] == 206
+    assert rest["bytes_out"] < (here.repo / "model.onnx").stat().st_size
+    assert here.run("verify", VERSION, "--on", "share").code == 0
+    assert not [path for path in kept.rglob("*") if path.is_file()]
+
+
+def test_what_was_fetched_is_kept_until_the_release_is_out(here: Site) -> None:
+    """A publisher that fails in the last moment has the next one fetch nothing again."""
+    in_the_way = here.share / "releases"
+    in_the_way.write_text("")
+    assert here.publish().code == 3
+    in_the_way.unlink()
+    here.hub.reset_counters()
+    done = here.publish()
+    assert done.code == 0, done.sentence
+    assert here.fetched() == 0
+    assert not [path for path in (here.root / "tmp").rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+def test_a_hub_behind_a_ca_of_its_own(tmp_path: Path) -> None:
+    """SSL_CERT_FILE names the CA of a mirror, as for every user of huggingface_hub."""
+    certificate = make_certificate(tmp_path)
+    root = tmp_path / "site"
+    root.mkdir()
+    with site(root, certificate=certificate) as here:
+        refused = here.publish("--hub-timeout", "2s")
+        assert refused.code == 3, refused.sentence
+        trusted = here.publish(env={"SSL_CERT_FILE": str(certificate.cert)})
+        assert trusted.code == 0, trusted.sentence
+
+
+def test_a_pointer_in_place_of_the_file(here: Site) -> None:
+    """A repository that was pushed without LFS is refused: what is there is named."""
+    whole = (here.repo / "tokenizer.json").read_bytes()
+    (here.repo / "tokenizer.json").write_bytes(pointer_of(whole))
+    done = here.publish()
+    assert done.code == 5, done.stdout
+    assert "pointer" in done.sentence
+    assert "tokenizer.json" in done.sentence
+    assert list(here.share.iterdir()) == []
+
+
+def test_a_name_that_no_share_can_hold(here: Site) -> None:
+    """A file name from outside never becomes a path unchecked: exit 5, before it is fetched."""
+    (here.repo / "odd:name.json").write_text("{}")
+    done = here.publish()
+    assert done.code == 5, done.stdout
+    assert "odd:name.json" in done.sentence
+    assert here.fetched() == 0
+
+
+def test_a_model_that_has_only_a_pickle(here: Site) -> None:
+    """Nothing safe remains: exit 9, before anything is fetched."""
+    name = "acme/pickled"
+    repo = here.root / "hub" / name / REVISION
+    repo.mkdir(parents=True)
+    for file in ("config.json", "tokenizer.json"):
+        (repo / file).write_bytes((here.repo / file).read_bytes())
+    (repo / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    here.catalog.write_text(
+        f'version = "v1"\n[[model]]\nname = "{name}"\nloader = "sentence-transformers"\n'
+    )
+    done = here.publish()
+    assert done.code == 9, done.stdout
+    assert "pytorch_model.bin" in done.sentence
+    assert here.fetched() == 0
+
+
+def test_a_catalog_is_pinned(here: Site) -> None:
+    """`catalog pin` writes today's revisions, and leaves comments and all else as they are."""
+    text = here.catalog.read_text().replace(f'revision = "{REVISION}"\n', "# not yet pinned\n")
+    here.catalog.write_text(text)
+    done = here.run("catalog", "pin", here.catalog)
+    assert done.code == 0, done.sentence
+    assert done.stdout == f"{models.MINILM} ({models.MINILM_REPO}) pinned {REVISION}\n"
+    assert here.catalog.read_text() == text.rstrip("\n") + f'\nrevision = "{REVISION}"\n'
+    assert here.publish().code == 0
+    assert release(here).models[0].revision == REVISION
+
+
+@pytest.mark.slow
+def test_a_pinned_catalog_stays(here: Site) -> None:
+    """A model that is pinned stays where it is, unless that is to be updated."""
+    before = here.catalog.read_text()
+    here.repo.rename(here.repo.with_name(NEWER))
+    name_branch(here.root / "hub", models.MINILM_REPO, "main", NEWER)
+    missing = here.run("catalog", "pin", here.catalog)
+    assert missing.code == 4, missing.stdout
+    assert here.catalog.read_text() == before
+    done = here.run("catalog", "pin", "--update", here.catalog)
+    assert done.code == 0, done.sentence
+    assert here.catalog.read_text() == before.replace(REVISION, NEWER)

@@ -1,0 +1,121 @@
+"""The 1.3 GB model is made a release inside 512 MiB, or it is said beforehand that it cannot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.support import agents, models
+from tests.support.hubs import Site, site
+from tests.support.shares import REVISION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+LIMIT: Final = 512 * 1024 * 1024
+MIB: Final = 1024 * 1024
+ROOT: Final = Path("/sys/fs/cgroup")
+CATALOG: Final = f"""\
+version = "v1"
+[[model]]
+name = "{models.BGE_LARGE}"
+loader = "fastembed"
+revision = "{REVISION}"
+optimize = true
+"""
+
+
+class Group:
+    """A control group with a limit, of either version.
+
+    Args:
+        path: Its directory.
+        new: Whether it is of version 2.
+    """
+
+    def __init__(self, path: Path, *, new: bool) -> None:
+        self.path = path
+        self._stat = "anon" if new else "total_rss"
+        limit = "memory.max" if new else "memory.limit_in_bytes"
+        (path / limit).write_text(str(LIMIT))
+
+    def anonymous(self) -> int:
+        """Bytes of its processes' own: all else are pages of files, which the kernel takes back."""
+        pairs = [line.split() for line in (self.path / "memory.stat").read_text().splitlines()]
+        return int(dict(pairs)[self._stat])
+
+
+@pytest.fixture
+def group() -> Iterator[Group]:
+    """A control group of 512 MiB."""
+    new = (ROOT / "cgroup.controllers").exists()
+    path = (ROOT if new else ROOT / "memory") / f"model-agent-test-{os.getpid()}"
+    try:
+        path.mkdir()
+        made = Group(path, new=new)
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    yield made
+    path.rmdir()
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A Hub that has bge-large in its true shape and size, weights inside."""
+    with site(tmp_path_factory.mktemp("limit")) as here:
+        models.write_bge_large(here.root / "hub" / models.BGE_LARGE_REPO / REVISION)
+        here.catalog.write_text(CATALOG)
+        yield here
+    shutil.rmtree(here.root)
+
+
+@contextmanager
+def limited(group: Group, here: Site, *args: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `model-agent` in the group."""
+    script = 'echo $$ > "$GROUP/cgroup.procs" && exec "$@"'
+    process = subprocess.Popen(
+        ["sh", "-c", script, "sh", str(agents.PROGRAM), *args],
+        env=agents.environment(here.env()) | {"GROUP": str(group.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_optimised_in_512_mib(group: Group, here: Site) -> None:
+    """Download, rewriting, hashing, the canary and the share's copy all fit; none is killed."""
+    began, peak = time.monotonic(), 0
+    with limited(group, here, "publish", str(here.catalog)) as process:
+        while process.poll() is None:
+            peak = max(peak, group.anonymous())
+            time.sleep(0.02)
+        done = agents.finish(process)
+    seconds = time.monotonic() - began
+    print(f"\npublish of 1.34 GB in 512 MiB: peak {peak // MIB} MiB of its own, {seconds:.0f} s")
+    assert done.code == 0, done.sentence
+    assert here.run("verify", "v1", "--on", "share").code == 0
+
+
+def test_as_it_is_needs_more(group: Group, here: Site) -> None:
+    """Weights inside the graph do not fit: it is said before they are loaded, and how to go on."""
+    arguments = ("publish", str(here.catalog), "--no-optimize", "--version", "v2")
+    with limited(group, here, *arguments) as process:
+        done = agents.finish(process, timeout=300)
+    assert done.code == 2, done.sentence
+    assert "the limit here is 512 MiB" in done.sentence
+    assert "--optimize" in done.sentence
+    assert not (here.share / "releases" / "v2").exists()

@@ -1,0 +1,31 @@
+"""Everything on stderr is our log: also what libraries have to say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+CODE = """
+import logging, warnings
+from agent import logs
+logs.configure("json")
+azure = logging.getLogger("azure.identity")
+for _ in range(3):
+    azure.warning("tried\\n  %s", "https://host/share?sv=1&sig=c2VjcmV0&se=2")
+azure.info("nobody asked")
+azure.error("another")
+logs.get().info("share.retry", attempt=1)
+"""
+
+
+def test_what_libraries_say_is_one_line_of_the_log() -> None:
+    """A library's warning is one JSON line, once in a row, without signatures of a SAS."""
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(e["event"], e.get("message"), e["level"]) for e in events] == [
+        ("library.message", "tried https://host/share?sv=1&sig=...&se=2", "warning"),
+        ("library.message", "another", "error"),
+        ("share.retry", None, "info"),
+    ]
+    assert done.stdout == ""

@@ -1,0 +1,88 @@
+"""Whether a model can be loaded within the container's limit is known before it is tried."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent import layout, memory
+from agent.errors import ConfigError
+from agent.warmup_protocol import Subject
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MIB = 1024 * 1024
+SUBJECT = Subject("Org/name", "fastembed", "Org/name-onnx", "0" * 40)
+
+
+def release(root: Path, size: int) -> Path:
+    """A release whose model has so many bytes of graph; none of them takes room on disk."""
+    snapshot = root / layout.snapshot_directory(SUBJECT)
+    snapshot.mkdir(parents=True)
+    with (snapshot / "model.onnx").open("wb") as file:
+        file.truncate(size)
+    (snapshot / "model.onnx.data").touch()
+    return root
+
+
+@pytest.mark.parametrize(
+    ("limit", "fits"), [(None, True), (1749 * MIB, False), (1751 * MIB, True), (512 * MIB, False)]
+)
+def test_weights_inside_the_graph(
+    limit: int | None, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are refused where 1.2 times their size and 250 MiB are more than the limit."""
+    monkeypatch.setattr(memory, "limit_bytes", lambda: limit)
+    directory = release(tmp_path, 1250 * MIB)
+    if fits:
+        memory.require([SUBJECT], directory)
+        return
+    with pytest.raises(ConfigError, match="Org/name has its weights inside the graph"):
+        memory.require([SUBJECT], directory)
+
+
+def test_weights_beside_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mapped weights are no reason: the kernel takes their pages back."""
+    monkeypatch.setattr(memory, "limit_bytes", lambda: 512 * MIB)
+    memory.require([SUBJECT], release(tmp_path, MIB))
+
+
+@pytest.mark.parametrize(
+    ("files", "group", "expected"),
+    [
+        ({"memory.max": "max\n"}, "0::/\n", None),
+        ({"memory.max": "536870912\n"}, "0::/\n", 512 * MIB),
+        ({"pod/memory.max": "1073741824\n"}, "0::/pod\n", 1024 * MIB),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712\n"}, "3:memory:/\n", None),
+        (
+            {
+                "memory/memory.limit_in_bytes": "9223372036854771712\n",
+                "memory/pod/memory.limit_in_bytes": "536870912\n",
+            },
+            "3:memory:/pod\n2:cpu:/pod\n",
+            512 * MIB,
+        ),
+        ({}, None, None),
+    ],
+    ids=["v2-none", "v2-container", "v2-host", "v1-none", "v1-host", "nothing"],
+)
+def test_the_limit(
+    files: dict[str, str],
+    group: str | None,
+    expected: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is found for either version of control groups, inside a container and outside."""
+    for name, text in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    own = tmp_path / "own"
+    if group is not None:
+        own.write_text(group)
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "_OWN", own)
+    assert memory.limit_bytes() == expected
