@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from agent.adopt import Wanted
+    from agent.adopt import Plan, Wanted
     from agent.context import Context
     from agent.hub.protocol import Resolved
     from agent.manifest import Manifest
@@ -114,7 +114,7 @@ class TreeMaker:
 
     def make(self, target: Path) -> Manifest:
         """See `Maker`."""
-        return _build(self._context, self._source, self.version, target)
+        return _build(self._context, self._source, self._plan, self.version, target)
 
     def done(self) -> None:
         """Nothing was kept."""
@@ -203,11 +203,10 @@ def fetch_and_build(
     times = 2 if any(want.optimize for want in wanted) else 1
     room = times * hub_bytes(resolved) - disk.own_bytes(downloads)
     (need or partial(disk.require, downloads))(max(0, room))
-    pinned = _pinned(wanted, resolved)
     with progress.shown(context.log, "fetch", moved, hub_bytes(resolved)):
         source.fetch(resolved, downloads, moved)
-    tree = Source(DirectoryShare(downloads), pinned, owned=downloads)
-    return _build(context, tree, version, target)
+    tree = Source(DirectoryShare(downloads), wanted, owned=downloads)
+    return _build(context, tree, tree.plan(), version, target)
 
 
 def hub_bytes(resolved: Sequence[Resolved]) -> int:
@@ -223,14 +222,8 @@ def _require_version(version: str) -> None:
         )
 
 
-def _pinned(wanted: Sequence[Wanted], resolved: Sequence[Resolved]) -> tuple[Wanted, ...]:
-    """The models at the revisions that they have now, so that no push in between mixes two."""
-    pairs = zip(wanted, resolved, strict=True)
-    return tuple(replace(want, revision=found.revision) for want, found in pairs)
-
-
-def _build(context: Context, source: Source, version: str, target: Path) -> Manifest:
-    plan, moved = source.plan(), Moved()
+def _build(context: Context, source: Source, plan: Plan, version: str, target: Path) -> Manifest:
+    moved = Moved()
     total = building.size(plan, source)
     disk.require(target, total)
     builder = Builder(context.warmer, context.stop, moved.add, optimize=True)

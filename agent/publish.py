@@ -91,7 +91,7 @@ def _publish(
         release = maker.make(target)
         made.append(release)
         pickles.refuse(context, release)
-        _stop_if(_published(context, version), lambda old: _content(old) == _content(release))
+        _stop_if_there(_published(context, version), release)
         naming.name_tree(context)
         return release
 
@@ -129,10 +129,10 @@ def _published(context: Context, version: str) -> Manifest | None:
         ) from None
 
 
-def _stop_if(there: Manifest | None, same: Callable[[Manifest], bool]) -> None:
+def _stop_if_there(there: Manifest | None, release: Manifest) -> None:
     if there is None:
         return
-    if same(there):
+    if _content(there) == _content(release):
         raise _AlreadyThereError(there)
     raise RefusedError(
         f"The release {there.version} is on the share with other content.",
