@@ -31,10 +31,10 @@ test: $(STAMP) ## All tests but the slow ones, with coverage
 # What loads our releases in workers: also the oldest FastEmbed that the extras admit.
 LOADERS := .venv-loaders/.installed
 
-$(LOADERS): Makefile
+$(LOADERS): pyproject.toml Makefile
 	$(PYTHON) -m venv .venv-loaders
 	.venv-loaders/bin/pip install --quiet --disable-pip-version-check \
-	  torch==2.13.0 'sentence-transformers>=5,<7' fastembed==0.9.0
+	  --editable '.[cpu,st]' torch==2.13.0 fastembed==0.9.0
 	touch $@
 
 test-slow: $(STAMP) $(LOADERS) ## The slow ones: lasting faults, kills, 1.3 GB in bounded memory, loaders
@@ -46,7 +46,7 @@ empty :=
 space := $(empty) $(empty)
 PURE := $(subst $(space),$(comma),$(addprefix agent/,$(addsuffix .py,\
   version paths quantities marker manifest catalog layout adopt space retention reconcile \
-  shares/azurefiles/address picking \
+  shares/azurefiles/address picking canary shapes devices/causes devices/evidence \
   $(addprefix doctor/,findings misplaced mounts rates reach variables))))
 
 lint: $(STAMP) ## Format, style, types, layers

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from agent import GENERATOR, adopt, durable, hashing, layout, manifest, optimizing, structure
+from agent import (
+    GENERATOR,
+    adopt,
+    canary,
+    durable,
+    hashing,
+    layout,
+    manifest,
+    optimizing,
+    structure,
+)
 from agent.copying import Copier, Job, writing
-from agent.errors import ReleaseMissingError
+from agent.errors import ModelError, ReleaseMissingError
 from agent.manifest import Canary, File, Model
 from agent.space import CANARY_TEXTS
 from agent.state import utc_now
-from agent.warmup_protocol import Subject
+from agent.warmup.protocol import Subject
 
 if TYPE_CHECKING:
     import threading
@@ -25,13 +35,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.adopt import Draft, Plan, Wanted
+    from agent.catalog import Expected
     from agent.manifest import Manifest
     from agent.shares.base import Share
     from agent.warmup import Warmer
-    from agent.warmup_protocol import Measured
+    from agent.warmup.protocol import Measured
 
 # Vectors are kept to this many digits: far finer than any tolerance, and short.
 _DIGITS: Final = 6
+
+
+# Published numbers by a model's name and loader.
+Numbers: TypeAlias = "Mapping[tuple[str, str], Expected]"
 
 
 @dataclass(frozen=True)
@@ -81,19 +96,21 @@ class Builder:
         moved: Told of progress, as by `Copier`.
         optimize: Whether weights become external data where the plan says so. Not where a tree is
             adopted: there a pod gets the bytes that it has.
+        expected: Published numbers, by name and loader, that models must give.
     """
 
     warmer: Warmer
     stop: threading.Event
     moved: Callable[[str, int], None]
     optimize: bool = False
+    expected: Numbers = field(default_factory=dict)
 
     def build(self, source: Source, plan: Plan, version: str, directory: Path) -> Manifest:
         """Fill `directory` with the release, its manifest last, and give that manifest.
 
         Raises:
             VerificationError: A file is damaged.
-            ModelError: A model does not load.
+            ModelError: A model does not load, or does not give the published numbers.
             AgentError: As `Copier.copy` and `Warmer.measure` raise.
         """
         chunks = self._place(source, plan, directory)
@@ -104,7 +121,7 @@ class Builder:
             chunk_size=manifest.CHUNK_SIZE,
             stop=self.stop,
         )
-        measured = self.warmer.measure([_subject(draft) for draft in plan.models], directory)
+        measured = self._measure(plan, directory)
         release = manifest.build(
             version=version,
             created=utc_now(),
@@ -116,6 +133,19 @@ class Builder:
         with writing(manifest.FILE_NAME):
             durable.write(directory / manifest.FILE_NAME, release.encoded)
         return release
+
+    def _measure(self, plan: Plan, directory: Path) -> tuple[Measured, ...]:
+        """Run the models where canaries are made: in fp32 on the CPU, one text at a time."""
+        expected = [self.expected.get((draft.name, draft.loader)) for draft in plan.models]
+        subjects = [
+            Subject(d.name, d.loader, d.repo, d.revision, ask=e.text if e else None)
+            for d, e in zip(plan.models, expected, strict=True)
+        ]
+        measured = self.warmer.measure(subjects, directory)
+        for seen, published in zip(measured, expected, strict=True):
+            if published and not seen.not_run:
+                _hold(seen, published)
+        return measured
 
     def _place(self, source: Source, plan: Plan, directory: Path) -> dict[str, tuple[str, ...]]:
         """Have all files in `directory`, checked by their formats; give their chunk digests."""
@@ -178,8 +208,12 @@ def _home(want: Wanted, suffix: str) -> str:
     return f"{root}{suffix}/{folder} ({want.name})"
 
 
-def _subject(draft: Draft) -> Subject:
-    return Subject(draft.name, draft.loader, draft.repo, draft.revision)
+def _hold(seen: Measured, published: Expected) -> None:
+    if reason := canary.unexpected(published, seen.answer):
+        raise ModelError(
+            f"{seen.name} {reason}.",
+            remedy="Check the repo and revision in the catalog, or correct its expected numbers.",
+        )
 
 
 def _file(directory: Path, path: str, chunks: tuple[str, ...], upstream: str | None) -> File:
@@ -193,10 +227,6 @@ def _file(directory: Path, path: str, chunks: tuple[str, ...], upstream: str | N
 
 
 def _model(draft: Draft, measured: Measured) -> Model:
-    canary = None
-    if measured.vectors:
-        vectors = tuple(tuple(round(x, _DIGITS) for x in v) for v in measured.vectors)
-        canary = Canary(texts=CANARY_TEXTS, vectors=vectors)
     return Model(
         name=draft.name,
         loader=draft.loader,
@@ -204,5 +234,18 @@ def _model(draft: Draft, measured: Measured) -> Model:
         revision=draft.revision,
         dim=measured.dim,
         max_length=measured.max_length,
-        canary=canary,
+        canary=_canary(measured),
     )
+
+
+def _canary(measured: Measured) -> Canary | None:
+    """The reference for every other device and machine; None for a model that was not run."""
+    if measured.not_run:
+        return None
+    if not measured.finite:
+        raise ModelError(
+            f"{measured.name} gives vectors that are zero or not finite.",
+            remedy="Publish it from the right files.",
+        )
+    vectors = tuple(tuple(round(x, _DIGITS) for x in v) for v in measured.vectors)
+    return Canary(CANARY_TEXTS, vectors, canary.MIN_COSINES[measured.precision])

@@ -79,6 +79,8 @@ def _check(catalog: Catalog) -> None:
     for entry in catalog.model:
         if entry.allow and entry.loader != "huggingface":
             raise ValueError(f"model {entry.name!r}: allow is for the loader huggingface")
+        if entry.expected and not entry.expected.first:
+            raise ValueError(f"model {entry.name!r}: expected.first has no numbers")
     names = [(entry.name, entry.loader) for entry in catalog.model]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:

@@ -27,7 +27,9 @@ _STORE = ("store", "store_limit", "lock_timeout", "log_format")
 _AZURE = ("azure_endpoint", "azure_secret_dir")
 _SHARE = ("share", *_AZURE, "marker", "catalog", "require_manifest", "allow_pickle")
 _INIT = ("keep", "populate", "hub_timeout", "no_fallback", "no_warm")
-_CHECKS = ("device", "space_cosine")
+_DEVICE = ("device", "warm_shapes", "warm_timeout")
+_SPACE = ("space_cosine", "allow_new_space")
+_CHECKS = (*_DEVICE, *_SPACE)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -118,7 +120,7 @@ def sidecar(context: Context) -> None:
     asyncio.run(serve(context))
 
 
-@command(*_SHARE, "device", "hub_timeout", "lock_timeout", "optimize", "log_format")
+@command(*_SHARE, *_DEVICE, "hub_timeout", "lock_timeout", "optimize", "log_format")
 @click.argument("catalog_file", metavar="[CATALOG]", required=False, type=Path)
 @click.option("--from", "source", type=Path, help="A tree (fastembed/, huggingface/, …) or bundle.")
 @click.option("--version", help="What the release is called; the catalog's, or the bundle's.")
@@ -132,7 +134,8 @@ def publish(
 ) -> None:
     """Make a release: of the CATALOG's models from the Hub, or with --from of what is here.
 
-    Without CATALOG it is the one of --catalog, or the built-in one.
+    Without CATALOG it is the one of --catalog, or the built-in one. Canaries are made on the CPU;
+    with --device cuda the release must pass them on the GPU as well.
     """
     from agent import making  # noqa: PLC0415 - keeps --help quick
     from agent import publish as publishing  # noqa: PLC0415
@@ -168,16 +171,14 @@ def pin(context: Context, file: Path, update: bool) -> None:
         click.echo(f"{each.name} ({each.repo}) {word} {each.revision}")
 
 
-@command(*_SHARE, "space_cosine", "log_format", required=("share",))
+@command(*_SHARE, *_SPACE, "log_format", required=("share",))
 @click.argument("version")
-@click.option("--allow-new-space", is_flag=True, help="Stored vectors were made anew.")
 @click.option("--verify", "check", is_flag=True, help="Read every byte of it first.")
-def promote(context: Context, version: str, allow_new_space: bool, check: bool) -> None:
+def promote(context: Context, version: str, check: bool) -> None:
     """Have every pod serve VERSION."""
     from agent import operators  # noqa: PLC0415 - keeps --help quick
 
-    new = operators.promote(context, version, allow_new_space=allow_new_space, check=check)
-    _promoted(new)
+    _promoted(operators.promote(context, version, check=check, say=click.echo))
 
 
 @command(*_SHARE, "log_format", required=("share",))
@@ -197,6 +198,18 @@ def status(context: Context, as_json: bool) -> None:
 
     found = reporting.status(context)
     click.echo(reporting.as_json(found) if as_json else reporting.describe(found))
+
+
+@command(*_STORE, *_DEVICE)
+@click.argument("version", required=False)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def warm(context: Context, version: str | None, as_json: bool) -> None:
+    """Load VERSION (by default the active one) from the store, run it, and check its canary."""
+    from agent import operators  # noqa: PLC0415 - keeps --help quick
+    from agent.warmup import report  # noqa: PLC0415
+
+    release, measured = operators.warm(context, version)
+    click.echo(report.as_json(release, measured) if as_json else report.table(release, measured))
 
 
 @command(*_SHARE, *_STORE)

@@ -12,7 +12,7 @@ from agent import catalog, fastembed_models, marker, marking, shares, staging
 from agent.errors import ConfigError
 from agent.store import Store
 from agent.threads import Lane
-from agent.warmup import Warmer
+from agent.warmup import NICEST, Warmer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,8 @@ class Context:
     @property
     def warmer(self) -> Warmer:
         """How models are warmed."""
-        return Warmer(self.settings.device, self.stop, self.nice)
+        s = self.settings
+        return Warmer(s.device, s.warm_shapes, s.warm_timeout, self.stop, self.log, self.nice)
 
     @cached_property
     def _marker_lane(self) -> Lane:
@@ -114,6 +115,14 @@ class Context:
         if path is None:
             return self
         return Context(replace(self.settings, catalog=path), self.log, self.stop, self.nice)
+
+    def beside_worker(self) -> Context:
+        """The same, with models checked on the CPU, out of the way of a worker that serves.
+
+        A native sidecar that asked for a GPU would have the pod pay for two; see docs/gpu.md.
+        """
+        chosen = replace(self.settings, device="cpu", warm_shapes=())
+        return replace(self, settings=chosen, nice=NICEST)
 
     def stoppable(self, stop: threading.Event) -> Context:
         """The same, but stopped by another flag; share and store stay the same."""

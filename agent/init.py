@@ -190,7 +190,8 @@ class _Init:
 
     def _guard_space(self, release: Manifest) -> None:
         """Refuse a release whose vectors do not match those of the one before."""
-        if self._marker is None or self._marker.allow_new_space:
+        allowed = self._context.settings.allow_new_space
+        if self._marker is None or self._marker.allow_new_space or allowed:
             return
         old = self._reference(release.version)
         limit = self._context.settings.space_cosine

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.adopt import Plan, Wanted
+    from agent.building import Numbers
+    from agent.catalog import Catalog
     from agent.context import Context
     from agent.hub.protocol import Resolved
     from agent.manifest import Manifest
@@ -114,7 +116,7 @@ class TreeMaker:
 
     def make(self, target: Path) -> Manifest:
         """See `Maker`."""
-        return _build(self._context, self._source, self._plan, self.version, target)
+        return _build(self._context, self._source, self.version, target, plan=self._plan)
 
     def done(self) -> None:
         """Nothing was kept."""
@@ -206,7 +208,7 @@ def fetch_and_build(
     with progress.shown(context.log, "fetch", moved, hub_bytes(resolved)):
         source.fetch(resolved, downloads, moved)
     tree = Source(DirectoryShare(downloads), wanted, owned=downloads)
-    return _build(context, tree, tree.plan(), version, target)
+    return _build(context, tree, version, target, expected=_published(context.catalog))
 
 
 def hub_bytes(resolved: Sequence[Resolved]) -> int:
@@ -222,13 +224,42 @@ def _require_version(version: str) -> None:
         )
 
 
-def _build(context: Context, source: Source, plan: Plan, version: str, target: Path) -> Manifest:
-    moved = Moved()
+def _published(catalog: Catalog) -> Numbers:
+    return {(e.name, e.loader): e.expected for e in catalog.model if e.expected}
+
+
+def _build(
+    context: Context,
+    source: Source,
+    version: str,
+    target: Path,
+    *,
+    plan: Plan | None = None,
+    expected: Numbers | None = None,
+) -> Manifest:
+    moved, plan, expected = Moved(), plan or source.plan(), expected or {}
     total = building.size(plan, source)
     disk.require(target, total)
-    builder = Builder(context.warmer, context.stop, moved.add, optimize=True)
+    builder = Builder(context.warmer, context.stop, moved.add, optimize=True, expected=expected)
     with progress.shown(context.log, "build", moved, total):
-        return builder.build(source, plan, version, target)
+        release = builder.build(source, plan, version, target)
+    _say_unchecked(context, release, expected)
+    if context.settings.device.startswith("cuda"):
+        context.warmer.warm(release, target)
+    return release
+
+
+def _say_unchecked(context: Context, release: Manifest, expected: Numbers) -> None:
+    for model in release.models:
+        if model.canary is None:
+            context.log.warning(
+                "model.not_run",
+                model=model.name,
+                loader=model.loader,
+                reason="it has no canary, and its published numbers are not checked"
+                if (model.name, model.loader) in expected
+                else "it has no canary",
+            )
 
 
 def hub(context: Context) -> Hub:

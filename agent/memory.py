@@ -11,7 +11,7 @@ from agent.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.warmup_protocol import Subject
+    from agent.warmup.protocol import Subject
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN: Final = Path("/proc/self/cgroup")

@@ -108,6 +108,7 @@ class Observer:
         self, active: Target | None, desired: str | None, held: Mapping[str, str]
     ) -> str | None:
         allowed = self.marker is None or self.marker.allow_new_space
+        allowed = allowed or self._context.settings.allow_new_space
         if allowed or active is None or desired is None or desired not in held:
             return None
         store, limit = self._context.store, self._context.settings.space_cosine

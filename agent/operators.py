@@ -11,6 +11,7 @@ from agent import (
     marker,
     marking,
     progress,
+    reporting,
     space,
     staging,
     verified,
@@ -18,27 +19,34 @@ from agent import (
 )
 from agent.acquire import Tree
 from agent.errors import ConfigError, NewSpaceError, ReleaseMissingError, VerificationError
+from agent.manifest import Manifest
 from agent.moved import Moved
 from agent.shares.base import RELEASES
 from agent.state import utc_now
 from agent.version import is_version
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.context import Context
-    from agent.manifest import Manifest
     from agent.marker import Marker
+    from agent.warmup.protocol import Measured
 
 
 def promote(
-    context: Context, version: str, *, allow_new_space: bool = False, check: bool = False
+    context: Context,
+    version: str,
+    *,
+    check: bool = False,
+    say: Callable[[str], None],
 ) -> Marker:
     """Have the marker name `version`, which must be complete on the share.
 
     Args:
         context: What to work with.
         version: The release.
-        allow_new_space: Whether it may embed into another space.
         check: Whether to read every byte of it first.
+        say: Told, line by line, how far its vectors are from those of the release promoted now.
 
     Raises:
         ConfigError: It is no version.
@@ -53,9 +61,10 @@ def promote(
         if check:
             _verify_on_share(context, found)
     old = marking.understood(context)
-    if old and not allow_new_space:
-        _guard_space(context, old.version, found)
-    return _write(context, marker.promoted(old, version, allow_new_space=allow_new_space))
+    if old and isinstance(found, Manifest):
+        _guard_space(context, old.version, found, say)
+    allowed = context.settings.allow_new_space
+    return _write(context, marker.promoted(old, version, allow_new_space=allowed))
 
 
 def rollback(context: Context, version: str | None) -> Marker:
@@ -82,9 +91,7 @@ def verify(context: Context, version: str | None, *, on: str) -> tuple[str, int]
     if on == "store":
         moved = Moved()
         context.store.require()
-        chosen = version or context.store.active()
-        if chosen is None:
-            raise ConfigError("Nothing is active in the store.", remedy="Name a version.")
+        chosen = version or _active(context)
         release = context.store.manifest(chosen)
         with progress.shown(context.log, "verify", moved, release.size):
             path = context.store.path(chosen)
@@ -94,6 +101,27 @@ def verify(context: Context, version: str | None, *, on: str) -> tuple[str, int]
     release = context.manifest(chosen)
     _verify_on_share(context, release)
     return chosen, release.size
+
+
+def warm(context: Context, version: str | None) -> tuple[Manifest, tuple[Measured, ...]]:
+    """Load a release of the store, run it, and hold it to its canary; nothing is written.
+
+    Raises:
+        ConfigError: It is no version, or nothing is active.
+        ReleaseMissingError: The store does not hold it.
+        WarmupError: A model does not load, is not right, or does not run on the device.
+    """
+    _require_version(version)
+    context.store.require()
+    release = context.store.manifest(version or _active(context))
+    return release, context.warmer.warm(release, context.store.path(release.version))
+
+
+def _active(context: Context) -> str:
+    chosen = context.store.active()
+    if chosen is None:
+        raise ConfigError("Nothing is active in the store.", remedy="Name a version.")
+    return chosen
 
 
 def _verify_on_share(context: Context, release: Manifest) -> None:
@@ -108,16 +136,16 @@ def _require_version(version: str | None) -> None:
         raise ConfigError(f"{version!r} is not a version.", remedy="See model-agent status.")
 
 
-def _guard_space(context: Context, active: str, found: Manifest | Tree) -> None:
-    """Refuse what every pod would refuse."""
+def _guard_space(context: Context, active: str, new: Manifest, say: Callable[[str], None]) -> None:
+    """Show how far the two are apart, and refuse what every pod would refuse."""
     try:
         old = context.manifest(active)
     except (ReleaseMissingError, VerificationError):
         return
-    if isinstance(found, Tree):
-        return
-    refusal = space.refusal(old, found, min_cosine=context.settings.space_cosine)
-    if refusal:
+    for line in reporting.distances(old, new):
+        say(line)
+    refusal = space.refusal(old, new, min_cosine=context.settings.space_cosine)
+    if refusal and not context.settings.allow_new_space:
         raise NewSpaceError(refusal)
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import asdict
 
-from agent import marking, state
+from agent import marking, space, state
 from agent.errors import AgentError
 
 if TYPE_CHECKING:
     from agent.context import Context
+    from agent.manifest import Manifest
 
 
 def status(context: Context) -> dict[str, Any]:
@@ -21,6 +22,8 @@ def status(context: Context) -> dict[str, Any]:
     held = {"state": asdict(state.load(store.agent)), "active": store.active()}
     held["releases"] = {version: store.digest(version) for version in store.versions()}
     found: dict[str, Any] = {"store": {"path": str(store.root), **held}}
+    if compared := _compared(context):
+        found["space"] = compared
     if context.settings.share:
         found["share"] = {"address": context.share.address, **_share_status(context)}
     return found
@@ -43,9 +46,47 @@ def describe(seen: dict[str, Any]) -> str:
         ("held", " ".join(store["releases"])),
         *(("refused", f"{v}: {entry.reason}") for v, entry in known["quarantined"].items()),
         *([("error", known["last_error"])] if known["last_error"] else []),
+        *(_space_rows(seen["space"]) if "space" in seen else []),
         *(_share_rows(seen["share"]) if "share" in seen else []),
     ]
     return "\n".join(f"{name:<10}{value or '-'}" for name, value in rows)
+
+
+def distances(old: Manifest, new: Manifest) -> list[str]:
+    """How far the vectors of two releases are apart, text by text, for people."""
+    compared = space.compare(old, new)
+    lines = [line for each in compared for line in space.describe(each)]
+    return [f"{new.version} beside {old.version}:", *(lines or ["no model in common"])]
+
+
+def _compared(context: Context) -> dict[str, Any] | None:
+    """The two releases that matter now: the active one beside the desired, else the previous."""
+    known, active = state.load(context.store.agent), context.store.active()
+    pair = (active, known.desired) if known.desired != active else (known.previous, active)
+    try:
+        old, new = (_manifest(context, version) for version in pair)
+    except AgentError:
+        return None
+    if old is None or new is None or old.version == new.version:
+        return None
+    models = [each._asdict() for each in space.compare(old, new)]
+    return {"old": old.version, "new": new.version, "models": models}
+
+
+def _manifest(context: Context, version: str | None) -> Manifest | None:
+    """The manifest of a release, in the store or on the share."""
+    if version is None or version in context.store.versions():
+        return context.store.manifest(version) if version else None
+    return context.manifest(version) if context.settings.share else None
+
+
+def _space_rows(compared: dict[str, Any]) -> list[tuple[str, str | None]]:
+    models = [space.Compared(**model) for model in compared["models"]]
+    lines = [line for model in models for line in space.describe(model)]
+    return [
+        ("space", f"{compared['new']} beside {compared['old']}"),
+        *(("", line) for line in lines),
+    ]
 
 
 def _share_rows(share: dict[str, Any]) -> list[tuple[str, str | None]]:

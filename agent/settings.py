@@ -11,14 +11,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from agent import devices
+from agent import devices, shapes
 from agent import quantities as q
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from agent.devices import Requested
+    from agent.shapes import Shape
 
 PREFIX: Final = "MODEL_AGENT_"
 
@@ -36,6 +36,8 @@ _METAVARS: Final[Mapping[Callable[[str], Any], str]] = {
     q.size: "SIZE",
     q.worker_url: "URL",
     q.endpoint: "URL",
+    devices.request: "DEVICE",
+    shapes.parse: "SHAPES",
 }
 
 Method = Literal["http", "none"]
@@ -72,8 +74,14 @@ class Settings:
     optimize: bool | None = _setting(
         q.boolean, None, "Keep ONNX weights as external data, which load faster (else: catalog)."
     )
-    device: Requested = _setting(
-        q.one_of(*devices.REQUESTS), "auto", "auto, cpu or cuda; cuda must really run there."
+    device: str = _setting(
+        devices.request, "auto", "auto, cpu, cuda or cuda:N; cuda must really run there."
+    )
+    warm_shapes: tuple[Shape, ...] | None = _setting(
+        shapes.parse, "auto", "What a warm-up runs: texts x tokens, e.g. 1x16,32x512."
+    )
+    warm_timeout: float = _setting(
+        q.positive_duration, "15m", "How long the models of a release may take to warm."
     )
     keep: int = _setting(q.count, "2", "Releases kept in the store.")
     poll_interval: float = _setting(
@@ -92,6 +100,11 @@ class Settings:
     lock_timeout: float = _setting(q.duration, "10m", "Wait for another agent on the same store.")
     space_cosine: float = _setting(
         q.cosine, "0.99", "Releases agree at least this much, or are another embedding space."
+    )
+    allow_new_space: bool = _setting(
+        q.boolean,
+        "false",
+        "Take another embedding space: stored vectors are made anew.",
     )
     listen: tuple[str, int] = _setting(q.address, "0.0.0.0:9090", "Probes, metrics and status.")
     no_fallback: bool = _setting(q.boolean, "false", "Fail rather than use the previous release.")

@@ -252,4 +252,4 @@ class Sidecar:
 
 async def serve(context: Context) -> None:
     """Run a sidecar until SIGTERM or SIGINT; see `Sidecar.run`."""
-    await Sidecar(context).run()
+    await Sidecar(context.beside_worker()).run()

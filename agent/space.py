@@ -7,7 +7,7 @@ breaks search without any error. Canaries (fixed texts with their vectors) show 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,8 @@ CANARY_TEXTS: Final = (
     "def cosine(a, b):\n    return sum(x * y for x, y in zip(a, b)) / (norm(a) * norm(b))",
     ".",
 )
+_INCOMPARABLE: Final = "has no canary of the same texts in both"
+_SHOWN: Final = 40
 
 
 def cosine(a: Sequence[float], b: Sequence[float]) -> float:
@@ -39,14 +41,40 @@ def cosine(a: Sequence[float], b: Sequence[float]) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def lowest_cosine(reference: Canary, vectors: Sequence[Sequence[float]]) -> float:
-    """How far `vectors` (one per canary text) are from the reference, at the worst text.
+def cosines(reference: Canary, vectors: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """How near `vectors` (one per canary text) are to the reference, text by text.
 
-    1.0 is the same direction. A missing vector counts as 0.0.
+    1.0 is the same direction. Where the number of vectors differs, each counts as 0.0.
     """
     if len(vectors) != len(reference.vectors):
-        return 0.0
-    return min(cosine(a, b) for a, b in zip(reference.vectors, vectors, strict=True))
+        return (0.0,) * len(reference.vectors)
+    return tuple(cosine(a, b) for a, b in zip(reference.vectors, vectors, strict=True))
+
+
+class Compared(NamedTuple):
+    """One model of two releases, of the same name.
+
+    Attributes:
+        name: The model's.
+        loader: Of the new one.
+        problem: Why the vectors cannot be compared, as the rest of a sentence; None if they can.
+        cosines: Of the canaries' vectors, by text.
+    """
+
+    name: str
+    loader: str
+    problem: str | None
+    cosines: dict[str, float]
+
+
+def compare(old: Manifest, new: Manifest) -> tuple[Compared, ...]:
+    """How far the vectors of two releases are apart, for every model name that both have.
+
+    A model is held to the old one of the same loader; where its loader is new, to any of its name.
+    Two loaders may cut long texts at different lengths, so that a release which has a model for
+    both does not agree even with itself across them.
+    """
+    return tuple(_compare(a, b) for b in new.models for a in _counterparts(b, old))
 
 
 def another_space(old: Manifest, new: Manifest, *, min_cosine: float) -> str | None:
@@ -55,8 +83,7 @@ def another_space(old: Manifest, new: Manifest, *, min_cosine: float) -> str | N
     Every model name that both have is compared: the dimension, and the canaries where both have one
     with the same texts.
     """
-    pairs = ((a, b) for a in old.models for b in new.models if a.name == b.name)
-    reasons = (_model_reason(a, b, min_cosine) for a, b in pairs)
+    reasons = (_reason(compared, min_cosine) for compared in compare(old, new))
     return next((reason for reason in reasons if reason), None)
 
 
@@ -68,12 +95,42 @@ def refusal(old: Manifest, new: Manifest, *, min_cosine: float) -> str | None:
     return f"{new.version} embeds into another space than {old.version}: {reason}."
 
 
-def _model_reason(old: Model, new: Model, min_cosine: float) -> str | None:
+def describe(compared: Compared) -> list[str]:
+    """The lines that people see: the model, then each text."""
+    model = f"{compared.name} ({compared.loader})"
+    if compared.problem:
+        return [f"{model} {compared.problem}"]
+    lowest = min(compared.cosines.values())
+    rows = (f"  {value:.4f}  {shown(text)}" for text, value in compared.cosines.items())
+    return [f"{model} agrees to a cosine of {lowest:.4f}", *rows]
+
+
+def shown(text: str) -> str:
+    """A text as it stands in a sentence: quoted, and cut short."""
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+
+
+def _counterparts(new: Model, old: Manifest) -> list[Model]:
+    named = [model for model in old.models if model.name == new.name]
+    return [model for model in named if model.loader == new.loader] or named
+
+
+def _compare(old: Model, new: Model) -> Compared:
     if old.dim != new.dim:
-        return f"{new.name} gives {new.dim} numbers instead of {old.dim}"
+        return Compared(new.name, new.loader, f"gives {new.dim} numbers instead of {old.dim}", {})
     if not old.canary or not new.canary or old.canary.texts != new.canary.texts:
+        return Compared(new.name, new.loader, _INCOMPARABLE, {})
+    found = cosines(old.canary, new.canary.vectors)
+    return Compared(new.name, new.loader, None, dict(zip(new.canary.texts, found, strict=True)))
+
+
+def _reason(compared: Compared, min_cosine: float) -> str | None:
+    if compared.problem == _INCOMPARABLE:
         return None
-    lowest = lowest_cosine(old.canary, new.canary.vectors)
+    if compared.problem:
+        return f"{compared.name} {compared.problem}"
+    text, lowest = min(compared.cosines.items(), key=lambda pair: pair[1])
     if lowest >= min_cosine:
         return None
-    return f"{new.name} agrees with the old vectors only to a cosine of {lowest:.3f}"
+    agrees = f"{compared.name} agrees with the old vectors only to a cosine of {lowest:.3f}"
+    return f"{agrees}, for {shown(text)}"

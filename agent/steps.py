@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent import acquire, progress, retention, verified, warmup
+from agent import acquire, progress, retention, verified
 from agent.acquire import Catalogued, Tree
 from agent.errors import AgentError, ReleaseMissingError, VerificationError
 from agent.manifest import Manifest
 from agent.moved import Moved
+from agent.warmup import report
 
 if TYPE_CHECKING:
     from agent.acquire import Found
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from agent.marker import Marker
     from agent.metrics import Metrics
     from agent.trying import Record
+    from agent.warmup.protocol import Measured
 
 
 _ORIGIN: Final = {Manifest: "share", Tree: "adopted", Catalogued: "hub"}
@@ -114,20 +116,10 @@ class Steps:
             raise
         self._record.end(version)
         self._record.passed(version, release.digest)
-        if not warmup.report(self._store.agent, version, measured):
+        if not report.write(self._store.agent, release, measured):
             self._log.warning("report.unsaved", reason="the store is full")
         for seen in measured:
-            if self._metrics and seen.load_seconds is not None and seen.first_seconds is not None:
-                seconds = seen.load_seconds + seen.first_seconds
-                self._metrics.warmup.labels(seen.name, seen.device).set(seconds)
-            self._log.info(
-                "model.warmed",
-                version=version,
-                model=seen.name,
-                device=seen.device,
-                load_seconds=seen.load_seconds and round(seen.load_seconds, 3),
-                canary_cosine=seen.canary_cosine and round(seen.canary_cosine, 6),
-            )
+            self._say(version, seen)
 
     def activate(self, version: str) -> None:
         """Flip `current` to a release of the store, then delete what is no longer kept."""
@@ -165,6 +157,25 @@ class Steps:
                     self.verify(active)
                 except VerificationError as error:
                     self._log.error("store.corrupt", version=active, error=str(error))
+
+    def _say(self, version: str, seen: Measured) -> None:
+        if seen.load_seconds is None or seen.first_seconds is None:
+            self._log.warning(
+                "model.not_run", version=version, model=seen.name, reason=seen.not_run
+            )
+            return
+        if self._metrics:
+            seconds = seen.load_seconds + seen.first_seconds
+            self._metrics.warmup.labels(seen.name, seen.device).set(seconds)
+        self._log.info(
+            "model.warmed",
+            version=version,
+            model=seen.name,
+            device=seen.device,
+            load_seconds=round(seen.load_seconds, 3),
+            first_seconds=round(seen.first_seconds, 3),
+            canary_cosine=seen.canary_cosine and round(seen.canary_cosine, 6),
+        )
 
     def _ended(self, version: str, error: AgentError) -> None:
         if error.ends_attempt:

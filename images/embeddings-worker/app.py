@@ -94,9 +94,9 @@ def _settings() -> argparse.Namespace:
     add("--model", required=True, help="name of the model, as FastEmbed knows it")
     add(
         "--device",
-        choices=devices.REQUESTS,
+        type=devices.request,
         default="auto",
-        help="auto: CUDA where a GPU is in sight",
+        help="auto (CUDA where a GPU is in sight), cpu, cuda or cuda:N",
     )
     add("--max-batch", type=_positive, default=32, help="texts in one run of the model")
     add("--batch-wait", type=float, default=2.0, help="milliseconds to gather a batch")

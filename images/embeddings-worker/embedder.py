@@ -11,10 +11,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
-from fastembed import TextEmbedding
 
-from agent import devices, space
+from agent import canary, space
 from agent.errors import ModelError
+from agent.running.fastembed_model import open_stock
+from agent.running.strict import DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
 
 _LOADER: Final = "fastembed"
-_GPU_COSINE: Final = 0.99
 _ALIKE: Final = 64  # characters by which the texts of one batch may differ whatever their length
 _REMEDY: Final = "Promote a release that loads, or publish this one again."
 
@@ -63,10 +63,12 @@ class Embedder:
         self._max_batch = max_batch
         self._entry = _find(name, release)
         try:
-            self._stock = _load(name, release, device)
+            self._stock = open_stock(name, self._entry, release.path, device, _options())
+        except DeviceError as error:
+            what = f"{name} does not run on {device}: {error.what}"
+            raise ModelError(what, remedy=error.remedy) from error
         except Exception as error:
             raise self._unfit(f"does not load on {device}: {error}") from error
-        self._require_device()
 
     def embed(self, texts: Sequence[str]) -> list[Vector]:
         """The vectors of `texts`, in their order, normalized."""
@@ -86,27 +88,19 @@ class Embedder:
         Raises:
             ModelError: The vectors are not those that the model must give.
         """
-        canary = self._entry.canary
-        texts = canary.texts if canary else space.CANARY_TEXTS[:1]
+        reference = self._entry.canary
+        texts = reference.texts if reference else space.CANARY_TEXTS[:1]
         # One at a time, as the canary was made: padding must not excuse a difference.
         vectors = [[float(number) for number in self.embed([text])[0]] for text in texts]
-        if any(len(v) != self._entry.dim or not space.cosine(v, v) for v in vectors):
-            raise self._unfit(f"does not give {self._entry.dim} finite numbers")
-        if canary is None:
-            return
-        on_gpu = self._device == "cuda"
-        needed = min(canary.min_cosine, _GPU_COSINE) if on_gpu else canary.min_cosine
-        lowest = space.lowest_cosine(canary, vectors)
-        if lowest < needed:
-            raise self._unfit(
-                f"agrees with its canary only to a cosine of {lowest:.4f}, and needs {needed:g}"
-            )
-
-    def _require_device(self) -> None:
-        # onnxruntime falls back to the CPU with no more than a warning.
-        session: Any = self._stock.model.model  # type: ignore[attr-defined]
-        if session.get_providers()[0] != devices.PROVIDERS[self._device]:
-            raise self._unfit("does not run on CUDA: onnxruntime fell back to the CPU")
+        reason = canary.problem(
+            self._entry,
+            dim=len(vectors[0]),
+            finite=all(space.cosine(vector, vector) for vector in vectors),
+            cosines=space.cosines(reference, vectors) if reference else (),
+            kind=self._device.kind,
+        )
+        if reason:
+            raise self._unfit(reason)
 
     def _unfit(self, reason: str) -> ModelError:
         return ModelError(f"{self._name} {reason}.", remedy=_REMEDY)
@@ -139,21 +133,7 @@ def _find(name: str, release: Release) -> Model:
     )
 
 
-def _load(name: str, release: Release, device: Device) -> TextEmbedding:
-    if device == "cuda":
-        ort.preload_dlls()
-    stock = TextEmbedding(
-        name,
-        cache_dir=str(release.path / _LOADER),
-        local_files_only=True,
-        lazy_load=True,
-        providers=[devices.PROVIDERS[device]],
-    )
-    inner: Any = stock.model
-    inner.add_extra_session_options = _share_pool  # FastEmbed's hook; there is no argument for it
-    inner.load_onnx_model()
-    return stock
-
-
-def _share_pool(options: ort.SessionOptions, _extra: dict[str, Any]) -> None:
+def _options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
     options.use_per_session_threads = False
+    return options

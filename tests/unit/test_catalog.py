@@ -36,7 +36,7 @@ def entries() -> st.SearchStrategy[Entry]:
     expected = st.builds(
         Expected,
         text=st.text(),
-        first=st.lists(st.floats(-1, 1), max_size=3).map(tuple),
+        first=st.lists(st.floats(-1, 1), min_size=1, max_size=3).map(tuple),
     )
     return st.builds(
         Entry,
@@ -136,6 +136,9 @@ def test_the_built_in_catalog_holds_the_two_documented_models() -> None:
         pytest.param(HEAD + MODEL + "expected = {text = ''}", "first", id="text-without-numbers"),
         pytest.param(
             HEAD + MODEL + "expected = {text = '', first = ['1']}", "first", id="words-for-numbers"
+        ),
+        pytest.param(
+            HEAD + MODEL + "expected = {text = '', first = []}", "first", id="no-numbers-at-all"
         ),
         pytest.param(
             HEAD + MODEL + "expected = {text = '', first = [], last = 1}",

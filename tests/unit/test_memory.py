@@ -8,7 +8,7 @@ import pytest
 
 from agent import layout, memory
 from agent.errors import ConfigError
-from agent.warmup_protocol import Subject
+from agent.warmup.protocol import Subject
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent import settings
 from agent.errors import ConfigError
+from agent.shapes import Shape
 
 # The defaults of the design document.
 DEFAULTS: dict[str, object] = {
@@ -18,6 +19,8 @@ DEFAULTS: dict[str, object] = {
     "catalog": None,
     "marker": "VERSION",
     "device": "auto",
+    "warm_shapes": None,
+    "warm_timeout": 900.0,
     "keep": 2,
     "poll_interval": 5.0,
     "reload_url": "http://127.0.0.1:8081",
@@ -31,6 +34,7 @@ DEFAULTS: dict[str, object] = {
     "azure_endpoint": None,
     "azure_secret_dir": None,
     "space_cosine": 0.99,
+    "allow_new_space": False,
     "listen": ("0.0.0.0", 9090),
     "no_fallback": False,
     "no_warm": False,
@@ -49,7 +53,9 @@ EXAMPLES: dict[str, tuple[str, object, str, object]] = {
     "optimize": ("true", True, "false", False),
     "azure_endpoint": ("https://h/", "https://h", "http://127.0.0.1:1", "http://127.0.0.1:1"),
     "azure_secret_dir": ("/etc/secret", Path("/etc/secret"), "s", Path("s")),
-    "device": ("cuda", "cuda", "cpu", "cpu"),
+    "device": ("cuda:1", "cuda:1", "cpu", "cpu"),
+    "warm_shapes": ("1x16,32x512", (Shape(1, 16), Shape(32, 512)), "2x8", (Shape(2, 8),)),
+    "warm_timeout": ("90s", 90.0, "1h", 3600.0),
     "keep": ("3", 3, "1", 1),
     "poll_interval": ("500ms", 0.5, "1m", 60.0),
     "reload_url": (
@@ -63,6 +69,7 @@ EXAMPLES: dict[str, tuple[str, object, str, object]] = {
     "store_limit": ("8Gi", 8 * 1024**3, "500M", 500_000_000),
     "lock_timeout": ("0s", 0.0, "2m", 120.0),
     "space_cosine": ("0.999", 0.999, "1", 1.0),
+    "allow_new_space": ("true", True, "no", False),
     "listen": ("[::]:80", ("::", 80), "127.0.0.1:0", ("127.0.0.1", 0)),
     "no_fallback": ("true", True, "0", False),
     "no_warm": ("yes", True, "no", False),
@@ -78,6 +85,8 @@ MISTAKES = {
     "optimize": "perhaps",
     "azure_endpoint": "files.example",
     "device": "gpu",
+    "warm_shapes": "32",
+    "warm_timeout": "0s",
     "keep": "0",
     "poll_interval": "0s",
     "reload_url": "https://worker",
@@ -86,6 +95,7 @@ MISTAKES = {
     "store_limit": "8GB",
     "lock_timeout": "forever",
     "space_cosine": "2",
+    "allow_new_space": "maybe",
     "listen": "9090",
     "no_fallback": "maybe",
     "no_warm": "maybe",

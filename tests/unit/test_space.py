@@ -98,16 +98,16 @@ def test_the_worst_text_decides() -> None:
     """One text that is off is enough, wherever it stands."""
     reference = canary([1.0, 0.0], [0.0, 1.0], [1.0, 1.0])
     vectors = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
-    assert space.lowest_cosine(reference, vectors) == pytest.approx(1.0)
+    assert min(space.cosines(reference, vectors)) == pytest.approx(1.0)
     for bad in range(3):
         changed = [[1.0, -1.0] if n == bad else v for n, v in enumerate(vectors)]
-        assert space.lowest_cosine(reference, changed) < 0.8
+        assert min(space.cosines(reference, changed)) < 0.8
 
 
 @pytest.mark.parametrize("vectors", [[], [[1.0, 0.0]], [[1.0, 0.0]] * 3])
 def test_missing_vectors_agree_with_nothing(vectors: list[list[float]]) -> None:
     """As many vectors as texts, or none of them counts."""
-    assert space.lowest_cosine(canary([1.0, 0.0], [1.0, 0.0]), vectors) == 0.0
+    assert space.cosines(canary([1.0, 0.0], [1.0, 0.0]), vectors) == (0.0, 0.0)
 
 
 EAST, NORTH = canary([1.0, 0.0]), canary([0.0, 1.0])

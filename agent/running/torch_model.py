@@ -1,0 +1,83 @@
+"""A sentence-transformers model of a release; it needs the extra `st`."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+# Before it is imported: nothing here may ever reach for the Hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from sentence_transformers import SentenceTransformer
+
+from agent import layout
+from agent.devices import causes, gathering
+from agent.running.strict import DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from agent.devices import Device
+    from agent.layout import Placed
+
+
+class TorchModel:
+    """One loaded model.
+
+    Args:
+        model: Where it stands.
+        release: The directory of the release.
+        device: Where it must run.
+
+    Raises:
+        DeviceError: It would not run there.
+        Exception: Whatever sentence-transformers raises for files that do not load.
+    """
+
+    def __init__(self, model: Placed, release: Path, device: Device) -> None:
+        began = time.perf_counter()
+        self._device = device
+        directory = release / layout.snapshot_directory(model)
+        try:
+            self._model: Any = SentenceTransformer(
+                str(directory), device=str(device), local_files_only=True
+            )
+        except Exception as error:
+            self._raise_if_device(error)
+            raise
+        self.provider = f"torch on {self._model.device}"
+        self.max_length = int(self._model.max_seq_length)
+        self.load_seconds = time.perf_counter() - began
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vectors of `texts`, in one run of the model.
+
+        Raises:
+            DeviceError: The device failed, or has too little memory for so many texts.
+        """
+        try:
+            vectors = self._model.encode(
+                list(texts), batch_size=len(texts), show_progress_bar=False
+            )
+        except Exception as error:
+            self._raise_if_device(error)
+            raise
+        return [[float(number) for number in vector] for vector in vectors]
+
+    def share_on_device(self) -> float:
+        """How many of the parameters are there.
+
+        Raises:
+            DeviceError: One is not.
+        """
+        where = [parameter.device.type for parameter in self._model.parameters()]
+        if set(where) != {self._device.kind}:
+            raise DeviceError(gathering.of_torch(self._device, f"parameters are on {set(where)}"))
+        return 1.0
+
+    def _raise_if_device(self, error: Exception) -> None:
+        said = " ".join(str(error).split())
+        if self._device.kind == "cuda" and (causes.is_cudas(said) or causes.out_of_memory(said)):
+            raise DeviceError(gathering.of_torch(self._device, said)) from error

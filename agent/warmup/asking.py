@@ -1,0 +1,132 @@
+"""Has a child process warm models, and says where it hangs if it does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Final
+
+import msgspec
+
+from agent.children import environment
+from agent.errors import KilledError, StoppedError, WarmupError
+from agent.warmup.protocol import Line, Outcome, Step
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from structlog.typing import FilteringBoundLogger
+
+    from agent.warmup.protocol import Request
+
+# How often a step that takes long is logged.
+_BEAT_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.02
+_KILL_SECONDS: Final = 5.0
+_SIGKILL: Final = -9
+# glibc raises the size from which it gives memory back at once, up to 32 MiB, and then keeps what
+# each layer of a long text took: measured 492 MiB for bge-large without this, 61 MiB with it.
+_FRUGAL: Final = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+
+_Child = subprocess.Popen[bytes]
+
+
+def ask(
+    request: Request, *, stop: threading.Event, timeout: float, log: FilteringBoundLogger
+) -> Outcome:
+    """What a child process made of `request`.
+
+    Raises:
+        WarmupError: It took longer than `timeout` seconds, was killed, or could not start.
+        StoppedError: `stop` was set.
+    """
+    with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as answer:
+        question.write(msgspec.json.encode(request))
+        question.seek(0)
+        with tempfile.TemporaryFile() as said, _child(question, answer, said) as child:
+            status = _Watch(child, answer, log).wait(stop, timeout)
+            said.seek(0)
+            return _read(status, _lines(answer), said.read())
+
+
+@contextmanager
+def _child(question: IO[bytes], answer: IO[bytes], said: IO[bytes]) -> Iterator[_Child]:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "agent.warmup.child"],
+        stdin=question,
+        stdout=answer,
+        stderr=said,
+        env=environment() | _FRUGAL,
+    )
+    try:
+        yield child
+    finally:
+        child.kill()
+        # One that hangs in a driver does not even die: it is left behind rather than waited for.
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_KILL_SECONDS)
+
+
+class _Watch:
+    """Waits for a child, and knows what it is doing."""
+
+    def __init__(self, child: _Child, answer: IO[bytes], log: FilteringBoundLogger) -> None:
+        self._child = child
+        self._answer = answer
+        self._log = log
+        self._doing = "starting"
+        self._since = self._logged = time.monotonic()
+
+    def wait(self, stop: threading.Event, timeout: float) -> int:
+        until = time.monotonic() + timeout
+        while (status := self._child.poll()) is None:
+            if stop.wait(_POLL_SECONDS):
+                raise StoppedError
+            self._look()
+            if time.monotonic() > until:
+                seconds = time.monotonic() - self._since
+                raise WarmupError(
+                    f"The warm-up did not end within {timeout:g} s: it is {self._doing}, for "
+                    f"{seconds:.1f} s now.",
+                    remedy="Look for a hung driver or a starved CPU limit, or raise "
+                    "--warm-timeout.",
+                )
+        return status
+
+    def _look(self) -> None:
+        """See whether the child has begun another step; say so if one takes long."""
+        now = time.monotonic()
+        steps = [line.doing for line in _lines(self._answer) if isinstance(line, Step)]
+        if steps and steps[-1] != self._doing:
+            self._doing, self._since = steps[-1], now
+        if now - max(self._since, self._logged) > _BEAT_SECONDS:
+            self._logged = now
+            self._log.info("model.warming", doing=self._doing, seconds=round(now - self._since, 1))
+
+
+def _lines(answer: IO[bytes]) -> list[Line]:
+    """The whole lines that the child wrote until now, whatever it is writing."""
+    # The child writes where the file's own offset is, which is shared: it must not be moved.
+    written = os.pread(answer.fileno(), os.fstat(answer.fileno()).st_size, 0)
+    whole = written.rpartition(b"\n")[0].splitlines()
+    return [msgspec.json.decode(line, type=Line) for line in whole]
+
+
+def _read(status: int, lines: list[Line], said: bytes) -> Outcome:
+    if status == 0 and lines and isinstance(lines[-1], Outcome):
+        return lines[-1]
+    if status == _SIGKILL:
+        raise KilledError(
+            "The warm-up was killed, most likely for want of memory.",
+            remedy="Raise the container's memory limit, or publish load-optimised weights.",
+        )
+    last = said.decode(errors="replace").strip().rpartition("\n")[2][:300]
+    raise WarmupError(
+        f"The warm-up ended with status {status}: {last or 'it said nothing'}.",
+        remedy="Install model-agent with the extra cpu or gpu.",
+    )

@@ -1,0 +1,117 @@
+"""What an agent asks of a warm-up's child process, and what it hears back, line by line."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from agent.devices import Device  # noqa: TC001 - msgspec reads the annotations
+from agent.manifest import Canary  # noqa: TC001
+from agent.precision import Precision  # noqa: TC001
+from agent.shapes import Shape  # noqa: TC001
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """One model to warm.
+
+    Attributes:
+        canary: What it must give; without one, its vectors for the fixed texts are measured.
+        ask: Another text whose vector is wanted.
+    """
+
+    name: str
+    loader: str
+    repo: str
+    revision: str
+    canary: Canary | None = None
+    ask: str | None = None
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Models of one release directory, to be run on one device, in these shapes, at a niceness."""
+
+    release: str
+    device: Device
+    models: tuple[Subject, ...]
+    shapes: tuple[Shape, ...] = ()
+    nice: int = 0
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """One shape: seconds of its first run, and of the quickest of a few more."""
+
+    shape: Shape
+    first_seconds: float
+    steady_seconds: float
+
+    @property
+    def texts_per_second(self) -> float:
+        """Once it is warm."""
+        return self.shape.batch / self.steady_seconds
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What was seen of one model: times in seconds, memory in bytes.
+
+    Attributes:
+        not_run: Why it was not run, and only its files were looked at.
+        first_seconds: Of its very first run.
+        share_on_device: How much of a run was really computed on the device.
+        cosines: With the canary's vectors, text by text.
+        finite: Whether no vector was zero or NaN.
+        peak_rss_bytes: Of the whole child process.
+        peak_device_bytes: Of the device, other processes' changes included.
+        vectors: For the fixed texts, where there was no canary.
+        answer: The vector of what was asked.
+    """
+
+    name: str
+    loader: str
+    dim: int
+    max_length: int
+    precision: Precision
+    device: str | None = None
+    provider: str | None = None
+    not_run: str | None = None
+    load_seconds: float | None = None
+    first_seconds: float | None = None
+    share_on_device: float | None = None
+    timings: tuple[Timing, ...] = ()
+    cosines: tuple[float, ...] = ()
+    finite: bool = True
+    peak_rss_bytes: int | None = None
+    peak_device_bytes: int | None = None
+    vectors: tuple[tuple[float, ...], ...] = ()
+    answer: tuple[float, ...] = ()
+
+    @property
+    def canary_cosine(self) -> float | None:
+        """At the worst text."""
+        return min(self.cosines, default=None)
+
+    @property
+    def steady_seconds(self) -> float | None:
+        """Of the first shape."""
+        return self.timings[0].steady_seconds if self.timings else None
+
+
+class Step(msgspec.Struct, frozen=True, tag="step"):
+    """What the child begins now; the last one says where it hangs."""
+
+    doing: str
+
+
+class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
+    """All models that were measured, up to the first that failed, and why that one did.
+
+    Attributes:
+        remedy: What to do about a failure; None where it is the release's own.
+    """
+
+    models: tuple[Measured, ...]
+    failure: str | None = None
+    remedy: str | None = None
+
+
+Line: TypeAlias = Step | Outcome
