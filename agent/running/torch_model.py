@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 # Before it is imported: nothing here may ever reach for the Hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import torch
 from sentence_transformers import SentenceTransformer
 
 from agent import layout
@@ -39,6 +40,8 @@ class TorchModel:
     def __init__(self, model: Placed, release: Path, device: Device) -> None:
         began = time.perf_counter()
         self._device = device
+        if device.kind == "cuda" and not torch.cuda.is_available():
+            raise DeviceError(gathering.of_torch(device, "torch finds no GPU"))
         directory = release / layout.snapshot_directory(model)
         try:
             self._model: Any = SentenceTransformer(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agent.warmup.protocol import Request
 
 # How often a step that takes long is logged.
-_BEAT_SECONDS: Final = 10.0
+_BEAT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.02
 _KILL_SECONDS: Final = 5.0
 _SIGKILL: Final = -9

@@ -53,18 +53,22 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout: float = 60.0,
+    program: Path = PROGRAM,
 ) -> Result:
     """Run `model-agent` with `args` to its end."""
-    with start(*args, env=env, cwd=cwd) as process:
+    with start(*args, env=env, cwd=cwd, program=program) as process:
         return finish(process, timeout=timeout)
 
 
 def start(
-    *args: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    *args: str | Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    program: Path = PROGRAM,
 ) -> subprocess.Popen[str]:
     """Start `model-agent` with `args`; give it to `finish`."""
     return subprocess.Popen(
-        [PROGRAM, *args],
+        [program, *args],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -94,7 +94,13 @@ def canary_of(
     from tests.support.models import as_hub_cache
 
     as_hub_cache(scratch, repo, REVISION, source)
-    stock = TextEmbedding(name, cache_dir=str(scratch), local_files_only=True, threads=1)
+    stock = TextEmbedding(
+        name,
+        cache_dir=str(scratch),
+        local_files_only=True,
+        threads=1,
+        providers=["CPUExecutionProvider"],  # the GPU build would take CUDA
+    )
     vectors = [tuple(map(float, next(iter(stock.embed([t]))))) for t in space.CANARY_TEXTS]
     return Canary(texts=space.CANARY_TEXTS, vectors=tuple(vectors), min_cosine=min_cosine)
 

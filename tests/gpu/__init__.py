@@ -1,0 +1,1 @@
+"""Tests of what a GPU, or its absence, does; see `make test-gpu`."""

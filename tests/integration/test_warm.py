@@ -1,0 +1,253 @@
+"""`model-agent warm`: what a release's models do on a device, in a table; and it never hangs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from agent import layout
+from tests.support import agents, models, stores
+from tests.support.workers import until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from tests.support.agents import Result
+
+# Made by `make test-slow`: torch and sentence-transformers.
+LOADERS: Final = agents.REPO / ".venv-loaders" / "bin" / "model-agent"
+ST_REVISION: Final = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
+CATALOG: Final = f"""\
+version = "v1"
+[[model]]
+name = "{models.MINILM}"
+loader = "sentence-transformers"
+"""
+
+
+@pytest.fixture(scope="module")
+def store(minilm_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the real MiniLM for FastEmbed as v1, which is active."""
+    root = tmp_path_factory.mktemp("warm")
+    name, repo = models.MINILM, models.MINILM_REPO
+    canary = stores.canary_of(minilm_dir, name=name, repo=repo, scratch=root / "cache")
+    stores.fastembed_release(
+        root / "store", "v1", minilm_dir, name=name, repo=repo, canary=canary, dim=384
+    )
+    stores.activate(root / "store", "v1")
+    shutil.rmtree(root / "cache")
+    return root / "store"
+
+
+def warm(store: Path, *flags: str, timeout: float = 60) -> Result:
+    return agents.run("warm", "--store", store, "--device", "cpu", *flags, timeout=timeout)
+
+
+def test_the_table(store: Path) -> None:
+    """The real MiniLM's table has its device, times, memory, canary, and a line a shape."""
+    before = sorted(store.rglob("*"))
+    done = warm(store, "--warm-shapes", "1x16,3x24,2x9000")
+    assert done.code == 0, done.lines
+    assert f"{models.MINILM} (fastembed): 384 numbers, 512 tokens, fp32" in done.stdout
+    assert "CPUExecutionProvider" in done.stdout
+    assert "cosine 1.000000, at least 0.999" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    shapes = [row[0] for row in rows if row and row[0][:1].isdigit()]
+    assert shapes == ["1x16", "3x24", "2x512"]  # no text is longer than the model reads
+    assert sorted(store.rglob("*")) == before
+
+
+def test_the_table_for_programs(store: Path) -> None:
+    """`--json` has the same, in seconds and bytes."""
+    done = warm(store, "v1", "--json", "--warm-shapes", "2x16")
+    document = json.loads(done.stdout)
+    (model,) = document["models"]
+    (shape,) = model["shapes"]
+    assert (shape["texts"], shape["tokens"]) == (2, 16)
+    assert shape["texts_per_second"] == pytest.approx(2 / shape["steady_seconds"])
+    assert min(model["canary_cosines"]) == model["canary_cosine"] > 0.999999
+    assert (model["not_run"], model["precision"]) == (None, "fp32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["v9"], 4, "v9"),
+        (["../v1"], 2, "is not a version"),
+        (["--warm-shapes", "big"], 2, "1x16,32x512"),
+        (["--warm-timeout", "200ms"], 7, "did not end within 0.2 s"),
+    ],
+)
+def test_what_cannot_be_warmed(arguments: list[str], code: int, words: str, store: Path) -> None:
+    """Each has its exit code and its sentence."""
+    done = warm(store, *arguments)
+    assert done.code == code, done.lines
+    assert words in done.sentence
+
+
+def test_nothing_to_warm(tmp_path: Path) -> None:
+    """An empty store has nothing active, and a version is asked for."""
+    done = warm(tmp_path)
+    assert done.code == 2
+    assert "Nothing is active in the store." in done.sentence
+
+
+@pytest.fixture
+def hung(store: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A warm-up whose child stands still in the middle, and the child."""
+    command = ("warm", "--store", store, "--device", "cpu", "--warm-timeout", "7s")
+    with agents.start(*command) as process:
+        child = until(lambda: running_child(process.pid))
+        os.kill(child, signal.SIGSTOP)
+        yield process, child
+        process.kill()
+
+
+def running_child(parent: int) -> int | None:
+    """The child of a warm-up, once it has loaded onnxruntime."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    for child in map(int, children):
+        if b"onnxruntime" in Path(f"/proc/{child}/maps").read_bytes():
+            return child
+    return None
+
+
+def test_a_warm_up_that_hangs(hung: tuple[subprocess.Popen[str], int]) -> None:
+    """What takes long is logged with its step, the deadline ends it, and the child is gone."""
+    process, child = hung
+    done = agents.finish(process)
+    assert done.code == 7, done.lines
+    assert "did not end within 7 s: it is loading" in done.sentence
+    (beat,) = done.named("model.warming")
+    assert beat["doing"].startswith("loading")
+    assert beat["seconds"] >= 5
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_sigterm_ends_a_warm_up(hung: tuple[subprocess.Popen[str], int]) -> None:
+    """It does not wait for a child that stands still."""
+    process, child = hung
+    began = time.monotonic()
+    process.terminate()
+    assert agents.finish(process).code == 143
+    assert time.monotonic() - began < 3
+    assert not Path(f"/proc/{child}").exists()
+
+
+@pytest.fixture(scope="module")
+def bge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store whose v1 has bge-large's true shape, load-optimised."""
+    root = tmp_path_factory.mktemp("bge")
+    directory = root / "releases" / "v1"
+    folder = layout.repo_folder(models.BGE_LARGE_REPO)
+    repo = directory / layout.FASTEMBED / folder
+    models.write_bge_large(repo / "snapshots" / stores.REVISION, weights="external")
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(stores.REVISION)
+    entry = stores.a_model(name=models.BGE_LARGE, repo=models.BGE_LARGE_REPO, dim=1024)
+    stores.write_manifest(directory, [entry])
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_true_size(bge: Path) -> None:
+    """A model of bge-large's true size has its table too."""
+    done = warm(bge, "v1", "--warm-shapes", "1x16,1x512,4x32", timeout=280)
+    assert done.code == 0, done.lines
+    print(f"\n{done.stdout}")
+    assert f"{models.BGE_LARGE} (fastembed): 1024 numbers, 512 tokens, fp32" in done.stdout
+
+
+class SentenceTransformers:
+    """A tree for sentence-transformers, published and warmed where that is installed."""
+
+    def __init__(self, root: Path, source: Path) -> None:
+        self.tree = root / "tree"
+        self.share, self.store = root / "share", root / "store"
+        for directory in (self.share, self.store):
+            directory.mkdir()
+        (root / "catalog.toml").write_text(CATALOG)
+        folder = self.tree / "sentence_transformers"
+        self.snapshot = models.as_hub_cache(folder, models.MINILM, ST_REVISION, source)
+        self._env = {
+            "MODEL_AGENT_SHARE": str(self.share),
+            "MODEL_AGENT_STORE": str(self.store),
+            "MODEL_AGENT_CATALOG": str(root / "catalog.toml"),
+        }
+
+    def run(self, *args: str | Path, program: Path = LOADERS) -> Result:
+        """Run an agent, by default one that has sentence-transformers."""
+        return agents.run(*args, env=self._env, timeout=180, program=program)
+
+
+@pytest.fixture
+def st(tmp_path: Path, minilm_safetensors_dir: Path) -> SentenceTransformers:
+    """The real MiniLM, as sentence-transformers has it."""
+    if not LOADERS.exists():
+        pytest.skip("sentence-transformers is not installed; run make test-slow")
+    return SentenceTransformers(tmp_path, minilm_safetensors_dir)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_sentence_transformers_is_run_where_it_is_installed(st: SentenceTransformers) -> None:
+    """There a release gets a canary and is held to it; elsewhere it is said that it was not run."""
+    published = st.run("publish", "--from", st.tree, "--version", "v1")
+    assert published.code == 0, published.lines
+    assert published.named("model.not_run") == []
+    assert st.run("promote", "v1").code == 0
+    elsewhere = st.run("init", program=agents.PROGRAM)
+    assert elsewhere.code == 0, elsewhere.lines
+    (event,) = elsewhere.named("model.not_run")
+    assert "is not installed (extra st)" in event["reason"]
+    done = st.run("warm")
+    assert done.code == 0, done.lines
+    print(f"\n{done.stdout}")
+    assert "torch on cpu" in done.stdout
+    assert "cosine 1.000000, at least 0.999" in done.stdout
+    there = st.run("warm", program=agents.PROGRAM)
+    assert there.code == 0
+    assert "not run, only its files were checked" in there.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_its_pooling_is_held_to_the_canary(st: SentenceTransformers) -> None:
+    """One line of JSON makes another model of it: the canary finds that, digests or not."""
+    assert st.run("publish", "--from", st.tree, "--version", "v1").code == 0
+    release = st.share / "releases" / "v1"
+    (config,) = release.rglob("1_Pooling/config.json")
+    pooling = json.loads(config.read_text())
+    pooling |= {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    config.write_text(json.dumps(pooling))
+    kept = json.loads((release / "manifest.json").read_text())["models"]
+    entries = [stores.a_model(**entry) for entry in kept]
+    stores.write_manifest(release, entries)
+    assert st.run("promote", "v1").code == 0
+    done = st.run("init", "--no-fallback")
+    assert done.code == 7, done.lines
+    assert "fails its canary" in done.sentence
+    assert not (st.store / "current").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_its_gpu_is_as_strict(st: SentenceTransformers) -> None:
+    """Torch without CUDA is named, and nothing falls back to the CPU."""
+    assert st.run("publish", "--from", st.tree, "--version", "v1").code == 0
+    assert st.run("promote", "v1").code == 0
+    assert st.run("init", "--device", "cpu").code == 0
+    done = st.run("warm", "--device", "cuda")
+    assert done.code == 7, done.lines
+    assert "does not run on cuda: The torch" in done.sentence
+    assert "is the CPU build" in done.sentence
