@@ -143,6 +143,15 @@ def test_release_out_of_the_embedding_space_is_refused(cluster: Cluster) -> None
     assert cluster.active() == "v3"
 
 
+def test_a_sidecar_asks_for_no_gpu(cluster: Cluster) -> None:
+    """Its checks run on the CPU whatever `--device` says: settings are shared with `init`."""
+    with scripted(obey) as worker, cluster.sidecar(worker.url, "--device", "cuda") as sidecar:
+        cluster.agent("promote", "v2")
+        sidecar.look_now()
+        assert sidecar.wait_for("model.warmed", version="v2")["device"] == "cpu"
+        sidecar.wait_for("sync.done", version="v2")
+
+
 def test_current_waits_for_the_worker(cluster: Cluster) -> None:
     """A worker that is not up is normal: the release is staged and waits, and `current` stays."""
     with scripted(obey) as gone:
