@@ -110,7 +110,8 @@ def init(context: Context) -> None:
     *_SHARE,
     *_STORE,
     *_CHECKS,
-    *("keep", "poll_interval", "reload_url", "reload_method", "reload_timeout", "listen"),
+    *("keep", "poll_interval", "reload_url", "reload_method", "reload_process"),
+    *("reload_timeout", "listen"),
     required=("share",),
 )
 def sidecar(context: Context) -> None:

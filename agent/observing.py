@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from agent import marker, space, threads
 from agent.errors import AgentError, NewSpaceError
 from agent.reconcile import Observed, Target
-from agent.reloading import WorkerClient
+from agent.reloading import worker_client
 from agent.state import Worker
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ class Observer:
     def __init__(self, context: Context, record: Record) -> None:
         self._context = context
         self._record = record
-        settings = context.settings
-        self.worker = WorkerClient(settings.reload_url, timeout=settings.reload_timeout)
+        self.worker = worker_client(context.settings)
         self.marker: Marker | None = None
         self.marker_since = time.monotonic()
         self.share_error: str | None = None
@@ -43,7 +42,7 @@ class Observer:
         """Everything as it is now; the share is asked for no more than is needed."""
         await self.look_at_marker()
         held = self._context.store.verified()
-        version = self._context.store.active()
+        version = self._active()
         active = Target(version, held[version]) if version in held else None
         desired = self.marker.version if self.marker else None
         moving = desired is not None and (active is None or desired != active.version)
@@ -65,6 +64,11 @@ class Observer:
             method=self._context.settings.reload_method,
             worker=await self._look_at_worker(),
         )
+
+    def _active(self) -> str | None:
+        """What was confirmed last; `current` may lead to what a worker was just signalled for."""
+        known, leads_to = self._record.state, self._context.store.active()
+        return known.active if leads_to and leads_to == known.pointed else leads_to
 
     async def look_at_marker(self) -> None:
         """Read the marker; what cannot be read or understood changes nothing."""

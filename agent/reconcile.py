@@ -25,7 +25,7 @@ WORN_OUT_REMEDY: Final = "Raise the container's memory limit, then promote the r
 _FIRST_DELAY: Final = 5.0
 _LONGEST_DELAY: Final = 300.0
 
-Method = Literal["http", "none"]
+Method = Literal["http", "signal", "none"]
 
 
 @dataclass(frozen=True)

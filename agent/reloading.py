@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import msgspec
 
+from agent import signalling, threads
 from agent.errors import ReloadError, ReloadFailedError, WorkerRestartedError
 from agent.reconcile import Target, WorkerView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from agent.settings import Settings
 
 _UNIX: Final = "unix://"
 _ANSWER_SECONDS: Final = 5.0
@@ -92,7 +95,7 @@ class WorkerClient:
         pause = _FIRST_PAUSE
         while (elapsed := time.monotonic() - began) < self._timeout:
             view = await self.view()
-            if view and _confirms(view, target, before):
+            if view and self._confirms(view, target, before):
                 return Confirmed(elapsed)
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 1.5)
@@ -129,30 +132,60 @@ class WorkerClient:
         ):
             return response.status, await response.read()
 
+    def _confirms(self, view: WorkerView, target: Target, before: WorkerView | None) -> bool:
+        """Whether the worker serves `target` now.
 
-def _confirms(view: WorkerView, target: Target, before: WorkerView | None) -> bool:
-    """Whether the worker serves `target` now.
+        Raises:
+            ReloadFailedError: It says that it failed to, of this target and no other.
+            WorkerRestartedError: It is another process than before and has forgotten.
+            ReloadError: Somebody asked it for yet another release.
+        """
+        if view.serving == target and view.state == "ready":
+            return True
+        if before and view.instance != before.instance:
+            raise WorkerRestartedError(
+                f"The worker restarted while it loaded {target.version}.",
+                remedy="Look for an out-of-memory kill; it needs room for two models.",
+            )
+        if view.target != target:
+            return self._strayed(target)
+        if view.state == "failed":
+            raise ReloadFailedError(
+                f"The worker failed to load {target.version}: {view.reason}.",
+                remedy="Publish a release that loads; the worker serves the one before.",
+            )
+        return False
 
-    Raises:
-        ReloadFailedError: It says that it failed to, of this target and no other.
-        WorkerRestartedError: It is another process than before and has forgotten.
-        ReloadError: Somebody asked it for yet another release.
-    """
-    if view.serving == target and view.state == "ready":
-        return True
-    if before and view.instance != before.instance:
-        raise WorkerRestartedError(
-            f"The worker restarted while it loaded {target.version}.",
-            remedy="Look for an out-of-memory kill; it needs room for two models.",
-        )
-    if view.target != target:
+    def _strayed(self, target: Target) -> bool:
         raise ReloadError(
             f"The worker was asked for another release than {target.version} meanwhile.",
             remedy="Let one agent talk to it.",
         )
-    if view.state == "failed":
-        raise ReloadFailedError(
-            f"The worker failed to load {target.version}: {view.reason}.",
-            remedy="Publish a release that loads; the worker serves the one before.",
-        )
-    return False
+
+
+class SignalledWorker(WorkerClient):
+    """A worker that reads `current` again on SIGHUP, and is still asked what it serves.
+
+    Args:
+        url: As above; only `GET /model` is needed there.
+        timeout: Seconds from the signal to confirmed.
+        process: What its process is called.
+    """
+
+    def __init__(self, url: str, *, timeout: float, process: str) -> None:
+        super().__init__(url, timeout=timeout)
+        self._process = process
+
+    async def _ask(self, target: Target) -> None:  # noqa: ARG002 - it finds it under `current`
+        await threads.run(signalling.send, self._process)
+
+    def _strayed(self, target: Target) -> bool:  # noqa: ARG002 - as above
+        return False  # it may not have looked yet: there is no answer to a signal
+
+
+def worker_client(settings: Settings) -> WorkerClient:
+    """What talks to the worker, as the settings say."""
+    url, timeout = settings.reload_url, settings.reload_timeout
+    if settings.reload_method == "signal":
+        return SignalledWorker(url, timeout=timeout, process=settings.reload_process or "")
+    return WorkerClient(url, timeout=timeout)

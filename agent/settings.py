@@ -40,7 +40,7 @@ _METAVARS: Final[Mapping[Callable[[str], Any], str]] = {
     shapes.parse: "SHAPES",
 }
 
-Method = Literal["http", "none"]
+Method = Literal["http", "signal", "none"]
 Populate = Literal["share", "store", "never"]
 
 
@@ -91,7 +91,12 @@ class Settings:
         q.worker_url, "http://127.0.0.1:8081", "The worker's admin listener, or unix:///PATH."
     )
     reload_method: Method = _setting(
-        q.one_of("http", "none"), "http", "http, or none where the worker cannot be told."
+        q.one_of("http", "signal", "none"),
+        "http",
+        "http; signal: SIGHUP to --reload-process; none where the worker cannot be told.",
+    )
+    reload_process: str | None = _setting(
+        str, None, "The worker's process, by the name of its program or script."
     )
     reload_timeout: float = _setting(
         q.positive_duration, "120s", "From the worker's 202 to confirmed."
@@ -165,6 +170,8 @@ def parse(
         except ValueError as error:
             mistakes.append(f"{called} {text[:100]!r} {error}")
     missing = [name for name in required if not values.get(name)]
+    if values.get("reload_method") == "signal" and not values.get("reload_process"):
+        missing.append("reload_process")
     mistakes += [
         f"--{name.replace('_', '-')} (or {variable(name)}) is required" for name in missing
     ]

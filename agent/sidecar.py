@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from agent.context import Context
     from agent.reconcile import Action, Target
+    from agent.reloading import Confirmed
 
 _JITTER: Final = 0.1
 _AT_MOST_EVERY: Final = 1.0
@@ -202,7 +203,7 @@ class Sidecar:
         if target.version != self._context.store.active():
             self._record.begin(target.version)
         try:
-            confirmed = await self._observer.worker.reload(target)
+            confirmed = await self._tell(target)
         except (AgentError, asyncio.CancelledError) as error:
             if getattr(error, "ends_attempt", True):
                 self._record.end(target.version)
@@ -213,6 +214,20 @@ class Sidecar:
         self._metrics.last_reload_successful.set(1)
         seconds = round(confirmed.seconds, 3)
         self._log.info("reload.confirmed", version=target.version, seconds=seconds)
+
+    async def _tell(self, target: Target) -> Confirmed:
+        """Have the worker load `target`; one that is signalled finds it under `current`."""
+        worker = self._observer.worker
+        if self._context.settings.reload_method != "signal":
+            return await worker.reload(target)
+        before = self._context.store.active()
+        await self._in_thread(lambda steps: steps.point(target.version))
+        try:
+            return await worker.reload(target)
+        except (AgentError, asyncio.CancelledError):
+            if before:
+                await self._in_thread(lambda steps: steps.point(before))
+            raise
 
     async def _in_thread(self, step: Callable[[Steps], object]) -> None:
         """Run a step that blocks. Being cancelled stops it, and waits a little until it did."""

@@ -39,6 +39,7 @@ class State(msgspec.Struct, frozen=True):
     Attributes:
         active: What `current` leads to.
         previous: What it led to before.
+        pointed: What it leads to for a worker that was signalled and has not confirmed it yet.
         desired: What the marker names.
         worker: What the worker was last seen to serve.
         quarantined: Releases that failed, by version.
@@ -51,6 +52,7 @@ class State(msgspec.Struct, frozen=True):
     schema: int = SCHEMA
     active: str | None = None
     previous: str | None = None
+    pointed: str | None = None
     desired: str | None = None
     worker: Worker = Worker()
     quarantined: dict[str, Quarantine] = msgspec.field(default_factory=dict)

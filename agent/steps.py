@@ -133,6 +133,20 @@ class Steps:
                 self._log.info("release.pruned", version=old)
             self._store.sweep(keep_staging=self._record.state.desired)
 
+    def point(self, version: str) -> None:
+        """Have `current` lead to a release that is not active yet, or back to the active one.
+
+        A worker that is signalled reads `current`. It is on record beforehand, so that a crash does
+        not make a release active that nobody confirmed.
+        """
+        with self._store.lock(self._context.stop):
+            back = version == self._record.state.active
+            if not back:
+                self._record.update(pointed=version)
+            self._store.activate(version)
+            if back:
+                self._record.update(pointed=None)
+
     def quarantine(self, version: str, reason: str, marker: Marker | None) -> None:
         """Try `version` no more until something about it changes."""
         try:
@@ -151,12 +165,21 @@ class Steps:
         self._store.prepare()
         with self._store.lock(self._context.stop):
             self._store.sweep(keep_staging=self._record.state.desired)
+            self._point_back()
             active = self._store.active()
             if active and active not in self._store.verified():
                 try:
                     self.verify(active)
                 except VerificationError as error:
                     self._log.error("store.corrupt", version=active, error=str(error))
+
+    def _point_back(self) -> None:
+        """Take back what a signalled worker had not confirmed when the agent died."""
+        known = self._record.state
+        confirmed = known.active if known.active in self._store.versions() else None
+        if known.pointed and known.pointed == self._store.active() and confirmed:
+            self._log.warning("reload.unconfirmed", version=known.pointed, active=confirmed)
+            self.point(confirmed)
 
     def _say(self, version: str, seen: Measured) -> None:
         if seen.load_seconds is None or seen.first_seconds is None:

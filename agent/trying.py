@@ -92,6 +92,7 @@ class Record:
         self.update(
             active=version,
             previous=old if old != version else self.state.previous,
+            pointed=None,
             quarantined=_without(self.state.quarantined, version),
             attempts=_without(self.state.attempts, version),
             last_success=utc_now(),

@@ -25,6 +25,7 @@ DEFAULTS: dict[str, object] = {
     "poll_interval": 5.0,
     "reload_url": "http://127.0.0.1:8081",
     "reload_method": "http",
+    "reload_process": None,
     "reload_timeout": 120.0,
     "store_limit": None,
     "lock_timeout": 600.0,
@@ -65,6 +66,7 @@ EXAMPLES: dict[str, tuple[str, object, str, object]] = {
         "http://w:1",
     ),
     "reload_method": ("none", "none", "http", "http"),
+    "reload_process": ("app.py", "app.py", "gunicorn", "gunicorn"),
     "reload_timeout": ("1m30s", 90.0, "1h", 3600.0),
     "store_limit": ("8Gi", 8 * 1024**3, "500M", 500_000_000),
     "lock_timeout": ("0s", 0.0, "2m", 120.0),
@@ -145,7 +147,9 @@ def test_a_setting_is_a_flag_and_a_variable_and_the_flag_wins(name: str) -> None
 def test_no_setting_is_left_out_here() -> None:
     """Every setting has its examples, and each that does not take any text a mistake."""
     assert set(EXAMPLES) == set(settings.BY_NAME)
-    assert set(EXAMPLES) - set(MISTAKES) == {"share", "store", "catalog", "azure_secret_dir"}
+    assert set(EXAMPLES) - set(MISTAKES) == {
+        *("share", "store", "catalog", "azure_secret_dir", "reload_process"),
+    }
 
 
 @pytest.mark.parametrize("name", settings.BY_NAME)
@@ -270,3 +274,10 @@ def test_what_a_command_requires_must_be_there(environ: dict[str, str]) -> None:
 def test_a_long_value_is_cut_in_the_error() -> None:
     """A mistake of a whole page stays a sentence."""
     assert len(refusal({"keep": "x" * 10_000}, {})) < 300
+
+
+def test_a_signal_needs_somebody_to_go_to() -> None:
+    """`--reload-method signal` without a process to signal is a mistake like any other."""
+    assert "--reload-process" in refusal({"reload_method": "signal"}, {})
+    given_both = {"reload_method": "signal", "reload_process": "app.py"}
+    assert settings.parse(given_both, {}).reload_process == "app.py"
