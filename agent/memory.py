@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agent.warmup.protocol import Subject
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
+_MACHINE: Final = Path("/proc/meminfo")
 _OWN: Final = Path("/proc/self/cgroup")
 # "No limit" of cgroup v1 is a number, and beyond any machine.
 _UNLIMITED: Final = 1 << 60
@@ -45,6 +46,39 @@ def limit_bytes() -> int | None:
     """What this process' control group may take; None where nothing limits it."""
     found = [value for path in _candidates() if (value := _read(path)) is not None]
     return min(found, default=None)
+
+
+def available_bytes() -> int | None:
+    """What this process may take now, by its control groups and the machine; None if unknown.
+
+    Pages of files are not counted as taken: the kernel takes them back.
+    """
+    left = [_left(path) for path in _candidates()]
+    return min((each for each in [*left, _left_here()] if each is not None), default=None)
+
+
+def _left(limit_file: Path) -> int | None:
+    limit = _read(limit_file)
+    if limit is None:
+        return None
+    numbers = _pairs(limit_file.with_name("memory.stat"))
+    # The second one is version 1's.
+    taken = numbers.get("anon", numbers.get("total_rss"))
+    return None if taken is None else max(0, limit - taken)
+
+
+def _left_here() -> int | None:
+    kib = _pairs(_MACHINE).get("MemAvailable:")
+    return None if kib is None else kib * 1024
+
+
+def _pairs(path: Path) -> dict[str, int]:
+    """The lines of a file such as `memory.stat`: a name, a number, and perhaps a unit."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {words[0]: int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
 
 
 def _candidates() -> list[Path]:

@@ -2,39 +2,34 @@
 
 New beside old: the next model is loaded and checked while the old one serves, then they are
 swapped, batches that run on the old one end on it, and only then is it freed. So there are at most
-two models in memory: one load at a time, and none before the last old model is gone.
+two models in memory: one load at a time, and none before the last old model is gone. Where memory
+holds one only, the old one can be freed first: requests wait in that gap, and none is lost.
 """
 
 from __future__ import annotations
 
 import logging
-import secrets
-import threading
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from agent.errors import AgentError
-from agent.worker.background import be_nice, give_memory_back, one_line
+from agent.worker.background import one_line
+from agent.worker.loader import Loader
 from agent.worker.release import Release, resolve_current
-from agent.worker.served import Served
-from agent.worker.status import State, Status
+from agent.worker.serving import NotServingError, Serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from agent.worker.replacing import Swap
+    from agent.worker.status import Status
+
+__all__ = ["Holder", "NotServingError"]
+
 M = TypeVar("M")
 
 _log: Final = logging.getLogger("agent.worker")
-
-
-class NotServingError(Exception):
-    """No model is loaded yet; the sentence says why."""
-
-
-class _StaleError(Exception):
-    """Another release has been asked for meanwhile."""
 
 
 class Holder(Generic[M]):
@@ -48,6 +43,11 @@ class Holder(Generic[M]):
             2 cores, p50 of requests during a load: 1.9 x without, 1.2 x with it. Threads that
             `load` starts keep it for good, so let a model run on threads that were there before
             (`share_threads` of images/embeddings-worker).
+        swap: What to do with a release that does not fit beside the one that serves: `beside`
+            refuses it, `replace` frees the old model first, and loads it again if the new one
+            fails.
+        fits: Asked before a load beside a serving model: None if memory holds both, else a
+            sentence that says why not.
     """
 
     def __init__(
@@ -57,31 +57,15 @@ class Holder(Generic[M]):
         *,
         close: Callable[[M], None] | None = None,
         niceness: int = 19,
+        swap: Swap = "beside",
+        fits: Callable[[Release], str | None] | None = None,
     ) -> None:
-        self._load = load
-        self._check = check
-        self._close = close
-        self._niceness = niceness
-        self._instance = secrets.token_hex(8)
-        self._changed = threading.Condition()
-        self._served: Served[M] | None = None
-        self._wanted: Release | None = None
-        self._state: State = "failed"
-        self._reason: str | None = "No release was asked for yet."
-        self._loader_runs = False
+        self._serving: Serving[M] = Serving()
+        self._loader = Loader(self._serving, load, check, close, niceness, swap, fits)
 
     def status(self) -> Status:
         """What is served and what became of the latest request."""
-        with self._changed:
-            served = self._served.release if self._served else None
-            return Status(
-                version=served.version if served else None,
-                digest=served.digest if served else None,
-                state=self._state,
-                reason=self._reason,
-                target=self._wanted.target if self._wanted else None,
-                instance=self._instance,
-            )
+        return self._serving.status()
 
     def follow(self, store: Path) -> None:
         """Ask for the release that the store's `current` names now, as a worker does at its start.
@@ -92,8 +76,7 @@ class Holder(Generic[M]):
             release = resolve_current(store)
         except AgentError as error:
             _log.warning("model.unresolved reason=%r", str(error))
-            with self._changed:
-                self._wanted, self._state, self._reason = None, "failed", one_line(error)
+            self._serving.ask_nothing(one_line(error))
         else:
             self.reload(release)
 
@@ -102,98 +85,19 @@ class Holder(Generic[M]):
 
         Asking again for what is loading or served changes nothing; what failed is tried anew.
         """
-        with self._changed:
-            served = self._served and self._served.release.target == release.target
-            if not served and not self._loader_runs:
-                # A daemon: a load of minutes must not keep the process from ending.
-                threading.Thread(target=self._run, name="model-loader", daemon=True).start()
-                self._loader_runs = True
-            self._state = "ready" if served else "loading"
-            self._wanted, self._reason = release, None
+        if self._serving.ask(release):
+            self._loader.start()
 
     @contextmanager
     def lease(self) -> Iterator[tuple[M, Release]]:
         """Pin one model, and the release that it came from, for one batch.
 
         The model is freed once it is replaced and its last lease has ended, so keep the lease short
-        and no name for the model after it (a name bound by `with` lives on in its function).
+        and no name for the model after it (a name bound by `with` lives on in its function). While
+        one model is replaced by another that does not fit beside it, this waits.
 
         Raises:
             NotServingError: No model has been loaded yet.
         """
-        with self._changed:
-            served = self._served
-            if served is None:
-                raise NotServingError(self._reason or "The first model is still loading.")
-            served.take()
-        try:
+        with self._serving.lease() as served:
             yield served.model, served.release
-        finally:
-            served.give()
-
-    def _is_wanted(self, release: Release) -> bool:
-        wanted = self._wanted  # once: another thread may take it away
-        return wanted is not None and wanted.target == release.target
-
-    def _run(self) -> None:
-        while release := self._next():
-            self._attempt(release)
-            give_memory_back()
-
-    def _next(self) -> Release | None:
-        with self._changed:
-            if self._state == "loading":
-                return self._wanted
-            # Under the lock: a request that comes now starts a new thread, and none is lost.
-            self._loader_runs = False
-            return None
-
-    def _attempt(self, release: Release) -> None:
-        _log.info("model.loading version=%s digest=%s", release.version, release.digest)
-        began = time.perf_counter()
-        if self._served:
-            be_nice(self._niceness)
-        try:
-            fresh = self._prepare(release)
-        except _StaleError:
-            _log.info("model.stale version=%s", release.version)
-        # A loader that calls exit() must not leave the state at "loading" for ever.
-        except BaseException as error:  # noqa: BLE001
-            self._fail(release, one_line(error))
-        else:
-            leaving = self._swap(fresh, time.perf_counter() - began)
-            if leaving:
-                leaving.free(self._close)
-
-    def _prepare(self, release: Release) -> Served[M]:
-        fresh = Served(self._load(release), release, self._changed)
-        try:
-            self._examine(fresh.model, release)
-        except BaseException:
-            fresh.free(self._close)
-            raise
-        return fresh
-
-    def _examine(self, model: M, release: Release) -> None:
-        # Dropped here, for good: a model that was not checked must not serve, even if its release
-        # is asked for again before the swap.
-        if not self._is_wanted(release):
-            raise _StaleError
-        if self._check:
-            self._check(model, release)
-
-    def _fail(self, release: Release, reason: str) -> None:
-        with self._changed:
-            if self._is_wanted(release):
-                self._state, self._reason = "failed", reason
-        _log.error("model.failed version=%s reason=%r", release.version, reason)
-
-    def _swap(self, fresh: Served[M], seconds: float) -> Served[M] | None:
-        """Let `fresh` serve, and give what is to be freed: the old one, or `fresh` if stale."""
-        with self._changed:
-            if not self._is_wanted(fresh.release):
-                _log.info("model.stale version=%s", fresh.release.version)
-                return fresh
-            old, self._served, self._state = self._served, fresh, "ready"
-        _log.info("model.loaded version=%s seconds=%.3f", fresh.release.version, seconds)
-        return old

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
 import gc
 import json
 import logging
@@ -16,7 +15,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from api import serving_app
 from batching import Batcher
@@ -26,6 +25,12 @@ from serving import serving_listener
 from agent import devices
 from agent.errors import ConfigError
 from agent.worker import Holder, admin_listener
+from agent.worker.background import return_large_blocks
+from agent.worker.room import Room
+
+if TYPE_CHECKING:
+    from agent.devices import Device
+    from agent.worker import Release
 
 _MILLISECONDS: Final = 1000
 
@@ -47,11 +52,31 @@ def main() -> int:
     return 0
 
 
+class _Models:
+    """Loads models and checks them, one at a time, and sees what they take."""
+
+    def __init__(self, name: str, device: Device, max_batch: int) -> None:
+        self._name = name
+        self._device = device
+        self._max_batch = max_batch
+        self._free: int | None = None
+        self.room = Room(device, name)
+
+    def load(self, release: Release) -> Embedder:
+        self._free = self.room.free()
+        return Embedder(self._name, release, device=self._device, max_batch=self._max_batch)
+
+    def check(self, model: Embedder, release: Release) -> None:
+        model.check()
+        self.room.note(release, self._free)
+
+
 async def _serve(settings: argparse.Namespace) -> None:
     share_threads(settings.threads)
+    return_large_blocks()
     device = devices.choose(settings.device)
-    load = functools.partial(Embedder, settings.model, device=device, max_batch=settings.max_batch)
-    holder = Holder(load, lambda model, _: model.check())
+    models = _Models(settings.model, device, settings.max_batch)
+    holder = Holder(models.load, models.check, swap=settings.swap, fits=models.room.misfit)
     batcher = Batcher(
         holder, max_batch=settings.max_batch, wait=settings.batch_wait / _MILLISECONDS
     )
@@ -94,14 +119,27 @@ def _settings() -> argparse.Namespace:
     add("--model", required=True, help="name of the model, as FastEmbed knows it")
     add(
         "--device",
-        type=devices.request,
+        type=_device,
         default="auto",
         help="auto (CUDA where a GPU is in sight), cpu, cuda or cuda:N",
+    )
+    add(
+        "--swap",
+        choices=("beside", "replace"),
+        default="beside",
+        help="where memory does not hold two models: refuse the new one, or free the old one first",
     )
     add("--max-batch", type=_positive, default=32, help="texts in one run of the model")
     add("--batch-wait", type=float, default=2.0, help="milliseconds to gather a batch")
     add("--threads", type=int, default=0, help="CPU threads of the model; 0: one a core")
     return parser.parse_args()
+
+
+def _device(text: str) -> str:
+    try:
+        return devices.request(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
 
 
 def _positive(text: str) -> int:

@@ -12,10 +12,11 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 
-from agent import canary, space
+from agent import canary, shapes, space
 from agent.errors import ModelError
 from agent.running.fastembed_model import open_stock
-from agent.running.strict import DeviceError
+from agent.running.strict import DeviceError, raise_if_device
+from agent.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,9 +75,17 @@ class Embedder:
         """The vectors of `texts`, in their order, normalized."""
         vectors: dict[int, Vector] = {}
         for batch in batches(texts, self._max_batch):
-            found: Any = self._stock.embed([texts[i] for i in batch], batch_size=self._max_batch)
+            found = self._run([texts[i] for i in batch])
             vectors.update(zip(batch, found, strict=True))
         return [vectors[i] for i in range(len(texts))]
+
+    def _run(self, texts: Sequence[str]) -> list[Vector]:
+        try:
+            found: Any = self._stock.embed(texts, batch_size=self._max_batch)
+            return list(found)
+        except Exception as error:
+            raise_if_device(error, self._device)
+            raise
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """How many tokens the model reads of `texts`."""
@@ -88,6 +97,9 @@ class Embedder:
         Raises:
             ModelError: The vectors are not those that the model must give.
         """
+        for shape in shapes.DEFAULTS[self._device.kind] if self._device.kind == "cuda" else ():
+            # What the first requests would wait for otherwise: kernels to choose, memory to take.
+            self.embed(Shape(min(shape.batch, self._max_batch), shape.tokens).texts())
         reference = self._entry.canary
         texts = reference.texts if reference else space.CANARY_TEXTS[:1]
         # One at a time, as the canary was made: padding must not excuse a difference.

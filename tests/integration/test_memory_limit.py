@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from tests.support import agents, models
+from tests.support.groups import limited_group
 from tests.support.hubs import Site, site
 from tests.support.shares import REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.groups import Group
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 LIMIT: Final = 512 * 1024 * 1024
 MIB: Final = 1024 * 1024
-ROOT: Final = Path("/sys/fs/cgroup")
 CATALOG: Final = f"""\
 version = "v1"
 [[model]]
@@ -34,38 +34,11 @@ optimize = true
 """
 
 
-class Group:
-    """A control group with a limit, of either version.
-
-    Args:
-        path: Its directory.
-        new: Whether it is of version 2.
-    """
-
-    def __init__(self, path: Path, *, new: bool) -> None:
-        self.path = path
-        self._stat = "anon" if new else "total_rss"
-        limit = "memory.max" if new else "memory.limit_in_bytes"
-        (path / limit).write_text(str(LIMIT))
-
-    def anonymous(self) -> int:
-        """Bytes of its processes' own: all else are pages of files, which the kernel takes back."""
-        pairs = [line.split() for line in (self.path / "memory.stat").read_text().splitlines()]
-        return int(dict(pairs)[self._stat])
-
-
 @pytest.fixture
 def group() -> Iterator[Group]:
     """A control group of 512 MiB."""
-    new = (ROOT / "cgroup.controllers").exists()
-    path = (ROOT if new else ROOT / "memory") / f"model-agent-test-{os.getpid()}"
-    try:
-        path.mkdir()
-        made = Group(path, new=new)
-    except OSError as error:
-        pytest.skip(f"no control group can be made here: {error}")
-    yield made
-    path.rmdir()
+    with limited_group(LIMIT) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +54,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @contextmanager
 def limited(group: Group, here: Site, *args: str) -> Iterator[subprocess.Popen[str]]:
     """Run `model-agent` in the group."""
-    script = 'echo $$ > "$GROUP/cgroup.procs" && exec "$@"'
     process = subprocess.Popen(
-        ["sh", "-c", script, "sh", str(agents.PROGRAM), *args],
-        env=agents.environment(here.env()) | {"GROUP": str(group.path)},
+        [*group.prefix, str(agents.PROGRAM), *args],
+        env=agents.environment(here.env()),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

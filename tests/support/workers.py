@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from agent.manifest import Manifest
 
@@ -83,7 +83,13 @@ class Worker:
 
 @contextmanager
 def worker(
-    store: Path, *flags: str, model: str, log: Path, admin: str = "127.0.0.1:0", **env: str
+    store: Path,
+    *flags: str,
+    model: str,
+    log: Path,
+    admin: str = "127.0.0.1:0",
+    prefix: Sequence[str] = (),
+    **env: str,
 ) -> Iterator[Worker]:
     """Run a worker on `store` while the block runs; it is killed at the end if it still runs.
 
@@ -93,9 +99,11 @@ def worker(
         model: The name of the model.
         log: Where its stderr goes.
         admin: Its `--admin`.
+        prefix: What the command is started with.
         env: Further environment variables.
     """
     command = [
+        *prefix,
         *(sys.executable, str(APP), "--host", "127.0.0.1", "--port", "0", "--admin", admin),
         *("--store", str(store), "--model", model, "--device", "cpu", *flags),
     ]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import sys
 import threading
 import time
 import weakref
-from collections import defaultdict
+from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.worker import Holder, NotServingError, from_request
+from agent.worker import Holder, NotServingError
+from agent.worker import loader as loading
+from tests.support.holding import Loader, Model, open_release, serving, settle, started
 from tests.support.stores import activate, bare_release
 from tests.support.workers import until
 
@@ -24,120 +26,11 @@ if TYPE_CHECKING:
 
     from agent.worker import Release
 
-PATIENCE = 20.0
-
-
-class Model:
-    """A model that knows which release it was made from."""
-
-    def __init__(self, release: Release) -> None:
-        self.version = release.version
-
-
-class Loader:
-    """Loads models; a load of a version in `held` goes on when the test calls `let`.
-
-    A check is held in the same way, by the name `check VERSION`.
-    """
-
-    def __init__(self, *held: str) -> None:
-        self.begun: list[str] = []
-        self.checked: list[str] = []
-        self.closed: list[str] = []
-        self.faults: dict[str, BaseException] = {}
-        self.unfit: set[str] = set()
-        self.models: weakref.WeakSet[Model] = weakref.WeakSet()
-        self.most_models = 0
-        self.most_loads = 0
-        self._held = set(held)
-        self._gates: defaultdict[str, threading.Semaphore] = defaultdict(self._closed_gate)
-        self._loads = itertools.count(1)
-        self._ended = 0
-
-    def load(self, release: Release) -> Model:
-        """Load, or fail as `faults` says."""
-        self.most_loads = max(self.most_loads, next(self._loads) - self._ended)
-        self.begun.append(release.version)
-        try:
-            self._hold(release.version)
-            if fault := self.faults.get(release.version):
-                raise fault
-            model = Model(release)
-            self.models.add(model)
-            self.most_models = max(self.most_models, len(self.models))
-            return model
-        finally:
-            self._ended += 1
-
-    def check(self, model: Model, release: Release) -> None:
-        """Refuse a model of a version in `unfit`."""
-        assert model.version == release.version
-        self.checked.append(release.version)
-        self._hold(f"check {release.version}")
-        if release.version in self.unfit:
-            raise ValueError(f"{release.version} is\nnot fit")
-
-    def close(self, model: Model) -> None:
-        """Note which model ends."""
-        self.closed.append(model.version)
-
-    def let(self, version: str) -> None:
-        """Let one load of a held version go on."""
-        self._gates[version].release()
-
-    def holder(self) -> Holder[Model]:
-        """A holder that loads in this way."""
-        return Holder(self.load, self.check, close=self.close)
-
-    def _hold(self, name: str) -> None:
-        if name in self._held:
-            assert self._gates[name].acquire(timeout=PATIENCE)
-
-    @staticmethod
-    def _closed_gate() -> threading.Semaphore:
-        return threading.Semaphore(0)
-
 
 @pytest.fixture
 def release(tmp_path: Path) -> Callable[..., Release]:
     """Stages a release of a version, with the content that is given, and opens it."""
-
-    def stage(version: str, content: str = "") -> Release:
-        digest = bare_release(tmp_path, version, content).digest
-        path = f"releases/{version}"
-        return from_request(tmp_path, version=version, path=path, digest=digest)
-
-    return stage
-
-
-def serving(holder: Holder[Model]) -> str | None:
-    try:
-        with holder.lease() as (model, release):
-            assert model.version == release.version
-            return model.version
-    except NotServingError:
-        return None
-
-
-def settle(holder: Holder[Model], version: str, state: str = "ready") -> None:
-    """Wait until `version` is the target and in `state`."""
-
-    def settled() -> bool:
-        status = holder.status()
-        return status.target is not None and (status.target.version, status.state) == (
-            version,
-            state,
-        )
-
-    until(settled, seconds=PATIENCE)
-
-
-def started(loader: Loader, first: Release) -> Holder[Model]:
-    """A holder that serves `first`."""
-    holder = loader.holder()
-    holder.reload(first)
-    settle(holder, first.version)
-    return holder
+    return partial(open_release, tmp_path)
 
 
 def test_at_start_current_is_loaded(tmp_path: Path) -> None:
@@ -420,15 +313,17 @@ def test_nor_when_it_is_asked_for_again_at_the_last_moment(
     """Between the decision not to check and the swap, a flip back must not let it through."""
     loader = Loader("v2")
 
-    class Flipping(Holder[Model]):
-        def _examine(self, model: Model, release: Release) -> None:
+    class Flipping(loading.Loader[Model]):
+        def _examine(self, model: Model, release: Release, wanted: Callable[[], bool]) -> None:
             try:
-                super()._examine(model, release)
+                super()._examine(model, release, wanted)
             finally:
                 if not loader.closed and release.version == "v2":
-                    self.reload(release)
+                    holder.reload(release)
 
-    holder = Flipping(loader.load, loader.check, close=loader.close)
+    holder = loader.holder()
+    kept = {each.name: getattr(holder._loader, each.name) for each in fields(holder._loader)}
+    holder._loader = Flipping(**kept)
     holder.reload(release("v1"))
     settle(holder, "v1")
     holder.reload(release("v2"))

@@ -1,0 +1,154 @@
+"""What serves, what is wanted, and what became of it: all that threads share, and one lock."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from agent.worker.replacing import Gap
+from agent.worker.status import State, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.worker.release import Release
+    from agent.worker.served import Served
+
+M = TypeVar("M")
+
+_log: Final = logging.getLogger("agent.worker")
+
+
+class NotServingError(Exception):
+    """No model is loaded yet; the sentence says why."""
+
+
+class Serving(Generic[M]):
+    """The shared state. Every method takes the lock, `changed`, itself."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self._instance = secrets.token_hex(8)
+        self._served: Served[M] | None = None
+        self._wanted: Release | None = None
+        self._gap: Gap | None = None
+        self._state: State = "failed"
+        self._reason: str | None = "No release was asked for yet."
+        self._loader_runs = False
+
+    def status(self) -> Status:
+        """What is served and what became of the latest request."""
+        with self.changed:
+            served = self._served.release if self._served else None
+            return Status(
+                version=served.version if served else None,
+                digest=served.digest if served else None,
+                state=self._state,
+                reason=self._reason,
+                target=self._wanted.target if self._wanted else None,
+                instance=self._instance,
+            )
+
+    def ask(self, release: Release) -> bool:
+        """Want `release` from now on; whether a loader must be started for it."""
+        with self.changed:
+            served = self._served is not None and self._served.release.target == release.target
+            needed = not served and not self._loader_runs
+            self._loader_runs = self._loader_runs or needed
+            self._state = "ready" if served else "loading"
+            self._wanted, self._reason = release, None
+            return needed
+
+    def ask_nothing(self, reason: str) -> None:
+        """What is wanted could not be told; what serves goes on."""
+        with self.changed:
+            self._wanted, self._state, self._reason = None, "failed", reason
+
+    @contextmanager
+    def lease(self) -> Iterator[Served[M]]:
+        """Pin the model that serves; in a gap, wait until one does.
+
+        Raises:
+            NotServingError: None does, and none is about to.
+        """
+        with self.changed:
+            self.changed.wait_for(lambda: self._served is not None or self._gap is None)
+            served = self._served
+            if served is None:
+                raise NotServingError(self._reason or "The first model is still loading.")
+            served.take()
+        try:
+            yield served
+        finally:
+            served.give()
+
+    def next(self) -> Release | None:
+        """What the loader loads next; None ends it."""
+        with self.changed:
+            if self._state == "loading":
+                return self._wanted
+            # Under the lock: a request that comes now starts a new thread, and none is lost.
+            self._loader_runs = False
+            return None
+
+    def is_wanted(self, release: Release) -> bool:
+        """Whether `release` is what was asked for last."""
+        with self.changed:
+            return self._wanted is not None and self._wanted.target == release.target
+
+    @property
+    def serves(self) -> bool:
+        """Whether any model does."""
+        with self.changed:
+            return self._served is not None
+
+    def fail(self, release: Release, reason: str) -> None:
+        """`release` could not be loaded; what serves goes on."""
+        with self.changed:
+            if self.is_wanted(release):
+                self._state, self._reason = "failed", reason
+        _log.error("model.failed version=%s reason=%r", release.version, reason)
+
+    def swap(self, fresh: Served[M]) -> Served[M] | None:
+        """Let `fresh` serve, and give what is to be freed: the old one, or `fresh` if stale."""
+        with self.changed:
+            if not self.is_wanted(fresh.release):
+                return fresh
+            old, self._served, self._state = self._served, fresh, "ready"
+        return old
+
+    def open_gap(self) -> tuple[Gap, Served[M]]:
+        """Take what serves out of service, and give it to be freed: requests wait from now on."""
+        with self.changed:
+            old = self._served
+            assert old is not None  # noqa: S101 - only the loader takes it away
+            self._gap, self._served = Gap(old.release), None
+            return self._gap, old
+
+    def next_in_gap(self, gap: Gap) -> Release | None:
+        """What to load in a gap; None if nothing is left."""
+        with self.changed:
+            return gap.next(self._wanted)
+
+    def may_end_gap(self, gap: Gap, release: Release) -> bool:
+        """Whether `release` may serve now, as what is wanted or for want of better."""
+        with self.changed:
+            return self.is_wanted(release) or gap.may_serve(release, wanted=self._wanted)
+
+    def end_gap(self, gap: Gap, fresh: Served[M] | None) -> bool:
+        """Let `fresh` serve, or say that nothing does; False if something better is wanted now."""
+        with self.changed:
+            if fresh and not self.may_end_gap(gap, fresh.release):
+                return False
+            self._served, self._gap = fresh, None
+            reason = gap.failure(self._wanted, fresh.release if fresh else None)
+            if reason:
+                self._state, self._reason = "failed", reason
+            elif fresh and self.is_wanted(fresh.release):
+                self._state = "ready"
+            self.changed.notify_all()
+        gap.log_end(fresh.release if fresh else None)
+        return True
