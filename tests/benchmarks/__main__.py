@@ -1,6 +1,6 @@
 """Measures what moves the true-shape bge-large, and prints a Markdown table.
 
-python -m tests.benchmarks [stage] [verify] [rest] [load]
+python -m tests.benchmarks [stage] [verify] [rest] [load] [reloads]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from tests.benchmarks import load, local, release, rest, table
+from tests.benchmarks import load, local, release, reloads, rest, table
 from tests.benchmarks.measuring import ROUNDS
 
 _GROUPS: Final = {
@@ -21,19 +21,25 @@ _GROUPS: Final = {
     "rest": rest.rows,
     "load": load.rows,
 }
+_ALSO: Final = {"reloads": reloads.lines}
 
 
 @click.command()
-@click.argument("groups", nargs=-1, type=click.Choice(list(_GROUPS)))
+@click.argument("groups", nargs=-1, type=click.Choice([*_GROUPS, *_ALSO]))
 def main(groups: tuple[str, ...]) -> None:
-    """Run the GROUPS of rows, or all; print the table."""
+    """Run the GROUPS of rows, or all; print the tables."""
+    chosen = groups or (*_GROUPS, *_ALSO)
     with tempfile.TemporaryDirectory(prefix="model-agent-bench-") as room:
         subject = release.write(Path(room))
-        rows = [row for group in groups or _GROUPS for row in _GROUPS[group](subject)]
+        rows = [row for group in chosen if group in _GROUPS for row in _GROUPS[group](subject)]
+        lines = [line for group in chosen if group in _ALSO for line in _ALSO[group](subject)]
     size = subject.release.size / 1e9
     cores = len(os.sched_getaffinity(0))
-    print(f"Medians of {ROUNDS} rounds, {size:.2f} GB, page cache warm, {cores} cores; seconds.\n")
-    print(table.render(rows))
+    if rows:
+        print(f"Medians of {ROUNDS} rounds, {size:.2f} GB, page cache warm, {cores} cores; seconds.")
+        print("", table.render(rows), sep="\n")
+    if lines:
+        print("", *lines, sep="\n")
 
 
 if __name__ == "__main__":
