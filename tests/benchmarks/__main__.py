@@ -36,8 +36,9 @@ def main(groups: tuple[str, ...]) -> None:
     size = subject.release.size / 1e9
     cores = len(os.sched_getaffinity(0))
     if rows:
-        print(f"Medians of {ROUNDS} rounds, {size:.2f} GB, page cache warm, {cores} cores; seconds.")
-        print("", table.render(rows), sep="\n")
+        where = f"{size:.2f} GB, page cache warm, {cores} cores"
+        print(f"Medians of {ROUNDS} rounds, {where}; seconds.\n")
+        print(table.render(rows))
     if lines:
         print("", *lines, sep="\n")
 
