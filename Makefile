@@ -38,7 +38,7 @@ $(LOADERS): pyproject.toml Makefile
 	touch $@
 
 test-slow: $(STAMP) $(LOADERS) ## The slow ones: lasting faults, kills, 1.3 GB in bounded memory, loaders
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow -rP
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow -rP
 
 # The other build of onnxruntime, which cannot be in the same environment.
 GPU := .venv-gpu/.installed

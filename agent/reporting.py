@@ -19,13 +19,15 @@ def status(context: Context) -> dict[str, Any]:
     """How the store and, where one is set, the share are."""
     store = context.store
     store.require()
-    held = {"state": asdict(state.load(store.agent)), "active": store.active()}
+    known = state.load(store.agent)
+    held: dict[str, Any] = {"state": asdict(known), "active": store.active()}
     held["releases"] = {version: store.digest(version) for version in store.versions()}
     found: dict[str, Any] = {"store": {"path": str(store.root), **held}}
-    if compared := _compared(context):
-        found["space"] = compared
     if context.settings.share:
         found["share"] = {"address": context.share.address, **_share_status(context)}
+    wished = found["share"]["marker"] if "share" in found else None
+    if compared := _compared(context, wished or known.desired):
+        found["space"] = compared
     return found
 
 
@@ -59,10 +61,11 @@ def distances(old: Manifest, new: Manifest) -> list[str]:
     return [f"{new.version} beside {old.version}:", *(lines or ["no model in common"])]
 
 
-def _compared(context: Context) -> dict[str, Any] | None:
-    """The two releases that matter now: the active one beside the desired, else the previous."""
-    known, active = state.load(context.store.agent), context.store.active()
-    pair = (active, known.desired) if known.desired != active else (known.previous, active)
+def _compared(context: Context, desired: str | None) -> dict[str, Any] | None:
+    """The two releases that matter now: what is desired beside what is active, else was before."""
+    active = context.store.active()
+    previous = state.load(context.store.agent).previous
+    pair = (active, desired) if desired not in {None, active} else (previous, active)
     try:
         old, new = (_manifest(context, version) for version in pair)
     except AgentError:

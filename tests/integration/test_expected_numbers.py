@@ -1,0 +1,102 @@
+"""Published numbers in a catalog: weights from the Hub that do not give them are no release."""
+
+from __future__ import annotations
+
+import shutil
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from agent import catalog
+from tests.support import models, wrong_models
+from tests.support.hubs import VERSION, Site, site
+from tests.support.shares import REVISION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+# qdrant/fastembed's own tests.
+PUBLISHED: Final = "[-0.034478, 0.03102, 0.00673, 0.02611, -0.039362]"
+ENTRY: Final = f"""
+[[model]]
+name = "{models.MINILM}"
+loader = "{{loader}}"
+revision = "{REVISION}"
+expected = {{{{ text = "hello world", first = {PUBLISHED} }}}}
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Site]:
+    """A Hub without models, and a catalog that expects MiniLM's published numbers."""
+    with site(tmp_path) as here:
+        shutil.rmtree(here.repo)
+        here.catalog.write_text(f'version = "{VERSION}"\n' + ENTRY.format(loader="fastembed"))
+        yield here
+
+
+def link(source: Path, target: Path) -> None:
+    """Give the Hub a model's files."""
+    shutil.copytree(source, target)
+
+
+@pytest.mark.parametrize("change", ["", "optimize = true\n"], ids=["as-it-is", "optimised"])
+def test_the_real_model_gives_them(change: str, here: Site, minilm_dir: Path) -> None:
+    """The true MiniLM is published, whichever way its weights are kept."""
+    link(minilm_dir, here.repo)
+    here.catalog.write_text(here.catalog.read_text().replace("expected", f"{change}expected"))
+    done = here.publish()
+    assert done.code == 0, done.lines
+    assert done.named("model.not_run") == []
+
+
+@pytest.mark.parametrize("wrong", [wrong_models.half_the_layers, wrong_models.cls_pooling])
+def test_another_model_does_not(
+    wrong: Callable[[Path, Path], None], here: Site, minilm_external_dir: Path
+) -> None:
+    """Exit 7, with what it gives beside what is published; nothing is on the share."""
+    wrong(minilm_external_dir, here.root / "wrong")
+    link(here.root / "wrong", here.repo)
+    done = here.publish()
+    assert done.code == 7, done.lines
+    assert "-0.03448, 0.03102, 0.00673, 0.02611, -0.03936 is published" in done.sentence
+    assert f"{models.MINILM} gives" in done.sentence
+    assert "'hello world'" in done.sentence
+    assert not list((here.share / "releases").glob("*"))
+
+
+def test_what_cannot_be_run_is_said(here: Site, minilm_safetensors_dir: Path) -> None:
+    """Without sentence-transformers its model is published, and that it was not run is said."""
+    link(minilm_safetensors_dir, here.root / "hub" / models.MINILM / REVISION)
+    entry = ENTRY.format(loader="sentence-transformers")
+    here.catalog.write_text(f'version = "{VERSION}"\n' + entry)
+    done = here.publish()
+    assert done.code == 0, done.lines
+    (event,) = done.named("model.not_run")
+    assert event["loader"] == "sentence-transformers"
+    assert "its published numbers are not checked" in event["reason"]
+
+
+def test_a_tree_of_one_s_own_is_not_held_to_them(
+    here: Site, tmp_path: Path, minilm_external_dir: Path
+) -> None:
+    """`--from` takes what is there: another model under a name may be meant."""
+    wrong_models.half_the_layers(minilm_external_dir, tmp_path / "files")
+    tree = tmp_path / "tree"
+    models.as_hub_cache(tree / "fastembed", models.MINILM_REPO, REVISION, tmp_path / "files")
+    done = here.run("publish", "--from", tree, "--version", "v1")
+    assert done.code == 0, done.lines
+
+
+def test_the_built_in_catalog_expects_them() -> None:
+    """Both of its models are held to the numbers that FastEmbed's tests publish."""
+    text = (resources.files("agent") / "catalog.toml").read_text()
+    expected = {e.name: e.expected for e in catalog.parse(text, where="built in").model}
+    assert set(expected) == {models.BGE_LARGE, models.MINILM}
+    for numbers in expected.values():
+        assert numbers is not None
+        assert (numbers.text, len(numbers.first)) == ("hello world", 5)
