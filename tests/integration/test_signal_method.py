@@ -105,6 +105,7 @@ def test_what_the_worker_cannot_load_is_taken_back(cluster: Cluster, program: Pa
     assert (cluster.state()["active"], cluster.state()["pointed"]) == ("v1", None)
 
 
+@pytest.mark.slow
 def test_a_signal_without_effect_is_no_reload(cluster: Cluster, program: Path) -> None:
     """A worker that handles the signal and goes on as before is not believed; it is tried again."""
     with (
@@ -117,6 +118,7 @@ def test_a_signal_without_effect_is_no_reload(cluster: Cluster, program: Path) -
     assert cluster.state()["pointed"] is None
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_not_there_is_waited_for(cluster: Cluster, program: Path) -> None:
     """Without a process of that name nothing is active that no worker serves; then it is told."""
     other = program.with_name(f"other-{program.name}")
@@ -129,6 +131,7 @@ def test_a_worker_that_is_not_there_is_waited_for(cluster: Cluster, program: Pat
     assert cluster.active() == "v2"
 
 
+@pytest.mark.slow
 def test_a_crash_before_the_confirmation_is_taken_back(cluster: Cluster, program: Path) -> None:
     """The agent is killed while `current` leads to a release that nobody confirmed."""
     with worker(cluster, program, "--deaf") as url:

@@ -120,6 +120,7 @@ def running_child(parent: int) -> int | None:
     return None
 
 
+@pytest.mark.slow
 def test_a_warm_up_that_hangs(hung: tuple[subprocess.Popen[str], int]) -> None:
     """What takes long is logged with its step, the deadline ends it, and the child is gone."""
     process, child = hung
@@ -132,6 +133,7 @@ def test_a_warm_up_that_hangs(hung: tuple[subprocess.Popen[str], int]) -> None:
     assert not Path(f"/proc/{child}").exists()
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_warm_up(hung: tuple[subprocess.Popen[str], int]) -> None:
     """It does not wait for a child that stands still."""
     process, child = hung

@@ -109,7 +109,7 @@ def test_replace_loses_no_request(tmp_path: Path, store: dict[str, Manifest], gr
         assert running.wait("ready", "v2")["version"] == "v2"
         until(lambda: asking.answers[-1][1] == "v2")
         assert asking.end() == {(200, "v1"), (200, "v2")}
-        assert "model.replaced version=v2 gap_seconds=" in running.log.read_text()
+        until(lambda: "model.replaced version=v2 gap_seconds=" in running.log.read_text())
         assert running.process.poll() is None
 
 
@@ -125,4 +125,4 @@ def test_replace_brings_the_old_one_back(
         assert "fails its canary" in model["reason"]
         assert "v1 was loaded again; nothing answered for" in model["reason"]
         assert asking.end() == {(200, "v1")}
-        assert "model.restored version=v1 gap_seconds=" in running.log.read_text()
+        until(lambda: "model.restored version=v1 gap_seconds=" in running.log.read_text())
