@@ -115,7 +115,10 @@ def init(context: Context) -> None:
     required=("share",),
 )
 def sidecar(context: Context) -> None:
-    """Keep the worker on the release that the marker names; runs until SIGTERM."""
+    """Keep the worker on the release that the marker names; runs until SIGTERM.
+
+    Models are checked on the CPU whatever --device says: the worker checks them on its own.
+    """
     from agent.sidecar import serve  # noqa: PLC0415 - keeps --help quick
 
     asyncio.run(serve(context))

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from agent.devices import Device
     from agent.layout import Placed
+
+    Vector = NDArray[np.float32]
 
 
 class TorchModel:
@@ -55,19 +60,27 @@ class TorchModel:
         self.load_seconds = time.perf_counter() - began
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vectors of `texts` as lists; see `run`."""
+        return [[float(number) for number in vector] for vector in self.run(texts)]
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens the model reads of `texts`."""
+        cut = {"truncation": True, "max_length": self.max_length}
+        return sum(map(len, self._model.tokenizer(list(texts), **cut)["input_ids"]))
+
+    def run(self, texts: Sequence[str]) -> list[Vector]:
         """The vectors of `texts`, in one run of the model.
 
         Raises:
             DeviceError: The device failed, or has too little memory for so many texts.
         """
         try:
-            vectors = self._model.encode(
-                list(texts), batch_size=len(texts), show_progress_bar=False
+            return list(
+                self._model.encode(list(texts), batch_size=len(texts), show_progress_bar=False)
             )
         except Exception as error:
             self._raise_if_device(error)
             raise
-        return [[float(number) for number in vector] for vector in vectors]
 
     def share_on_device(self) -> float:
         """How many of the parameters are there.

@@ -116,7 +116,7 @@ def _settings() -> argparse.Namespace:
     add("--port", type=int, default=8080, help="serving port; 0 picks a free one")
     add("--admin", default="127.0.0.1:8081", help="HOST:PORT on loopback, or unix:///path")
     add("--store", type=Path, default=Path("/mnt/models"), help="the local store")
-    add("--model", required=True, help="name of the model, as FastEmbed knows it")
+    add("--model", required=True, help="name of the model, as its loader knows it")
     add(
         "--device",
         type=_device,

@@ -1,36 +1,26 @@
-"""A FastEmbed model of one release: loads it, checks it, runs it."""
+"""A model of one release: loads it, checks it, runs it."""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, Final
-
-# Before FastEmbed is imported: a worker never reaches for the Hub.
-os.environ["HF_HUB_OFFLINE"] = "1"
-# onnxruntime 1.32 sends telemetry from wherever it is imported.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+from typing import TYPE_CHECKING, Final
 
 import onnxruntime as ort
+from backends import LOADERS, open_backend
 
 from agent import canary, shapes, space
 from agent.errors import ModelError
-from agent.running.fastembed_model import open_stock
-from agent.running.strict import DeviceError, raise_if_device
+from agent.running.strict import DeviceError
 from agent.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from backends import Vector
 
     from agent.devices import Device
     from agent.manifest import Model
     from agent.worker import Release
 
-    Vector = NDArray[np.float32]
-
-_LOADER: Final = "fastembed"
 _ALIKE: Final = 64  # characters by which the texts of one batch may differ whatever their length
 _REMEDY: Final = "Promote a release that loads, or publish this one again."
 
@@ -49,7 +39,7 @@ class Embedder:
     """One loaded model.
 
     Args:
-        name: As FastEmbed and the manifest know it.
+        name: As its loader and the manifest know it.
         release: Where it comes from.
         device: Where it must run.
         max_batch: Texts in one run of the model.
@@ -64,7 +54,9 @@ class Embedder:
         self._max_batch = max_batch
         self._entry = _find(name, release)
         try:
-            self._stock = open_stock(name, self._entry, release.path, device, _options())
+            self._backend = open_backend(self._entry, release, device)
+        except ModelError:
+            raise
         except DeviceError as error:
             what = f"{name} does not run on {device}: {error.what}"
             raise ModelError(what, remedy=error.remedy) from error
@@ -75,21 +67,13 @@ class Embedder:
         """The vectors of `texts`, in their order, normalized."""
         vectors: dict[int, Vector] = {}
         for batch in batches(texts, self._max_batch):
-            found = self._run([texts[i] for i in batch])
+            found = self._backend.run([texts[i] for i in batch])
             vectors.update(zip(batch, found, strict=True))
         return [vectors[i] for i in range(len(texts))]
 
-    def _run(self, texts: Sequence[str]) -> list[Vector]:
-        try:
-            found: Any = self._stock.embed(texts, batch_size=self._max_batch)
-            return list(found)
-        except Exception as error:
-            raise_if_device(error, self._device)
-            raise
-
     def count_tokens(self, texts: Sequence[str]) -> int:
         """How many tokens the model reads of `texts`."""
-        return int(self._stock.token_count(texts))
+        return self._backend.count_tokens(texts)
 
     def check(self) -> None:
         """Warm the model, and hold its vectors against the release's canary, if it has one.
@@ -97,9 +81,7 @@ class Embedder:
         Raises:
             ModelError: The vectors are not those that the model must give.
         """
-        for shape in shapes.DEFAULTS[self._device.kind] if self._device.kind == "cuda" else ():
-            # What the first requests would wait for otherwise: kernels to choose, memory to take.
-            self.embed(Shape(min(shape.batch, self._max_batch), shape.tokens).texts())
+        self._warm()
         reference = self._entry.canary
         texts = reference.texts if reference else space.CANARY_TEXTS[:1]
         # One at a time, as the canary was made: padding must not excuse a difference.
@@ -113,6 +95,18 @@ class Embedder:
         )
         if reason:
             raise self._unfit(reason)
+
+    def _warm(self) -> None:
+        """Do what the first requests would wait for: choose kernels, take memory.
+
+        On a CPU there is nothing of that, and the canary's texts are enough.
+        """
+        if self._device.kind == "cuda":
+            wanted = (
+                Shape(min(s.batch, self._max_batch), s.tokens) for s in shapes.DEFAULTS["cuda"]
+            )
+            for shape in dict.fromkeys(wanted):
+                self.embed(shape.texts())
 
     def _unfit(self, reason: str) -> ModelError:
         return ModelError(f"{self._name} {reason}.", remedy=_REMEDY)
@@ -135,17 +129,12 @@ def batches(texts: Sequence[str], limit: int) -> Iterator[list[int]]:
 
 
 def _find(name: str, release: Release) -> Model:
-    for model in release.manifest.models:
-        if model.name == name and model.loader == _LOADER:
-            return model
+    named = {model.loader: model for model in release.manifest.models if model.name == name}
+    for loader in LOADERS:
+        if loader in named:
+            return named[loader]
     held = ", ".join(f"{model.name} ({model.loader})" for model in release.manifest.models)
     raise ModelError(
-        f"Release {release.version} holds no {name} for {_LOADER}; it holds {held}.",
+        f"Release {release.version} holds no {name} for {' or '.join(LOADERS)}; it holds {held}.",
         remedy="Start the worker with --model of one of these, or publish the model.",
     )
-
-
-def _options() -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.use_per_session_threads = False
-    return options

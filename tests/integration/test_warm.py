@@ -14,7 +14,7 @@ import pytest
 
 from agent import layout
 from tests.support import agents, models, stores
-from tests.support.workers import until
+from tests.support.workers import until, worker
 
 if TYPE_CHECKING:
     import subprocess
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Made by `make test-slow`: torch and sentence-transformers.
 LOADERS: Final = agents.REPO / ".venv-loaders" / "bin" / "model-agent"
+# qdrant/fastembed's own numbers for "hello world".
+HELLO_WORLD: Final = [-0.034478, 0.03102, 0.00673, 0.02611, -0.039362]
 ST_REVISION: Final = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 CATALOG: Final = f"""\
 version = "v1"
@@ -220,6 +222,26 @@ def test_sentence_transformers_is_run_where_it_is_installed(st: SentenceTransfor
     there = st.run("warm", program=agents.PROGRAM)
     assert there.code == 0
     assert "not run, only its files were checked" in there.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_worker_runs_it_where_it_is_installed(st: SentenceTransformers, tmp_path: Path) -> None:
+    """The worker serves the loader's own vectors; without the library it says what it lacks."""
+    assert st.run("publish", "--from", st.tree, "--version", "v1").code == 0
+    assert st.run("promote", "v1").code == 0
+    assert st.run("init").code == 0
+    python = LOADERS.with_name("python")
+    with worker(st.store, model=models.MINILM, log=tmp_path / "log", python=python) as running:
+        running.wait("ready", "v1", seconds=60)
+        answer = running.embed("hello world").json()
+    hello = answer["data"][0]["embedding"]
+    assert hello[:5] == pytest.approx(HELLO_WORLD, abs=1e-3)
+    assert answer["usage"]["prompt_tokens"] == 4  # with the two around it
+    with worker(st.store, model=models.MINILM, log=tmp_path / "log") as running:
+        reason = running.wait("failed", "v1")["reason"]
+    assert "needs sentence-transformers" in reason
+    assert "is not installed. Use an image with the extra st" in reason
 
 
 @pytest.mark.slow

@@ -89,6 +89,7 @@ def worker(
     log: Path,
     admin: str = "127.0.0.1:0",
     prefix: Sequence[str] = (),
+    python: str | Path = sys.executable,
     **env: str,
 ) -> Iterator[Worker]:
     """Run a worker on `store` while the block runs; it is killed at the end if it still runs.
@@ -100,11 +101,12 @@ def worker(
         log: Where its stderr goes.
         admin: Its `--admin`.
         prefix: What the command is started with.
+        python: The interpreter that has what the worker needs.
         env: Further environment variables.
     """
     command = [
         *prefix,
-        *(sys.executable, str(APP), "--host", "127.0.0.1", "--port", "0", "--admin", admin),
+        *(str(python), str(APP), "--host", "127.0.0.1", "--port", "0", "--admin", admin),
         *("--store", str(store), "--model", model, "--device", "cpu", *flags),
     ]
     with log.open("w") as stderr:

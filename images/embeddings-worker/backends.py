@@ -1,0 +1,89 @@
+"""What runs a model: FastEmbed, or sentence-transformers where that is installed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+# Before FastEmbed is imported: a worker never reaches for the Hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+# onnxruntime 1.32 sends telemetry from wherever it is imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime as ort
+
+from agent.errors import ModelError
+from agent.running.fastembed_model import open_stock
+from agent.running.strict import raise_if_device
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agent.devices import Device
+    from agent.manifest import Model
+    from agent.worker import Release
+
+    Vector = NDArray[np.float32]
+
+# The first one that a release has of a model is what runs it.
+LOADERS: Final = ("fastembed", "sentence-transformers")
+
+
+class Backend(Protocol):
+    """One loaded model."""
+
+    def run(self, texts: Sequence[str]) -> list[Vector]:
+        """The vectors of `texts`, in one run of the model."""
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens the model reads of `texts`."""
+
+
+def open_backend(entry: Model, release: Release, device: Device) -> Backend:
+    """Load a model by its loader.
+
+    Raises:
+        ModelError: Its loader is not installed.
+        DeviceError: It would not run on the device.
+        Exception: Whatever the loader raises for files that do not load.
+    """
+    if entry.loader == "fastembed":
+        return FastEmbedBackend(entry, release, device)
+    try:
+        from agent.running.torch_model import TorchModel  # noqa: PLC0415 - only where it is used
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{entry.name} needs sentence-transformers, and {error.name} is not installed.",
+            remedy="Use an image with the extra st, or publish the model for FastEmbed.",
+        ) from None
+    return TorchModel(entry, release.path, device)
+
+
+class FastEmbedBackend:
+    """FastEmbed's own model, on threads that it shares with all others."""
+
+    def __init__(self, entry: Model, release: Release, device: Device) -> None:
+        options = ort.SessionOptions()
+        options.use_per_session_threads = False
+        self._device = device
+        self._stock = open_stock(entry.name, entry, release.path, device, options)
+
+    def run(self, texts: Sequence[str]) -> list[Vector]:
+        """See `Backend`.
+
+        Raises:
+            DeviceError: The device failed, or has too little memory.
+        """
+        try:
+            found: Any = self._stock.embed(texts, batch_size=len(texts))
+            return list(found)
+        except Exception as error:
+            raise_if_device(error, self._device)
+            raise
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """See `Backend`."""
+        return int(self._stock.token_count(texts))
