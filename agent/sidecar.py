@@ -86,6 +86,7 @@ class Sidecar:
         self._log.info("sidecar.listening", port=port)
         try:
             await self._in_thread(lambda steps: steps.recover())
+            self._metrics.measured(self._context.store)
             while not self._stopping:
                 await self._turn()
                 await self._rest()
@@ -160,6 +161,7 @@ class Sidecar:
         try:
             await self._watched(self._carry_out(action))
             self._failures.pop(version, None)
+            self._metrics.measured(self._context.store)
         except StoppedError:
             self._log.info("sync.superseded", version=version)
         except AgentError as error:
@@ -179,13 +181,17 @@ class Sidecar:
     async def _carry_out(self, action: Action) -> None:
         match action:
             case Stage(version):
-                await self._in_thread(lambda steps: steps.stage(version, desired=version))
+                with self._metrics.timed("stage"):
+                    await self._in_thread(lambda steps: steps.stage(version, desired=version))
             case Check(version):
-                await self._in_thread(lambda steps: steps.check(version))
+                with self._metrics.timed("check"):
+                    await self._in_thread(lambda steps: steps.check(version))
             case Reload(target):
-                await self._reload(target)
+                with self._metrics.timed("reload"):
+                    await self._reload(target)
             case Activate(version):
-                await self._in_thread(lambda steps: steps.activate(version))
+                with self._metrics.timed("activate"):
+                    await self._in_thread(lambda steps: steps.activate(version))
                 seconds = time.monotonic() - self._observer.marker_since
                 self._metrics.succeeded(seconds)
                 self._log.info("sync.done", version=version, seconds=round(seconds, 3))

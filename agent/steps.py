@@ -190,6 +190,8 @@ class Steps:
         if self._metrics:
             seconds = seen.load_seconds + seen.first_seconds
             self._metrics.warmup.labels(seen.name, seen.device).set(seconds)
+            if seen.canary_cosine is not None:
+                self._metrics.canary.labels(seen.name, seen.device).set(seen.canary_cosine)
         self._log.info(
             "model.warmed",
             version=version,

@@ -223,6 +223,12 @@ class Store:
         free = status.f_bavail * status.f_frsize
         return free if self.limit is None else min(free, self.limit - self.used_bytes())
 
+    def most_bytes(self) -> int:
+        """Bytes that the store may ever take: the limit, or what the volume has in all."""
+        status = os.statvfs(self.root)
+        size = status.f_blocks * status.f_frsize
+        return size if self.limit is None else min(size, self.limit)
+
     def used_bytes(self) -> int:
         """Bytes that the store takes; a file with several names counts once."""
         return sum(disk.blocks([self.root]).values())

@@ -120,7 +120,7 @@ def _settings() -> argparse.Namespace:
     add(
         "--device",
         type=_device,
-        default="auto",
+        default=os.environ.get("EMBEDDINGS_DEVICE", "auto"),
         help="auto (CUDA where a GPU is in sight), cpu, cuda or cuda:N",
     )
     add(
@@ -129,7 +129,8 @@ def _settings() -> argparse.Namespace:
         default="beside",
         help="where memory does not hold two models: refuse the new one, or free the old one first",
     )
-    add("--max-batch", type=_positive, default=32, help="texts in one run of the model")
+    most = os.environ.get("EMBEDDINGS_MAX_BATCH", "32")
+    add("--max-batch", type=_positive, default=most, help="texts in one run of the model")
     add("--batch-wait", type=float, default=2.0, help="milliseconds to gather a batch")
     add("--threads", type=int, default=0, help="CPU threads of the model; 0: one a core")
     return parser.parse_args()

@@ -75,6 +75,12 @@ def test_every_bump_reaches_the_worker_and_no_request_fails(cluster: Cluster) ->
             traffic.stop()
             assert sidecar.metric('model_agent_syncs_total{status="success"}') == 3
             assert sidecar.metric("model_agent_last_reload_successful") == 1
+            for phase in ("stage", "check", "reload", "activate"):
+                assert 0 < sidecar.metric(f'model_agent_phase_seconds{{phase="{phase}"}}') < 60
+            of_model = f'{{device="cpu",model="{models.MINILM}"}}'
+            assert sidecar.metric(f"model_agent_canary_cosine{of_model}") > 0.999
+            used = sidecar.metric("model_agent_store_used_bytes")
+            assert 0 < used < sidecar.metric("model_agent_store_limit_bytes")
             assert sidecar.status()["worker"]["version"] == "v2"
     assert traffic.failures == []
     assert set(traffic.by_release) >= {"v1", "v2"}

@@ -1,0 +1,35 @@
+"""Whether what runs in this container is alive, for engines that run a command to know it.
+
+python -m agent.healthcheck [PORT]; the exit status is 0 or 1. Without PORT it is the sidecar's, as
+`MODEL_AGENT_LISTEN` has it. Kubernetes asks `/healthz` itself.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import sys
+from typing import Final
+
+from agent.quantities import address
+
+_DEFAULT: Final = "0.0.0.0:9090"
+_SECONDS: Final = 3.0
+
+
+def main() -> int:
+    """Ask `/healthz` on loopback."""
+    _, listening = address(os.environ.get("MODEL_AGENT_LISTEN") or _DEFAULT)
+    port = int(sys.argv[1]) if sys.argv[1:] else listening
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
+    try:
+        connection.request("GET", "/healthz")
+        return 0 if connection.getresponse().status == http.client.OK else 1
+    except (OSError, http.client.HTTPException):
+        return 1
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Tests of the images, as they run on an engine; see `make test-containers`."""

@@ -1,0 +1,96 @@
+"""The engine, the images that are built on it, and a network of containers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Final
+
+import docker
+import pytest
+
+from tests.containers.engine import NoEngineError, client, engine
+from tests.support.agents import REPO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BASE: Final = "model-agent-test-base"
+# Debian's own Python and the certificates that every base has; without what slim images lack too.
+_MAKE: Final = (
+    *("mmdebstrap", "--mode=root", "--variant=minbase", "--include=python3,ca-certificates"),
+    *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")),
+    '--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*',
+    *("bookworm", "-"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder wants an engine."""
+    for item in items:
+        if "tests/containers" in str(item.path):
+            item.add_marker(pytest.mark.containers)
+            item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[str]:
+    """An engine's address; without one the tests are skipped, or fail if they are required."""
+    try:
+        with engine() as address:
+            os.environ |= {
+                "DOCKER_HOST": address,
+                "DOCKER_BUILDKIT": "1",
+                "TESTCONTAINERS_RYUK_DISABLED": "true",
+                "TESTCONTAINERS_HOST_OVERRIDE": "127.0.0.1",
+            }
+            yield address
+    except NoEngineError as error:
+        if os.environ.get("REQUIRE_CONTAINERS"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def base(host: str) -> str:
+    """An image with Python: the one that BASE_IMAGE names, or one that is made from nothing."""
+    if named := os.environ.get("BASE_IMAGE"):
+        return named
+    if shutil.which("mmdebstrap") is None:
+        pytest.skip("no BASE_IMAGE is set, and there is no mmdebstrap to make one")
+    with subprocess.Popen(_MAKE, stdout=subprocess.PIPE) as made:
+        subprocess.run([client(), "import", "-", BASE], stdin=made.stdout, check=True)
+    assert made.returncode == 0
+    return BASE
+
+
+@pytest.fixture(scope="session")
+def images(base: str) -> dict[str, str]:
+    """All images by their names, built as `make images` builds them; the network is off."""
+    command = ["make", "images", f"BASE_IMAGE={base}", f"DOCKER={client()}"]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    names = ("model-agent", "embeddings-worker", "azure-files-double", "hub-double")
+    return {name: f"{name}:cpu" for name in names}
+
+
+@pytest.fixture(scope="session")
+def docker_client(images: dict[str, str]) -> Iterator[docker.DockerClient]:
+    """The engine's own interface."""
+    made = docker.from_env()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Path:
+    """A directory that containers of any user may be given."""
+    for name in ("share", "store"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o2777)
+    for parent in tmp_path.parents:
+        if parent.stat().st_uid == os.geteuid() and "pytest" in str(parent):
+            parent.chmod(0o755)
+    return tmp_path

@@ -1,0 +1,92 @@
+"""An engine to run containers on: the one that is there, or Debian's own, started for the tests.
+
+An engine counts as there if it answers; what is on the PATH proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import docker
+from docker.errors import DockerException
+
+from tests.support.workers import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Another client on the PATH may lack what plain BuildKit needs.
+_CLIENT: Final = "/usr/bin/docker"
+_DAEMON: Final = "dockerd"
+_START_SECONDS: Final = 60.0
+
+
+class NoEngineError(Exception):
+    """Nothing here can run a container; the sentence says why."""
+
+
+@contextmanager
+def engine() -> Iterator[str]:
+    """The address of an engine that answers, as `DOCKER_HOST` has it.
+
+    Raises:
+        NoEngineError: There is none, and none can be started.
+    """
+    there = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if answers(there):
+        yield there
+        return
+    if os.geteuid() != 0 or shutil.which(_DAEMON) is None or not Path(_CLIENT).exists():
+        raise NoEngineError(
+            f"no engine answers at {there}, and only root with Debian's docker.io can start one"
+        )
+    directory = Path(tempfile.mkdtemp(prefix="model-agent-engine-"))
+    try:
+        with _started(directory) as address:
+            yield address
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _started(directory: Path) -> Iterator[str]:
+    address = f"unix://{directory}/docker.sock"
+    places = ("--data-root", "data", "--exec-root", "exec", "--pidfile", "pid")
+    arguments = [word if word.startswith("--") else str(directory / word) for word in places]
+    with (directory / "log").open("wb") as log:
+        daemon = subprocess.Popen([_DAEMON, *arguments, "-H", address], stdout=log, stderr=log)
+        try:
+            with suppress(TimeoutError):
+                until(lambda: answers(address) or daemon.poll() is not None, seconds=_START_SECONDS)
+            if not answers(address):
+                last = (directory / "log").read_text(errors="replace").strip()[-500:]
+                raise NoEngineError(f"{_DAEMON} does not start: {last}")
+            yield address
+        finally:
+            daemon.terminate()
+            daemon.wait(30)
+
+
+def answers(address: str) -> bool:
+    """Whether an engine is at this address, now."""
+    try:
+        client = docker.DockerClient(base_url=address, timeout=5)
+    except DockerException:
+        return False
+    try:
+        return bool(client.ping())
+    except (DockerException, OSError):
+        return False
+    finally:
+        client.close()
+
+
+def client() -> str:
+    """The command-line client that builds."""
+    return _CLIENT if Path(_CLIENT).exists() else "docker"

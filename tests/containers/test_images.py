@@ -1,0 +1,101 @@
+"""Each image by itself: its size, its user, what it may do, and how it ends."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.containers.running import UID, run, service, volume
+from tests.support.workers import until
+
+if TYPE_CHECKING:
+    import docker
+
+MB = 1_000_000
+OWN = ["model-agent", "embeddings-worker", "azure-files-double", "hub-double"]
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("user", [f"{UID}:0", "123456:0"], ids=["fixed", "arbitrary"])
+def test_it_starts_restricted(
+    name: str, user: str, images: dict[str, str], docker_client: docker.DockerClient
+) -> None:
+    """As its own user and as any other, without capabilities, on a read-only root."""
+    done = run(docker_client, images[name], "--help", user=user, network_mode="none")
+    assert done.code == 0, done.said
+    assert "usage" in done.said.lower()
+
+
+def test_what_is_in_it(images: dict[str, str], docker_client: docker.DockerClient) -> None:
+    """Under 450 MB with its base, not root, labelled, with a health check and no shell in front."""
+    image = docker_client.images.get(images["model-agent"])
+    config: dict[str, Any] = image.attrs["Config"]
+    assert image.attrs["Size"] < 450 * MB
+    assert config["User"] == f"{UID}:0"
+    assert config["Entrypoint"] == ["model-agent"]
+    assert config["Labels"]["org.opencontainers.image.title"] == "model-agent"
+    assert config["Labels"]["org.opencontainers.image.version"]
+    assert config["Healthcheck"]["Test"][0] == "CMD"
+
+
+def test_layers_are_shared(images: dict[str, str], docker_client: docker.DockerClient) -> None:
+    """A node that has the agent's image has all of the worker's but a few files."""
+    layers = {
+        name: docker_client.images.get(image).attrs["RootFS"]["Layers"]
+        for name, image in images.items()
+    }
+    agent = layers.pop("model-agent")
+    assert all(other[: len(agent)] == agent for other in layers.values())
+
+
+def test_a_mistake_is_one_sentence(
+    images: dict[str, str], docker_client: docker.DockerClient
+) -> None:
+    """The exit codes come through, and the last line says what to do."""
+    done = run(docker_client, images["model-agent"], "init")
+    assert done.code == 2
+    assert "--share" in done.sentence
+
+
+def test_a_sidecar_is_healthy_and_stops_at_once(
+    images: dict[str, str], docker_client: docker.DockerClient
+) -> None:
+    """The engine's own check finds it healthy; as process 1 it ends on SIGTERM, with 0."""
+    with volume(docker_client, images["model-agent"], "16m") as store:
+        sidecar = service(
+            images["model-agent"],
+            "sidecar",
+            "--share",
+            "/nowhere",
+            volumes={store: {"bind": "/mnt/models", "mode": "rw"}},
+            healthcheck={
+                "test": ["CMD", "python", "-m", "agent.healthcheck"],
+                "interval": 500_000_000,
+            },
+        )
+        with sidecar:
+            container = sidecar.get_wrapped_container()
+
+            def health() -> bool:
+                container.reload()
+                return bool(container.attrs["State"]["Health"]["Status"] == "healthy")
+
+            until(health, seconds=60)
+            began = time.monotonic()
+            container.kill("SIGTERM")
+            assert container.wait(timeout=20)["StatusCode"] == 0
+            assert time.monotonic() - began < 5
+
+
+def test_a_worker_stops_at_once(images: dict[str, str], docker_client: docker.DockerClient) -> None:
+    """So does the worker, though it waits for its first release."""
+    del docker_client
+    with service(images["embeddings-worker"], "--model", "Org/name") as worker:
+        container = worker.get_wrapped_container()
+        until(lambda: b"worker.listening" in container.logs(), seconds=60)
+        began = time.monotonic()
+        container.kill("SIGTERM")
+        assert container.wait(timeout=20)["StatusCode"] == 0
+        assert time.monotonic() - began < 5

@@ -1,0 +1,1 @@
+"""Static tests of the Kubernetes manifests, as Kustomize renders them."""

@@ -1,0 +1,1 @@
+"""Checks of manifests: each gives the faults that it finds, as sentences."""
