@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agent import layout
+from agent import layout, precision
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ _UNLIMITED: Final = 1 << 60
 # Measured: a bare session takes 1.14 times the weights that are inside a graph; those that are
 # beside it are mapped, and the kernel takes such pages back. The rest is Python and libraries.
 _TIMES: Final = 1.2
+# A CPU widens fp16 to fp32, wherever it is kept, and holds both meanwhile.
+_TIMES_HALF: Final = 3.05
 _BESIDES: Final = 250 * 1024 * 1024
 _MIB: Final = 1024 * 1024
 
@@ -33,12 +35,12 @@ def require(subjects: Iterable[Subject], release: Path) -> None:
     """
     limit = limit_bytes()
     for subject in subjects:
-        needed = _needed(release / layout.snapshot_directory(subject))
+        needed, how = _needed(release / layout.snapshot_directory(subject))
         if limit is not None and needed > limit:
             raise ConfigError(
-                f"{subject.name} has its weights inside the graph, so checking it takes about "
+                f"{subject.name} has its weights {how}, so checking it takes about "
                 f"{needed // _MIB} MiB of memory, and the limit here is {limit // _MIB} MiB.",
-                remedy="Raise the container's memory limit, or publish it with --optimize.",
+                remedy="Raise the container's memory limit, or publish it in fp32 with --optimize.",
             )
 
 
@@ -62,9 +64,10 @@ def _left(limit_file: Path) -> int | None:
     if limit is None:
         return None
     numbers = _pairs(limit_file.with_name("memory.stat"))
-    # The second one is version 1's.
-    taken = numbers.get("anon", numbers.get("total_rss"))
-    return None if taken is None else max(0, limit - taken)
+    # The second ones are version 1's. What lies in a tmpfs is not taken back either.
+    own = numbers.get("anon", numbers.get("total_rss"))
+    in_memory = numbers.get("shmem", numbers.get("total_shmem", 0))
+    return None if own is None else max(0, limit - own - in_memory)
 
 
 def _left_here() -> int | None:
@@ -105,6 +108,18 @@ def _read(path: Path) -> int | None:
     return int(text) if text.isdigit() and int(text) < _UNLIMITED else None
 
 
-def _needed(snapshot: Path) -> int:
+def _needed(snapshot: Path) -> tuple[int, str]:
+    """Bytes that loading takes, and what about the weights makes it so many."""
+    if _is_half(snapshot):
+        files = (path for path in snapshot.rglob("*") if path.suffix in {".onnx", ".data"})
+        weights = sum(path.stat().st_size for path in files)
+        return int(_TIMES_HALF * weights) + _BESIDES, "in fp16"
     sizes = [path.stat().st_size for path in snapshot.rglob("*.onnx")]
-    return int(_TIMES * max(sizes, default=0)) + _BESIDES
+    return int(_TIMES * max(sizes, default=0)) + _BESIDES, "inside the graph"
+
+
+def _is_half(snapshot: Path) -> bool:
+    try:
+        return precision.of(snapshot) == "fp16"
+    except ValueError:
+        return False  # damaged, as whoever loads it will say

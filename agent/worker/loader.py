@@ -46,8 +46,17 @@ class Loader(Generic[M]):
     fits: Callable[[Release], str | None] | None
 
     def start(self) -> None:
-        """Begin, in a daemon: a load of minutes must not keep the process from ending."""
-        threading.Thread(target=self._run, name="model-loader", daemon=True).start()
+        """Begin, in a daemon: a load of minutes must not keep the process from ending.
+
+        Raises:
+            RuntimeError: The container's limit of threads is reached.
+        """
+        try:
+            threading.Thread(target=self._run, name="model-loader", daemon=True).start()
+        except RuntimeError as error:
+            # Or the next request would wait for a loader that there is not.
+            self.serving.not_started(one_line(error))
+            raise
 
     def _run(self) -> None:
         while release := self.serving.next():
@@ -56,7 +65,7 @@ class Loader(Generic[M]):
             elif (reason := self._misfit(release)) is None:
                 nicely(self.niceness, lambda release=release: self._beside(release))  # type: ignore[misc]
             elif self.swap == "replace":
-                self._replace(reason)
+                self._replace(release, reason)
             else:
                 self.serving.fail(release, f"{reason} {_REMEDY}")
             give_memory_back()
@@ -88,14 +97,36 @@ class Loader(Generic[M]):
             if leaving:
                 leaving.free(self.close)
 
-    def _replace(self, reason: str) -> None:
+    def _replace(self, release: Release, reason: str) -> None:
         """Free what serves, then load what is wanted; failing that, what served."""
-        gap, old = self.serving.open_gap()
+        gap = self._make_room(release, reason)
+        if gap is None:
+            return
+        try:
+            self._fill(gap)
+        # Or requests would wait for ever, and no reload would find a loader.
+        except BaseException as error:  # noqa: BLE001
+            self.serving.end_gap(gap, None)
+            self.serving.fail(release, one_line(error))
+
+    def _make_room(self, release: Release, reason: str) -> Gap | None:
+        """Free what serves; None if `release` was overtaken before there was need to."""
+        opened = self.serving.open_gap(release)
+        if opened is None:
+            return None
+        gap, old = opened
         _log.warning("model.replacing version=%s reason=%r", old.release.version, reason)
+        old.drain()
+        if self.serving.put_back(gap, old, release):
+            return None
         gone = _reference(old.model)
-        old.free(self.close)
-        del old  # its memory is what the next one needs
+        old.close(self.close)
+        del old, opened  # its memory is what the next one needs
         _await_end(gone)
+        return gap
+
+    def _fill(self, gap: Gap) -> None:
+        """Load until something serves again, or nothing is left to try."""
         give_memory_back()
         while release := self.serving.next_in_gap(gap):
             fresh = self._try(release, gap)

@@ -44,8 +44,16 @@ class Served(Generic[M]):
 
     def free(self, close: Callable[[M], None] | None) -> None:
         """Wait until the last batch has ended, then close the model; it goes with this object."""
+        self.drain()
+        self.close(close)
+
+    def drain(self) -> None:
+        """Wait until the last batch has ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._leases == 0)
+
+    def close(self, close: Callable[[M], None] | None) -> None:
+        """Close the model; it goes with this object."""
         try:
             if close:
                 close(self.model)

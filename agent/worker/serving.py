@@ -85,6 +85,11 @@ class Serving(Generic[M]):
         finally:
             served.give()
 
+    def not_started(self, reason: str) -> None:
+        """No loader could be started; the next request tries again."""
+        with self.changed:
+            self._loader_runs, self._state, self._reason = False, "failed", reason
+
     def next(self) -> Release | None:
         """What the loader loads next; None ends it."""
         with self.changed:
@@ -120,13 +125,22 @@ class Serving(Generic[M]):
             old, self._served, self._state = self._served, fresh, "ready"
         return old
 
-    def open_gap(self) -> tuple[Gap, Served[M]]:
-        """Take what serves out of service, and give it to be freed: requests wait from now on."""
+    def open_gap(self, release: Release) -> tuple[Gap, Served[M]] | None:
+        """Take what serves out of service, and give it to be freed: requests wait from now on.
+
+        None if `release` was overtaken while its room was estimated: what serves may be wanted.
+        """
         with self.changed:
             old = self._served
-            assert old is not None  # noqa: S101 - only the loader takes it away
+            if old is None or not self.is_wanted(release):
+                return None
             self._gap, self._served = Gap(old.release), None
             return self._gap, old
+
+    def put_back(self, gap: Gap, old: Served[M], release: Release) -> bool:
+        """Let `old`, whole yet, serve on if `release` was overtaken while its batches ended."""
+        with self.changed:
+            return not self.is_wanted(release) and self.end_gap(gap, old)
 
     def next_in_gap(self, gap: Gap) -> Release | None:
         """What to load in a gap; None if nothing is left."""
@@ -141,7 +155,7 @@ class Serving(Generic[M]):
     def end_gap(self, gap: Gap, fresh: Served[M] | None) -> bool:
         """Let `fresh` serve, or say that nothing does; False if something better is wanted now."""
         with self.changed:
-            if fresh and not self.may_end_gap(gap, fresh.release):
+            if self._gap is not gap or (fresh and not self.may_end_gap(gap, fresh.release)):
                 return False
             self._served, self._gap = fresh, None
             reason = gap.failure(self._wanted, fresh.release if fresh else None)

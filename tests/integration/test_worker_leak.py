@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.support.workers import Worker
 
 NAME, REPO = models.MINILM, models.MINILM_REPO
+WIDE: Final = 256
 EARLY: Final = 10
 LATE: Final = 60
 
@@ -44,12 +45,16 @@ def look(running: Worker) -> Seen:
 
 
 @pytest.fixture
-def asked(tmp_path: Path, tiny_dir: Path) -> Iterator[tuple[Worker, list[Manifest]]]:
+def asked(tmp_path: Path) -> Iterator[tuple[Worker, list[Manifest]]]:
     """A worker that serves v1 of two tiny releases, under light traffic."""
-    models.write_tiny(tmp_path / "other", seed=1)
+    # Large enough that fifty of them would show: 8 MB each.
+    models.write_tiny(tmp_path / "one", hidden=WIDE)
+    models.write_tiny(tmp_path / "other", seed=1, hidden=WIDE)
     releases = [
-        stores.fastembed_release(tmp_path / "store", version, source, name=NAME, repo=REPO)
-        for version, source in (("v1", tiny_dir), ("v2", tmp_path / "other"))
+        stores.fastembed_release(
+            tmp_path / "store", version, tmp_path / source, name=NAME, repo=REPO, dim=WIDE
+        )
+        for version, source in (("v1", "one"), ("v2", "other"))
     ]
     stores.activate(tmp_path / "store", "v1")
     stop = threading.Event()

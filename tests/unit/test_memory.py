@@ -9,6 +9,7 @@ import pytest
 from agent import layout, memory
 from agent.errors import ConfigError
 from agent.warmup.protocol import Subject
+from tests.support import models
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,20 @@ def test_weights_beside_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Mapped weights are no reason: the kernel takes their pages back."""
     monkeypatch.setattr(memory, "limit_bytes", lambda: 512 * MIB)
     memory.require([SUBJECT], release(tmp_path, MIB))
+
+
+def test_half_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights in fp16 are widened when they are loaded, so that mapping them saves nothing."""
+    snapshot = tmp_path / layout.snapshot_directory(SUBJECT)
+    models.write_tiny(snapshot, weights="fp16")
+    with (snapshot / "model.onnx.data").open("wb") as file:
+        file.truncate(637 * MIB)
+    needed = int(3.05 * 637) + 250
+    monkeypatch.setattr(memory, "limit_bytes", lambda: (needed + 5) * MIB)
+    memory.require([SUBJECT], tmp_path)
+    monkeypatch.setattr(memory, "limit_bytes", lambda: (needed - 5) * MIB)
+    with pytest.raises(ConfigError, match="has its weights in fp16"):
+        memory.require([SUBJECT], tmp_path)
 
 
 @pytest.mark.parametrize(

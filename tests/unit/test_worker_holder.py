@@ -405,6 +405,25 @@ def test_a_load_beside_a_serving_model_is_nice(release: Callable[..., Release]) 
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
 
+def test_a_loader_that_could_not_be_started(
+    release: Callable[..., Release], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the container's limit of threads a reload fails, v1 serves on, and the next one loads."""
+    holder = started(Loader(), release("v1"))
+    until(lambda: all(thread.name != "model-loader" for thread in threading.enumerate()))
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            holder.reload(release("v2"))
+    assert (serving(holder), holder.status().state) == ("v1", "failed")
+    holder.reload(release("v2"))
+    settle(holder, "v2")
+
+
 def test_an_instance_is_one_start(release: Callable[..., Release]) -> None:
     """`instance` stays for a holder's life and is another for the next one."""
     one, other = Loader().holder(), Loader().holder()

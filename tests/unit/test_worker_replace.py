@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.worker import Holder
+from agent.worker.replacing import Gap
 from tests.support.holding import PATIENCE, Loader, Model, open_release, serving, settle
 from tests.support.workers import until
 
@@ -225,6 +226,54 @@ def test_a_gap_is_not_nice(release: Callable[..., Release]) -> None:
         holder.reload(release(version))
         settle(holder, version)
     assert nices == [own] * 3
+
+
+def test_going_back_while_room_is_estimated(release: Callable[..., Release]) -> None:
+    """v1, asked for again before it was taken out of service, stays: no gap for nothing."""
+    loader, asked = Loader(), threading.Event()
+
+    def misfit(_: Release) -> str:
+        holder.reload(release("v1"))
+        asked.set()
+        return "There is no room."
+
+    holder = Holder(loader.load, loader.check, close=loader.close, swap="replace", fits=misfit)
+    holder.reload(release("v1"))
+    settle(holder, "v1")
+    holder.reload(release("v2"))
+    assert asked.wait(PATIENCE)
+    until(lambda: all(thread.name != "model-loader" for thread in threading.enumerate()))
+    assert (serving(holder), holder.status().state) == ("v1", "ready")
+    assert (loader.begun, loader.closed) == (["v1"], [])
+
+
+def test_going_back_while_the_last_batch_ends(release: Callable[..., Release]) -> None:
+    """v1, asked for again before it is closed, serves on and is not loaded again."""
+    loader = Loader()
+    holder = crowded(loader, release("v1"))
+    with holder.lease():
+        holder.reload(release("v2"))
+        until(lambda: holder.status().version is None)
+        holder.reload(release("v1"))
+    settle(holder, "v1")
+    assert (serving(holder), loader.begun, loader.closed) == ("v1", ["v1"], [])
+
+
+def test_a_gap_that_breaks_is_over(
+    release: Callable[..., Release], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever happens to the loader in a gap, no request waits for ever, and a reload heals it."""
+    holder = crowded(Loader(), release("v1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Gap, "next", lambda *_: 1 / 0)
+        with holder.lease():
+            holder.reload(release("v2"))
+            until(lambda: holder.status().version is None)
+            request = Waiting(holder)
+        assert request.wait() is None
+        settle(holder, "v2", "failed")
+    holder.reload(release("v2"))
+    settle(holder, "v2")
 
 
 def test_under_a_storm_no_request_is_lost(release: Callable[..., Release]) -> None:

@@ -10,8 +10,9 @@ from agent import layout, manifest, memory
 from agent.devices import CPU, Device, driver
 from agent.devices.evidence import Memory
 from agent.manifest import File
-from agent.worker import Release
+from agent.worker import Release, room
 from agent.worker.room import Room
+from tests.support import models, stores
 from tests.support.stores import CREATED, a_model
 
 if TYPE_CHECKING:
@@ -60,6 +61,20 @@ def test_on_a_cpu(free: int, fits: bool, release: Release, monkeypatch: pytest.M
         assert f"{free} MiB of the container's memory are free." in misfit
 
 
+def test_a_cpu_widens_fp16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights of half the size take three times their size while they load, not half as much."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: 0)
+    models.write_tiny(tmp_path / "files", weights="fp16")
+    staged = stores.fastembed_release(
+        tmp_path, "v2", tmp_path / "files", name="a/b", repo="a/b", dim=32
+    )
+    found = Release("v2", staged.digest, tmp_path / "releases" / "v2", staged)
+    monkeypatch.setattr(room, "_BESIDES", 0)
+    monkeypatch.setattr(room, "_MIB", 1)
+    size = next(f.size for f in staged.files if f.path.endswith(".onnx"))
+    assert f"needs about {int(3.05 * size)} MiB" in str(Room(CPU, "a/b").misfit(found))
+
+
 def test_what_cannot_be_told_fits(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
     """No figure is no reason."""
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
@@ -78,22 +93,24 @@ def test_on_a_gpu_the_model_before_tells(release: Release, monkeypatch: pytest.M
         return Memory(free * MIB, 16_000 * MIB)
 
     monkeypatch.setattr(driver, "memory", seen)
-    room = Room(CUDA, "a/b")
-    before = room.free()
+    gpu = Room(CUDA, "a/b")
+    before = gpu.free()
     free = 4500  # the first one took 3500 MiB
-    room.note(release, before)
-    assert room.misfit(release) is None
+    gpu.note(release, before)
+    assert gpu.misfit(release) is None
     free = 3500
-    assert "needs about 3564 MiB" in str(room.misfit(release))
-    assert "3500 MiB of cuda:1's memory" in str(room.misfit(release))
+    assert "needs about 3564 MiB" in str(gpu.misfit(release))
+    assert "3500 MiB of cuda:1's memory" in str(gpu.misfit(release))
     assert set(asked) == {1}
 
 
-@pytest.mark.parametrize("stat", ["anon 300", "total_rss 300"], ids=["v2", "v1"])
+@pytest.mark.parametrize(
+    "stat", ["anon 250\nshmem 50", "total_rss 250\ntotal_shmem 50"], ids=["v2", "v1"]
+)
 def test_what_is_free_in_a_container(
     stat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit less what processes have of their own; never more than the machine has."""
+    """The limit less what processes and tmpfs have; never more than the machine has."""
     limit = tmp_path / "memory.max"
     limit.write_text("1000\n")
     (tmp_path / "memory.stat").write_text(f"cache 600\n{stat}\n")
