@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# testcontainers leaves its clients, and their sockets, to the garbage collector.
+_LEFT: Final = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 BASE: Final = "model-agent-test-base"
 # Debian's own Python and the certificates that every base has; without what slim images lack too.
 _MAKE: Final = (
@@ -33,6 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "tests/containers" in str(item.path):
             item.add_marker(pytest.mark.containers)
             item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(_LEFT)
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import docker
-from docker.errors import DockerException
+import httpx
 
 from tests.support.workers import until
 
@@ -75,16 +74,13 @@ def _started(directory: Path) -> Iterator[str]:
 
 def answers(address: str) -> bool:
     """Whether an engine is at this address, now."""
+    socket = address.removeprefix("unix://") if address.startswith("unix://") else None
+    url = "http://engine" if socket else address.replace("tcp://", "http://", 1)
     try:
-        client = docker.DockerClient(base_url=address, timeout=5)
-    except DockerException:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=socket), timeout=5) as asking:
+            return asking.get(f"{url}/_ping").text == "OK"
+    except httpx.HTTPError:
         return False
-    try:
-        return bool(client.ping())
-    except (DockerException, OSError):
-        return False
-    finally:
-        client.close()
 
 
 def client() -> str:

@@ -29,15 +29,24 @@ _WAIT: Final = "import signal; signal.pause()"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a container ended: its exit status, and all that it said."""
+    """How a container ended: its exit status, stdout, and stderr.
+
+    An engine keeps the two in no order between them.
+    """
 
     code: int
-    said: str
+    printed: str
+    errors: str
+
+    @property
+    def said(self) -> str:
+        """All of it."""
+        return self.printed + self.errors
 
     @property
     def sentence(self) -> str:
-        """Its last line."""
-        return self.said.strip().rpartition("\n")[2]
+        """The last line on stderr: what failed and what to do."""
+        return self.errors.strip().rpartition("\n")[2]
 
 
 def run(client: docker.DockerClient, image: str, *command: str, **options: Any) -> Ended:
@@ -47,7 +56,8 @@ def run(client: docker.DockerClient, image: str, *command: str, **options: Any) 
     )
     try:
         code = container.wait(timeout=_END_SECONDS)["StatusCode"]
-        return Ended(code, container.logs().decode(errors="replace"))
+        streams = (container.logs(stdout=out, stderr=not out) for out in (True, False))
+        return Ended(code, *(stream.decode(errors="replace") for stream in streams))
     finally:
         container.remove(force=True)
 
