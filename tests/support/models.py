@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # How an ONNX model carries its weights: inside model.onnx, as model.onnx.data beside it (what
-# loads fastest), or inside as float16 (half the size, the same embedding space).
-Weights: TypeAlias = Literal["inline", "external", "fp16"]
+# loads fastest), or inside as float16 or int8 (half and a quarter of the size, the same embedding
+# space).
+Weights: TypeAlias = Literal["inline", "external", "fp16", "int8"]
 
 # What stock FastEmbed calls the models, and the repositories in whose cache folders it looks.
 MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"
@@ -76,7 +77,10 @@ def minilm_weights() -> dict[str, Array]:
 
 
 def write_minilm_onnx(directory: Path, *, weights: Weights = "inline") -> None:
-    """Write what FastEmbed reads for sentence-transformers/all-MiniLM-L6-v2: 91 MB, fp16 46 MB."""
+    """Write what FastEmbed reads for sentence-transformers/all-MiniLM-L6-v2.
+
+    It takes 91 MB, as fp16 46 MB, as int8 23 MB.
+    """
     _write_onnx(directory, MINILM_CONFIG, minilm_weights(), weights)
     _copy_package(directory, "config.json", *_TOKENIZER_FILES)
 
@@ -189,7 +193,7 @@ def _write_onnx(
     directory: Path, config: BertConfig, values: Mapping[str, Array], weights: Weights
 ) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    model = build(config, values, half=weights == "fp16")
+    model = build(config, values, half=weights == "fp16", int8=weights == "int8")
     save(model, directory / "model.onnx", external=weights == "external")
 
 

@@ -60,7 +60,7 @@ def cls_pooling(right: Path, directory: Path) -> None:
     _with_graph(right, directory, change)
 
 
-def half_the_layers(_right: Path, directory: Path) -> None:
+def half_the_layers(right: Path, directory: Path) -> None:
     """Another model under the right name: three layers of six, of the same dimension."""
     whole = models.MINILM_CONFIG
     config = BertConfig(
@@ -70,7 +70,7 @@ def half_the_layers(_right: Path, directory: Path) -> None:
         intermediate=whole.intermediate,
         vocab=whole.vocab,
     )
-    _link(_right, directory, "model.onnx", "model.onnx.data")
+    _link(right, directory, "model.onnx", "model.onnx.data")
     save(build(config, models.minilm_weights()), directory / "model.onnx")
 
 

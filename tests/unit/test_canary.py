@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,9 @@ from agent import canary
 from agent.catalog import Expected
 from agent.manifest import Canary, Model
 from tests.support.stores import a_model
+
+if TYPE_CHECKING:
+    from agent.devices import Kind
 
 COSINES = st.lists(st.floats(-1, 1), min_size=2, max_size=2)
 MINIMA = st.floats(0.01, 1)
@@ -41,6 +44,24 @@ def test_a_gpu_may_differ_a_little(cosines: list[float], minimum: float) -> None
     """On a GPU no more than 0.99 is asked for, and less if the manifest says so."""
     right = problem(model(minimum), cosines=cosines, kind="cuda") is None
     assert right == (min(cosines) >= min(minimum, 0.99))
+
+
+@pytest.mark.parametrize(
+    ("minimum", "kind", "expected"),
+    [
+        (0.999, "cpu", 0.999),
+        (0.999, "cuda", 0.99),
+        (0.99, "cpu", 0.99),
+        (0.99, "cuda", 0.99),
+        (0.95, "cpu", 0.95),
+        (0.95, "cuda", 0.95),
+        (None, "cpu", 0.0),
+        (None, "cuda", 0.0),
+    ],
+)
+def test_what_is_needed_where(minimum: float | None, kind: Kind, expected: float) -> None:
+    """The manifest's number, but on a GPU never more than 0.99; nothing without a canary."""
+    assert canary.needed(model(minimum).canary, kind) == expected
 
 
 def test_the_sentence_names_the_text_that_is_off() -> None:
@@ -81,10 +102,20 @@ def test_published_numbers_may_be_off_by_their_rounding(first: list[float], off:
     assert canary.unexpected(Expected("hello", tuple(first)), vector) is None
 
 
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=5), st.data())
+def test_one_number_that_is_further_off_is_enough(first: list[float], data: st.DataObject) -> None:
+    """Whichever it is, and in whichever direction."""
+    vector = list(first)
+    off = data.draw(st.floats(0.0011, 1)) * data.draw(st.sampled_from([1, -1]))
+    vector[data.draw(st.integers(0, len(first) - 1))] += off
+    assert canary.unexpected(Expected("hello", tuple(first)), vector)
+
+
 @pytest.mark.parametrize(
     "vector", [[0.1, 0.2012], [0.1], [], [math.nan, 0.2], [-0.1, -0.2]], ids=str
 )
 def test_other_numbers_are_said_beside_the_published_ones(vector: list[float]) -> None:
     """One that is off, missing, or no number is enough."""
     said = str(canary.unexpected(Expected("hello", (0.1, 0.2)), vector))
+    assert said.startswith(f"gives {', '.join(f'{number:.5f}' for number in vector)} for")
     assert "for 'hello', where 0.10000, 0.20000 is published" in said
