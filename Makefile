@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu test-containers test-k8s images wheelhouse lock lint bench clean
+.PHONY: help demo test test-slow test-gpu test-containers test-k8s images wheelhouse lock lint docs bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -129,6 +129,9 @@ lint: $(STAMP) ## Format, style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile images/*/Dockerfile
+
+docs: $(STAMP) ## The reference, from the code
+	$(BIN)/python docs/reference.py
 
 bench: $(STAMP) ## Times beside what a user would run instead
 	$(BIN)/python -m tests.benchmarks

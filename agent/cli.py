@@ -9,27 +9,45 @@ import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from agent import __version__, quantities, settings
 from agent.errors import AgentError, StoppedError
+from agent.exits import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from agent.context import Context
     from agent.marker import Marker
 
 _TERMINATION_LOG = Path("/dev/termination-log")
-_STORE = ("store", "store_limit", "lock_timeout", "log_format")
+_LOG = ("log_format",)
+_STORE = ("store", "store_limit", "lock_timeout")
+_LOCAL = (*_STORE, *_LOG)
 _AZURE = ("azure_endpoint", "azure_secret_dir")
 _SHARE = ("share", *_AZURE, "marker", "catalog", "require_manifest", "allow_pickle")
-_INIT = ("keep", "populate", "hub_timeout", "no_fallback", "no_warm")
+_START = ("populate", "hub_timeout", "no_fallback", "no_warm")
 _DEVICE = ("device", "warm_shapes", "warm_timeout")
 _SPACE = ("space_cosine", "allow_new_space")
 _CHECKS = (*_DEVICE, *_SPACE)
+_FOLLOW = ("poll_interval", "listen")
+_WORKER = ("reload_url", "reload_method", "reload_process", "reload_timeout")
+
+# Each setting once, with those that it belongs to: docs/reference.md is laid out by it.
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "The share": _SHARE,
+    "The store": (*_STORE, "keep"),
+    "The start of a pod": _START,
+    "Devices and warm-up": _DEVICE,
+    "Embedding space": _SPACE,
+    "The sidecar": _FOLLOW,
+    "The worker": _WORKER,
+    "Making releases": ("optimize",),
+    "The log": _LOG,
+}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -95,7 +113,12 @@ def _options(name: str) -> list[click.Option]:
     ]
 
 
-@command(*_SHARE, *_STORE, *_CHECKS, *_INIT, required=("share",))
+def _on(meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    places = click.Choice(["share", "store"])
+    return click.option("--on", type=places, default="store", show_default=True, help=meaning)
+
+
+@command(*_SHARE, *_LOCAL, *_CHECKS, "keep", *_START, required=("share",))
 def init(context: Context) -> None:
     """Make a verified, warmed release active; for an initContainer."""
     from agent import init as initial  # noqa: PLC0415 - keeps --help quick
@@ -106,14 +129,7 @@ def init(context: Context) -> None:
         click.echo(f"It is NOT the desired release {done.desired}: see the log.", err=True)
 
 
-@command(
-    *_SHARE,
-    *_STORE,
-    *_CHECKS,
-    *("keep", "poll_interval", "reload_url", "reload_method", "reload_process"),
-    *("reload_timeout", "listen"),
-    required=("share",),
-)
+@command(*_SHARE, *_LOCAL, *_CHECKS, "keep", *_FOLLOW, *_WORKER, required=("share",))
 def sidecar(context: Context) -> None:
     """Keep the worker on the release that the marker names; runs until SIGTERM.
 
@@ -194,7 +210,7 @@ def rollback(context: Context, version: str | None) -> None:
     _promoted(operators.rollback(context, version))
 
 
-@command(*_SHARE, *_STORE)
+@command(*_SHARE, *_LOCAL)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(context: Context, as_json: bool) -> None:
     """Show what is active, desired, held and refused."""
@@ -204,7 +220,7 @@ def status(context: Context, as_json: bool) -> None:
     click.echo(reporting.as_json(found) if as_json else reporting.describe(found))
 
 
-@command(*_STORE, *_DEVICE)
+@command(*_LOCAL, *_DEVICE)
 @click.argument("version", required=False)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def warm(context: Context, version: str | None, as_json: bool) -> None:
@@ -216,9 +232,9 @@ def warm(context: Context, version: str | None, as_json: bool) -> None:
     click.echo(report.as_json(release, measured) if as_json else report.table(release, measured))
 
 
-@command(*_SHARE, *_STORE)
+@command(*_SHARE, *_LOCAL)
 @click.argument("version", required=False)
-@click.option("--on", type=click.Choice(["share", "store"]), default="store", show_default=True)
+@_on("Which copy to read.")
 def verify(context: Context, version: str | None, on: str) -> None:
     """Hash every byte of VERSION (by default the active or desired one) where it lies."""
     from agent import operators  # noqa: PLC0415 - keeps --help quick
@@ -227,8 +243,8 @@ def verify(context: Context, version: str | None, on: str) -> None:
     click.echo(f"{chosen} on the {on} is sound: {count} bytes.")
 
 
-@command(*_SHARE, *_STORE, "keep")
-@click.option("--on", type=click.Choice(["share", "store"]), default="store", show_default=True)
+@command(*_SHARE, *_LOCAL, "keep")
+@_on("Which releases to delete.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 def prune(context: Context, on: str, dry_run: bool) -> None:
     """Delete releases: of the store beyond --keep, of the share those that no marker needs."""
@@ -240,7 +256,7 @@ def prune(context: Context, on: str, dry_run: bool) -> None:
     click.echo(f"{verb}: {' '.join(removed)}" if removed else "Nothing to remove.")
 
 
-@command(*_SHARE, *_STORE, "poll_interval", "reload_url", "reload_method", required=("share",))
+@command(*_SHARE, *_LOCAL, "poll_interval", "reload_url", "reload_method", required=("share",))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor(context: Context, as_json: bool) -> None:
     """Look at all that lies between the share and the worker; say what is wrong and what to do."""
@@ -250,24 +266,24 @@ def doctor(context: Context, as_json: bool) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit; see `agent.errors` for the codes."""
+    """Run the command line and exit; see `agent.exits` for the codes."""
     try:
         cli(standalone_mode=False)
-        sys.exit(0)
+        sys.exit(Exit.DONE)
     except StoppedError:
-        sys.exit(128 + signal.SIGTERM)
+        sys.exit(Exit.STOPPED)
     except AgentError as error:
         _fail(str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(2)
+        sys.exit(Exit.CONFIG)
     except click.ClickException as error:
-        _fail(f"{error.format_message()} See model-agent --help.", 2)
+        _fail(f"{error.format_message()} See model-agent --help.", Exit.CONFIG)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(Exit.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         traceback.print_exc()
-        _fail(f"Internal error: {error!r}. Please report it with the log above.", 1)
+        _fail(f"Internal error: {error!r}. Please report it with the log above.", Exit.INTERNAL)
 
 
 def _stop(context: Context) -> NoReturn:
@@ -280,7 +296,7 @@ def _promoted(new: Marker) -> None:
     click.echo(f"The marker names {new.version}; previous: {' '.join(new.previous) or 'none'}.")
 
 
-def _fail(sentence: str, code: int) -> NoReturn:
+def _fail(sentence: str, code: Exit) -> NoReturn:
     """Say it where Kubernetes shows it, and last on stderr."""
     if _TERMINATION_LOG.is_file():
         with suppress(OSError):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from agent.exits import Exit
+
 
 class AgentError(Exception):
     """An expected failure.
@@ -18,7 +20,7 @@ class AgentError(Exception):
         remedy: What the reader should do about it, as one sentence.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[Exit] = Exit.INTERNAL
     blames_release: ClassVar[bool] = False
     ends_attempt: ClassVar[bool] = True
 
@@ -38,38 +40,38 @@ class StoppedError(AgentError):
 class ConfigError(AgentError):
     """The command line, the environment, the catalog or the volume set-up is wrong."""
 
-    exit_code = 2
+    exit_code = Exit.CONFIG
 
 
 class UnreachableError(AgentError):
     """The share does not answer; its content is not in doubt."""
 
-    exit_code = 3
+    exit_code = Exit.UNREACHABLE
 
 
 class ReleaseMissingError(AgentError):
     """What was asked for is not on the share, or not complete yet."""
 
-    exit_code = 4
+    exit_code = Exit.MISSING
 
 
 class VerificationError(AgentError):
     """Bytes are not what the manifest, or the format of the file, says that they are."""
 
-    exit_code = 5
+    exit_code = Exit.VERIFICATION
     blames_release = True
 
 
 class NoSpaceError(AgentError):
     """The store cannot take the release."""
 
-    exit_code = 6
+    exit_code = Exit.NO_SPACE
 
 
 class WarmupError(AgentError):
     """The model cannot be warmed for a reason that is not the release's: the device, a deadline."""
 
-    exit_code = 7
+    exit_code = Exit.WARMUP
 
 
 class KilledError(WarmupError):
@@ -87,7 +89,7 @@ class ModelError(WarmupError):
 class ReloadError(AgentError):
     """The worker was not seen to serve the release in time."""
 
-    exit_code = 8
+    exit_code = Exit.RELOAD
 
 
 class ReloadFailedError(ReloadError):
@@ -105,7 +107,7 @@ class WorkerRestartedError(ReloadError):
 class RefusedError(AgentError):
     """Doing it would be unsafe: a held lock, a pickle, another content under the same version."""
 
-    exit_code = 9
+    exit_code = Exit.REFUSED
 
 
 class PickleError(RefusedError):

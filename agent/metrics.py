@@ -30,7 +30,8 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
         self.registry = CollectorRegistry()
-        self.syncs = self._counter("syncs", "Attempts to serve another release.", ["status"])
+        ends = f"Attempts to serve another release, by how they ended: {', '.join(STATUSES)}."
+        self.syncs = self._counter("syncs", ends, ["status"])
         # From the start, so that a rate over them sees the first one too.
         for status in STATUSES:
             self.syncs.labels(status)
@@ -41,16 +42,16 @@ class Metrics:
             registry=self.registry,
         )
         self.staged_bytes = self._counter(
-            "staged_bytes", "Bytes staged, by where they came from.", ["source"]
+            "staged_bytes", "Bytes staged, by source: share, hub, resumed, reused.", ["source"]
         )
         self.verify_failures = self._counter("verify_failures", "Releases with wrong bytes.")
         self.reload_attempts = self._counter("reload_attempts", "Reloads asked of the worker.")
         self.reload_failures = self._counter("reload_failures", "Reloads not confirmed.")
         self.last_reload_successful = self._gauge(
-            "last_reload_successful", "Whether the last reload was confirmed."
+            "last_reload_successful", "1 if the last reload was confirmed, else 0."
         )
         self.last_success = self._gauge(
-            "last_success_timestamp_seconds", "When a release was last activated."
+            "last_success_timestamp_seconds", "When a release was last activated, in Unix time."
         )
         self.warmup = self._gauge(
             "warmup_seconds", "Time to load a model and run it once.", ["model", "device"]
@@ -58,16 +59,22 @@ class Metrics:
         self.canary = self._gauge(
             "canary_cosine", "Cosine at a canary's worst text, last time.", ["model", "device"]
         )
-        self.phase = self._gauge("phase_seconds", "How long a phase took, last time.", ["phase"])
+        self.phase = self._gauge(
+            "phase_seconds", "How long stage, check, reload or activate took, last time.", ["phase"]
+        )
         self.store_used = self._gauge("store_used_bytes", "Bytes in the store.")
         self.store_limit = self._gauge(
             "store_limit_bytes", "Bytes that the store may take: its limit, or its volume's size."
         )
         self.release_info = self._gauge(
-            "release_info", "The releases of this pod.", ["desired", "active", "worker"]
+            "release_info",
+            "Always 1; its labels are the releases of this pod.",
+            ["desired", "active", "worker"],
         )
-        self.share_reachable = self._gauge("share_reachable", "Whether the share answers.")
-        self.quarantined = self._gauge("quarantined_releases", "Releases that failed.")
+        self.share_reachable = self._gauge("share_reachable", "1 if the share answers, else 0.")
+        self.quarantined = self._gauge(
+            "quarantined_releases", "Releases that failed and are not tried again."
+        )
 
     def show(self, state: State) -> None:
         """Show what the state says."""

@@ -38,20 +38,25 @@ def application(probed: Probed, registry: CollectorRegistry) -> web.Application:
     """The endpoints, over `probed`."""
 
     async def healthz(_: web.Request) -> web.Response:
+        """200 while the loop turns, whatever the share does; else 503."""
         return _verdict(probed.alive(), "the loop does not turn")
 
     async def readyz(_: web.Request) -> web.Response:
+        """200 once a verified release is active; else 503."""
         return _verdict(probed.ready(), "no verified release is active")
 
     async def status(_: web.Request) -> web.Response:
+        """The state, and what is going on, as JSON."""
         body = msgspec.json.format(msgspec.json.encode(probed.status()), indent=2) + b"\n"
         return web.Response(body=body, content_type="application/json")
 
     async def metrics(_: web.Request) -> web.Response:
+        """The metrics, for Prometheus."""
         body = generate_latest(registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def check(_: web.Request) -> web.Response:
+        """Look at the share now, back-off or not, as SIGHUP does; 202."""
         probed.look_now()
         return web.Response(status=202, text="looking\n")
 

@@ -102,7 +102,9 @@ class Settings:
         q.positive_duration, "120s", "From the worker's 202 to confirmed."
     )
     store_limit: int | None = _setting(q.size, None, "Bytes that the store may take, e.g. 8Gi.")
-    lock_timeout: float = _setting(q.duration, "10m", "Wait for another agent on the same store.")
+    lock_timeout: float = _setting(
+        q.duration, "10m", "Wait for another agent on the same store, or the same new release."
+    )
     space_cosine: float = _setting(
         q.cosine, "0.99", "Releases agree at least this much, or are another embedding space."
     )

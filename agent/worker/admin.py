@@ -46,9 +46,11 @@ class _Routes:
         self._order = asyncio.Lock()
 
     async def model(self, _: web.Request) -> web.Response:
+        """What serves, and what became of the latest request, as JSON."""
         return self._status(200)
 
     async def reload(self, request: web.Request) -> web.Response:
+        """Load a release: 202 at once, 400 not understood, 409 not that release of this store."""
         try:
             asked = msgspec.json.decode(await request.read(), type=_Request)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

@@ -51,6 +51,7 @@ class _Api:
         self._model = model
 
     async def embeddings(self, request: web.Request) -> web.Response:
+        """Vectors, as OpenAI's API gives them; 429 while too much waits, 503 without a model."""
         asked = parse(await request.read(), model=self._model)
         answer = await asyncio.wrap_future(self._batcher.submit(asked.texts))
         check_dimensions(asked, answer.vectors)
@@ -63,9 +64,11 @@ class _Api:
         return _json(200, body, {VERSION_HEADER: answer.version})
 
     async def healthz(self, _: web.Request) -> web.Response:
+        """200 while the process answers."""
         return web.Response(text="ok\n")
 
     async def readyz(self, _: web.Request) -> web.Response:
+        """200 and the release that serves; 503 and the reason while none does."""
         status = self._holder.status()
         if status.version is None:
             reason = status.reason or "The first model is still loading."

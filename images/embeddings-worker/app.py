@@ -5,7 +5,6 @@ python images/embeddings-worker/app.py --store /mnt/models --model BAAI/bge-larg
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import json
@@ -14,12 +13,12 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from api import serving_app
 from batching import Batcher
 from embedder import Embedder, share_threads
+from flags import parser
 from serving import serving_listener
 
 from agent import devices
@@ -29,6 +28,9 @@ from agent.worker.background import return_large_blocks
 from agent.worker.room import Room
 
 if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
     from agent.devices import Device
     from agent.worker import Release
 
@@ -37,7 +39,7 @@ _MILLISECONDS: Final = 1000
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT; 0 then, 2 if an address cannot be used."""
-    settings = _settings()
+    settings = parser(os.environ).parse_args()
     # Each reload ends with a collection, which holds up every request while it looks at all objects
     # (18 ms, measured). What is imported by now never goes away: it need not be looked at.
     gc.freeze()
@@ -107,47 +109,6 @@ def _announce(*, serving: str, admin: str) -> None:
     line = {"event": "worker.listening", "serving": serving, "admin": admin}
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
-
-
-def _settings() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    add = parser.add_argument
-    add("--host", default="0.0.0.0", help="serving address")  # noqa: S104 - it serves a pod
-    add("--port", type=int, default=8080, help="serving port; 0 picks a free one")
-    add("--admin", default="127.0.0.1:8081", help="HOST:PORT on loopback, or unix:///path")
-    add("--store", type=Path, default=Path("/mnt/models"), help="the local store")
-    add("--model", required=True, help="name of the model, as its loader knows it")
-    add(
-        "--device",
-        type=_device,
-        default=os.environ.get("EMBEDDINGS_DEVICE", "auto"),
-        help="auto (CUDA where a GPU is in sight), cpu, cuda or cuda:N",
-    )
-    add(
-        "--swap",
-        choices=("beside", "replace"),
-        default="beside",
-        help="where memory does not hold two models: refuse the new one, or free the old one first",
-    )
-    most = os.environ.get("EMBEDDINGS_MAX_BATCH", "32")
-    add("--max-batch", type=_positive, default=most, help="texts in one run of the model")
-    add("--batch-wait", type=float, default=2.0, help="milliseconds to gather a batch")
-    add("--threads", type=int, default=0, help="CPU threads of the model; 0: one a core")
-    return parser.parse_args()
-
-
-def _device(text: str) -> str:
-    try:
-        return devices.request(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("it must be at least 1")
-    return value
 
 
 def _leave(code: int) -> None:

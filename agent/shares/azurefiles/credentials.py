@@ -23,12 +23,12 @@ Stamp = tuple[tuple[int, int, int], ...]
 
 # The variables are those of the Azure CLI; `azurestorageaccountkey` is what the Secret of
 # file.csi.azure.com calls the key. The first that is there is taken, as the Azure CLI does.
-_SOURCES: Final[tuple[tuple[Kind, str, str], ...]] = (
+SOURCES: Final[tuple[tuple[Kind, str, str], ...]] = (
     ("connection-string", "AZURE_STORAGE_CONNECTION_STRING", "connectionstring"),
     ("account-key", "AZURE_STORAGE_KEY", "azurestorageaccountkey"),
     ("sas", "AZURE_STORAGE_SAS_TOKEN", "sastoken"),
 )
-_FILES: Final = ", ".join(file for _, _, file in _SOURCES)
+_FILES: Final = ", ".join(file for _, _, file in SOURCES)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Credentials:
         if self._secret_dir is None:
             return ()
         stamps = []
-        for _, variable, file in _SOURCES:
+        for _, variable, file in SOURCES:
             for name in (file, variable):
                 try:
                     seen = (self._secret_dir / name).stat()
@@ -98,7 +98,7 @@ class Credentials:
     def _from_files(self) -> tuple[Kind, str, str] | None:
         if self._secret_dir is None:
             return None
-        for kind, variable, file in _SOURCES:
+        for kind, variable, file in SOURCES:
             for path in (self._secret_dir / file, self._secret_dir / variable):
                 try:
                     secret = path.read_text().strip()
@@ -118,7 +118,7 @@ class Credentials:
         )
 
     def _from_environment(self) -> tuple[Kind, str, str]:
-        for kind, variable, _ in _SOURCES:
+        for kind, variable, _ in SOURCES:
             if secret := self._environ.get(variable, "").strip():
                 return kind, variable, secret
         return "identity", "DefaultAzureCredential", ""

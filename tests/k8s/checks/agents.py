@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 from urllib.parse import urlsplit
@@ -16,7 +15,7 @@ from agent.doctor.variables import DIRECTORIES
 from agent.errors import AgentError
 from tests.k8s import pods
 from tests.k8s.pods import WORKER, arguments, containers, environment, label, mounts, workloads
-from tests.support import workers  # puts the worker's modules on the path
+from tests.support import workers  # noqa: F401 - puts the worker's modules on the path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -168,14 +167,11 @@ def worker_flags(args: Sequence[str]) -> argparse.Namespace:
     Raises:
         ValueError: It refuses them.
     """
-    app = importlib.import_module(workers.APP.stem)
+    flags = importlib.import_module("flags")
 
     def refuse(_: argparse.ArgumentParser, message: str) -> None:
         raise ValueError(message)
 
-    with (
-        patch.object(argparse.ArgumentParser, "error", refuse),
-        patch.object(sys, "argv", ["app.py", *args]),
-    ):
-        found: argparse.Namespace = app._settings()
+    with patch.object(argparse.ArgumentParser, "error", refuse):
+        found: argparse.Namespace = flags.parser({}).parse_args(args)
     return found

@@ -1,0 +1,126 @@
+"""Writes docs/reference.md, all of it read from the code: python docs/reference.py."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from agent import cli, quantities
+from docs import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+PAGE: Final = Path(__file__).with_name("reference.md")
+_PAGE: Final = """\
+# Reference
+
+Every command, setting, exit code, metric and endpoint. `make docs` makes this page from the code,
+and a test fails where the two differ: change the code. How to use all this:
+[for operators](operations.md), [the worker contract](worker.md).
+
+## Commands
+
+{commands}
+
+A command takes the settings below that name it. Some have flags of their own, without a variable:
+
+{own_flags}
+
+## Settings
+
+A flag wins over its variable. All mistakes are reported at once, and a variable `MODEL_AGENT_…`
+that is not listed here is one.
+
+- DURATION: {duration}
+- SIZE: {size}
+- A flag without a value is `true` or `false` as a variable.
+
+{settings}
+
+### Credentials of Azure Files
+
+The first of these is taken: a file where `--azure-secret-dir` is given, else a variable. Without
+any, the agent goes by the pod's identity.
+
+{credentials}
+
+## Exit codes
+
+The last line on stderr, which is the container's termination message too, says what happened and
+what to do.
+
+{exits}
+
+## Metrics
+
+{metrics}
+
+## Endpoints
+
+### The sidecar, at `--listen`
+
+{sidecar}
+
+### The worker's admin listener, at its `--admin`
+
+{admin}
+
+### The serving port of the embeddings worker
+
+{serving}
+
+## The embeddings worker
+
+What `images/embeddings-worker/app.py` takes:
+
+{worker}
+
+What loaders in a worker of your own go by; `model-agent doctor` checks it:
+
+{loaders}
+"""
+
+
+def page() -> str:
+    """The text of docs/reference.md."""
+    return _PAGE.format(
+        commands=table(("command", "what it does"), rows.commands()),
+        own_flags=table(("flag", "commands", "default", "meaning"), rows.own_flags()),
+        duration=inspect.getdoc(quantities.duration),
+        size=inspect.getdoc(quantities.size),
+        settings="\n\n".join(_settings()),
+        credentials=table(("what", "variable", "file"), rows.credentials()),
+        exits=table(("code", "name", "meaning", "what usually helps"), rows.exits()),
+        metrics=table(("name", "type", "labels", "meaning"), rows.metrics()),
+        worker=table(("flag", "variable", "default", "meaning"), rows.worker_flags()),
+        loaders=table(("variable", "directory of the store"), rows.loader_variables()),
+        **{
+            name: table(("request", "answer"), rows.routes(app))
+            for name, app in rows.applications().items()
+        },
+    )
+
+
+def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    whole = [heads, ["---"] * len(heads), *lines]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in whole)
+
+
+def _settings() -> Iterator[str]:
+    heads = ("flag", "variable", "default", "commands", "meaning")
+    for title, names in cli.GROUPS.items():
+        yield f"### {title}\n\n{table(heads, map(rows.setting, names))}"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", r"\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
