@@ -58,7 +58,8 @@ class Source:
         wanted: The models to look for.
         suffix: What its top directories end in, e.g. `-v2`.
         strict: Whether every wanted model must be there, or only one.
-        owned: The tree's directory, if it is ours: its files are linked instead of copied.
+        owned: The tree's directory, if it is ours: its files are linked instead of copied, where
+            links reach.
     """
 
     share: Share
@@ -150,11 +151,9 @@ class Builder:
     def _place(self, source: Source, plan: Plan, directory: Path) -> dict[str, tuple[str, ...]]:
         """Have all files in `directory`, checked by their formats; give their chunk digests."""
         owned = source.owned
-        # Links do not reach another file system.
-        linked = owned is not None and owned.stat().st_dev == directory.stat().st_dev
         digests = dict(
             self._link(owned, plan, directory)
-            if owned and linked
+            if owned and durable.links_reach(owned, directory)
             else self._copy(source, plan, directory)
         )
         for path, data in plan.written.items():

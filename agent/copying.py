@@ -193,7 +193,7 @@ class _File:
 
 @contextmanager
 def writing(path: str) -> Iterator[None]:
-    """Turn an operating system's error about the store into one of ours.
+    """Turn an operating system's error about a store, share or bundle into one of ours.
 
     Raises:
         NoSpaceError: The volume, or a quota on it, is full.
@@ -204,11 +204,11 @@ def writing(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in durable.FULL:
             raise NoSpaceError(
-                f"The store is full: writing {path} failed ({error.strerror}).",
+                f"The volume is full: writing {path} failed ({error.strerror}).",
                 remedy="Give the volume more room, or lower --keep.",
             ) from None
         raise ConfigError(
-            f"The store cannot be written: {path}: {error.strerror or error}.",
+            f"The volume cannot be written: {path}: {error.strerror or error}.",
             remedy="Mount the volume writable for this uid or its fsGroup.",
         ) from None
 

@@ -43,6 +43,24 @@ def link(path: Path, target: str) -> None:
     _replace(path, lambda temporary: temporary.symlink_to(target))
 
 
+def links_reach(source: Path, directory: Path) -> bool:
+    """Whether files in `source` can have a second name in `directory`.
+
+    Found out by trying: two mounts of one file system have the same device number, and take no
+    links between them (link(2), EXDEV). A share and a volume of the same node's disk are that.
+    """
+    first, second = (at / f".link.{secrets.token_hex(4)}" for at in (source, directory))
+    try:
+        first.touch()
+        os.link(first, second)
+    except OSError:
+        return False
+    finally:
+        for path in (first, second):
+            path.unlink(missing_ok=True)
+    return True
+
+
 def _replace(path: Path, make: Callable[[Path], None]) -> None:
     """Make a new entry under a random name, which no crash or other agent uses, and rename it."""
     for last in (False, False, True):

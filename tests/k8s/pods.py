@@ -82,7 +82,12 @@ def arguments(docs: list[Manifest], each: Mapping[str, Any]) -> list[str]:
     """A container's command and arguments, with `$(VAR)` as the kubelet replaces it."""
     variables = environment(docs, each)
     texts = [*each.get("command", []), *each.get("args", [])]
-    return [_REFERENCE.sub(lambda m: variables.get(m[1], m[0]), text) for text in texts]
+    return [expanded(text, variables) for text in texts]
+
+
+def expanded(text: str, variables: Mapping[str, str]) -> str:
+    """A word of a command, with `$(VAR)` as the kubelet replaces it."""
+    return _REFERENCE.sub(lambda m: variables.get(m[1], m[0]), text)
 
 
 def mounts(each: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -59,20 +59,36 @@ def render_directory(directory: Path) -> list[Manifest]:
     return list(yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
-def combine(directory: Path, components: list[str]) -> list[Manifest]:
-    """The manifests of an overlay made in `directory`: the base and components, in order."""
+def combine(directory: Path, components: list[str], **fields: Any) -> list[Manifest]:
+    """The manifests of an overlay made in `directory`: the base and components, in order.
 
-    def relative(path: str) -> str:
-        return os.path.relpath(K8S / path, directory)
+    Args:
+        directory: An empty one.
+        components: The names of them.
+        fields: Fields of the overlay's own kustomization.yaml.
+    """
+    return extend(
+        directory,
+        BASE,
+        components=[_from(directory, f"components/{name}") for name in components],
+        **fields,
+    )
 
+
+def extend(directory: Path, resource: str, **fields: Any) -> list[Manifest]:
+    """The manifests of an overlay made in `directory` of one of ours: `base`, `overlays/cpu`."""
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [relative(BASE)],
-        "components": [relative(f"components/{name}") for name in components],
+        "resources": [_from(directory, resource)],
+        **fields,
     }
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     return render_directory(directory)
+
+
+def _from(directory: Path, path: str) -> str:
+    return os.path.relpath(K8S / path, directory)
 
 
 @cache

@@ -1,0 +1,101 @@
+"""What `kubectl apply -k k8s/overlays/cpu` does, as docs/kubernetes.md has it under "Try it"."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from testcontainers.core.network import Network
+
+from tests.containers.node import AGENT, INIT, WORKER, Node, served, settings
+from tests.containers.running import service
+from tests.k8s.rendering import K8S
+from tests.support import models
+from tests.support.cluster import REVISION
+from tests.support.workers import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import docker
+
+    from tests.k8s.rendering import Manifest
+
+FIRST, SECOND = "minilm-1", "minilm-2"
+JOB: Final = "model-agent-populate"
+# What `kubectl describe pod` shows until then.
+NOTHING: Final = (
+    "Neither the share /mnt/share nor the store has a release. "
+    "Publish one: model-agent publish --from DIR --version V.\n"
+)
+# A mirror instead of the Hub; it has no Xet.
+MIRROR: Final = {"HF_ENDPOINT": "http://hub:8080", "HF_HUB_DISABLE_XET": "1"}
+
+
+@pytest.fixture
+def node(
+    docker_client: docker.DockerClient,
+    images: dict[str, str],
+    room: Path,
+) -> Iterator[Node]:
+    """A node that reaches a mirror of the Hub, with the true MiniLM, and an empty claim."""
+    repo = room / "hub" / models.MINILM_REPO
+    models.write_minilm_onnx(repo / REVISION)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(REVISION)
+    with Network() as network:
+        double = service(
+            images["hub-double"],
+            *("--root", "/hub", "--cdn-host", "cdn"),
+            volumes={str(room / "hub"): {"bind": "/hub", "mode": "ro"}},
+        )
+        with double.with_network(network).with_network_aliases("hub", "cdn"):
+            yield Node(docker_client, network.name, room, {"ml-models": room / "share"})
+
+
+def another_release(node: Node) -> list[Manifest]:
+    """The manifests after the two changes that the page tells of."""
+    catalog = (K8S / "components/small-model/catalog.toml").read_text()
+    return node.extend(
+        "overlays/cpu",
+        **settings(**MIRROR),
+        patches=[
+            replaced("ConfigMap", "/data/catalog.toml", catalog.replace(FIRST, SECOND)),
+            replaced("Job", "/spec/template/spec/containers/0/env/0/value", SECOND),
+        ],
+    )
+
+
+def replaced(kind: str, path: str, value: str) -> dict[str, Any]:
+    """A patch of one value."""
+    name = {"ConfigMap": "model-agent-catalog", "Job": JOB}[kind]
+    patch = json.dumps([{"op": "replace", "path": path, "value": value}])
+    return {"target": {"kind": kind, "name": name}, "patch": patch}
+
+
+def populate(node: Node, manifests: list[Manifest]) -> None:
+    """Run the Job to its end."""
+    with node.pod(manifests, "Job") as job:
+        job.wait("promote", "ended with 0", seconds=120)
+        assert job.events.of("publish").count("started") == 1
+
+
+def test_from_an_empty_claim_to_a_hot_reload(node: Node) -> None:
+    """The pod waits for the Job and says so, serves its release, and takes the next one hot."""
+    manifests = node.extend("overlays/cpu", **settings(**MIRROR))
+    with node.pod(manifests) as pod:
+        pod.wait(INIT, "ended with 4")
+        assert pod.message(INIT) == NOTHING
+        populate(node, manifests)
+        pod.wait_ready()
+        assert served(pod) == FIRST
+        changed = another_release(node)
+        pod.volumes.update(changed)
+        populate(node, changed)
+        until(lambda: served(pod) == SECOND, seconds=60)
+        assert [pod.events.of(name).count("started") for name in (AGENT, WORKER)] == [1, 1]
+        _, text = pod.exec(AGENT, "model-agent", "status", "--json")
+        status: dict[str, Any] = json.loads(text[text.index("{\n") :])
+        assert status["store"]["active"] == SECOND

@@ -1,0 +1,152 @@
+"""The pods of `k8s/`, as `kubectl kustomize` renders them, emulated on an engine."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from threading import Thread
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from testcontainers.core.network import Network
+
+from tests.containers.emulation.slot import PRE_STOP, SIGTERM, STARTED
+from tests.containers.node import AGENT, INIT, WORKER, Node, served
+from tests.k8s.rendering import combine, render
+from tests.support import models
+from tests.support.cluster import Cluster
+from tests.support.traffic import Traffic
+from tests.support.workers import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import docker
+
+    from tests.containers.emulation import Pod
+
+OK: Final = "ended with 0"
+ENDS: Final = [(WORKER, PRE_STOP), (WORKER, SIGTERM), (WORKER, OK), (AGENT, SIGTERM), (AGENT, OK)]
+
+
+@pytest.fixture
+def node(docker_client: docker.DockerClient, tmp_path: Path) -> Iterator[Node]:
+    """A node whose claim `ml-models` leads to a directory."""
+    (tmp_path / "cluster").mkdir()
+    with Network() as network:
+        yield Node(
+            docker_client,
+            network.name,
+            tmp_path,
+            {"ml-models": tmp_path / "cluster" / "share"},
+        )
+
+
+@pytest.fixture
+def cluster(node: Node) -> Cluster:
+    """Its share has v1 and v2 of the same space, and v1 is promoted."""
+    made = Cluster(node.room / "cluster")
+    made.publish("v1", models.write_tiny)
+    made.publish("v2", partial(models.write_tiny, weights="external"))
+    made.agent("promote", "v1")
+    return made
+
+
+@pytest.fixture
+def pod(node: Node, cluster: Cluster) -> Iterator[Pod]:
+    """The pod of `k8s/overlays/cpu`, ready."""
+    with node.pod(render("cpu")) as made:
+        made.wait_ready()
+        yield made
+
+
+def traffic(pod: Pod) -> Traffic:
+    """Requests to the pod's worker, from now on."""
+    sent = Traffic(f"http://{pod.address}:8080")
+    sent.start()
+    return sent
+
+
+def test_it_comes_up_in_order(pod: Pod) -> None:
+    """`init` ends, the sidecar is up, and then the worker starts; nothing is tried twice."""
+    happened = [
+        (event.container, event.what)
+        for event in pod.events.all()
+        if event.what in (STARTED, OK) or "ended" in event.what
+    ]
+    assert happened == [(INIT, STARTED), (INIT, OK), (AGENT, STARTED), (WORKER, STARTED)]
+    assert pod.events.at(AGENT, "ready") < pod.events.at(WORKER, STARTED)
+    assert served(pod) == "v1"
+
+
+def test_it_is_bumped(pod: Pod, cluster: Cluster) -> None:
+    """The worker follows the marker, and no request fails; nothing is restarted."""
+    sent = traffic(pod)
+    sent.wait_for("v1")
+    cluster.agent("promote", "v2")
+    sent.wait_for("v2")
+    sent.stop()
+    assert sent.failures == []
+    assert set(sent.by_release) == {"v1", "v2"}
+    code, status = pod.exec(AGENT, "model-agent", "status")
+    assert (code, "v2" in status) == (0, True)
+    assert [pod.events.of(name).count(STARTED) for name in (INIT, AGENT, WORKER)] == [1, 1, 1]
+
+
+def test_the_sidecar_is_killed(pod: Pod, cluster: Cluster) -> None:
+    """The worker serves on, the sidecar comes back, asks for no reload, and brings the bump."""
+    sent = traffic(pod)
+    sent.wait_for("v1")
+    pod[AGENT].signal("SIGKILL")
+    pod.wait(AGENT, "ended with 137")
+    sent.wait_for("v1", more=20)
+    pod.wait(AGENT, "ready", times=2)
+    assert "reload.requested" not in pod.log(AGENT)
+    cluster.agent("promote", "v2")
+    sent.wait_for("v2")
+    sent.stop()
+    assert sent.failures == []
+    assert pod.events.of(WORKER).count(STARTED) == 1
+
+
+def test_the_worker_is_killed(pod: Pod, cluster: Cluster) -> None:
+    """It comes back by itself and gets to the newest release again, though the share is away."""
+    cluster.agent("promote", "v2")
+    until(lambda: served(pod) == "v2", seconds=60)
+    cluster.share.rename(cluster.share.with_name("away"))
+    pod[WORKER].signal("SIGKILL")
+    pod.wait(WORKER, "ended with 137")
+    pod.wait(WORKER, "ready", times=2)
+    until(lambda: served(pod) == "v2")
+
+
+def test_it_ends_in_order(pod: Pod) -> None:
+    """The worker's hook, its SIGTERM, its end, and then the sidecar's; no request fails before."""
+    sent = traffic(pod)
+    sent.wait_for("v1")
+    began = time.monotonic()
+    deletion = Thread(target=pod.delete)
+    deletion.start()
+    pod.wait(WORKER, PRE_STOP)
+    sent.wait_for("v1", more=20)
+    sent.stop()
+    deletion.join()
+    assert sent.failures == []
+    order = [pod.events.at(*each) for each in ENDS]
+    assert order == sorted(order)
+    assert time.monotonic() - began < pod.spec.termination_grace_period_seconds / 2
+
+
+def test_a_sidecar_of_the_old_sort(node: Node, cluster: Cluster) -> None:
+    """`plain-sidecar` comes up, is bumped, and both get SIGTERM at once."""
+    components = ["local-share", "cpu", "small-model", "plain-sidecar"]
+    with node.pod(combine(node.directory("overlay"), components)) as pod:
+        pod.wait_ready()
+        assert served(pod) == "v1"
+        cluster.agent("promote", "v2")
+        until(lambda: served(pod) == "v2", seconds=60)
+        pod.delete()
+        assert pod.events.of(WORKER)[-3:] == [PRE_STOP, SIGTERM, OK]
+        assert pod.events.of(AGENT)[-2:] == [SIGTERM, OK]
+        assert pod.events.at(AGENT, SIGTERM) < pod.events.at(WORKER, SIGTERM)
