@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import docker
 import pytest
+from testcontainers.core.network import Network
 
 from tests.containers.engine import NoEngineError, client, engine
+from tests.containers.node import Node
+from tests.support import models
 from tests.support.agents import REPO
+from tests.support.cluster import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,3 +102,26 @@ def room(tmp_path: Path) -> Path:
         if parent.stat().st_uid == os.geteuid() and "pytest" in str(parent):
             parent.chmod(0o755)
     return tmp_path
+
+
+@pytest.fixture
+def node(docker_client: docker.DockerClient, tmp_path: Path) -> Iterator[Node]:
+    """A node whose claim `ml-models` leads to a directory."""
+    (tmp_path / "cluster").mkdir()
+    with Network() as network:
+        yield Node(
+            docker_client,
+            network,
+            tmp_path,
+            {"ml-models": tmp_path / "cluster" / "share"},
+        )
+
+
+@pytest.fixture
+def cluster(node: Node) -> Cluster:
+    """Its share has v1 and v2 of the same space, and v1 is promoted."""
+    made = Cluster(node.room / "cluster")
+    made.publish("v1", models.write_tiny)
+    made.publish("v2", partial(models.write_tiny, weights="external"))
+    made.agent("promote", "v1")
+    return made

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import docker
+    from testcontainers.core.network import Network
 
     from tests.k8s.rendering import Manifest
 
@@ -32,13 +33,13 @@ class Node:
 
     Args:
         client: The engine.
-        network: The name of the engine's network for them.
+        network: The engine's network for them.
         room: A directory for what they need.
         places: Directories by the claims, Secrets and paths of the node that lead to them.
     """
 
     client: docker.DockerClient
-    network: str
+    network: Network
     room: Path
     places: dict[str, Path] = field(default_factory=dict)
 
@@ -52,7 +53,7 @@ class Node:
             pod_spec(workload),
             manifests,
             directory,
-            network=self.network,
+            network=self.network.name,
             places=self.places,
         ) as pod:
             yield pod

@@ -52,7 +52,7 @@ def node(
             volumes={str(room / "hub"): {"bind": "/hub", "mode": "ro"}},
         )
         with double.with_network(network).with_network_aliases("hub", "cdn"):
-            yield Node(docker_client, network.name, room, {"ml-models": room / "share"})
+            yield Node(docker_client, network, room, {"ml-models": room / "share"})
 
 
 def another_release(node: Node) -> list[Manifest]:

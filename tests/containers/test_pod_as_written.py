@@ -3,54 +3,25 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from testcontainers.core.network import Network
 
 from tests.containers.emulation.slot import PRE_STOP, SIGTERM, STARTED
 from tests.containers.node import AGENT, INIT, WORKER, Node, served
 from tests.k8s.rendering import combine, render
-from tests.support import models
-from tests.support.cluster import Cluster
 from tests.support.traffic import Traffic
 from tests.support.workers import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-    import docker
 
     from tests.containers.emulation import Pod
+    from tests.support.cluster import Cluster
 
 OK: Final = "ended with 0"
 ENDS: Final = [(WORKER, PRE_STOP), (WORKER, SIGTERM), (WORKER, OK), (AGENT, SIGTERM), (AGENT, OK)]
-
-
-@pytest.fixture
-def node(docker_client: docker.DockerClient, tmp_path: Path) -> Iterator[Node]:
-    """A node whose claim `ml-models` leads to a directory."""
-    (tmp_path / "cluster").mkdir()
-    with Network() as network:
-        yield Node(
-            docker_client,
-            network.name,
-            tmp_path,
-            {"ml-models": tmp_path / "cluster" / "share"},
-        )
-
-
-@pytest.fixture
-def cluster(node: Node) -> Cluster:
-    """Its share has v1 and v2 of the same space, and v1 is promoted."""
-    made = Cluster(node.room / "cluster")
-    made.publish("v1", models.write_tiny)
-    made.publish("v2", partial(models.write_tiny, weights="external"))
-    made.agent("promote", "v1")
-    return made
 
 
 @pytest.fixture

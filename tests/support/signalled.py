@@ -1,6 +1,7 @@
 """A worker that reads `current` on SIGHUP and answers `GET /model`; a program, not a module.
 
-python signalled.py STORE [--fails VERSION] [--deaf]; its first line of output is its URL.
+python signalled.py STORE [--listen HOST PORT] [--fails VERSION] [--deaf]; its first line of output
+is its URL.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("store", type=Path)
+    parser.add_argument("--listen", nargs=2, default=["127.0.0.1", "0"])
     parser.add_argument("--fails")
     parser.add_argument("--deaf", action="store_true", help="handle the signal, and do nothing")
     told = parser.parse_args()
@@ -59,9 +61,10 @@ def main() -> None:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    host, port = told.listen
+    server = ThreadingHTTPServer((host, int(port)), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdout.write(f"http://127.0.0.1:{server.server_port}\n")
+    sys.stdout.write(f"http://{host}:{server.server_port}\n")
     sys.stdout.flush()
     while True:  # not pause(): a signal that another thread takes would not wake it
         time.sleep(0.02)
