@@ -45,9 +45,17 @@ def test_weights_inside_the_graph(
 
 
 def test_weights_beside_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mapped weights are no reason: the kernel takes their pages back."""
+    """Mapped weights are no reason: the kernel takes their pages back. What is left is said."""
     monkeypatch.setattr(memory, "limit_bytes", lambda: 512 * MIB)
-    memory.require([SUBJECT], release(tmp_path, MIB))
+    directory = release(tmp_path, MIB)
+    memory.require([SUBJECT], directory)
+    monkeypatch.setattr(memory, "limit_bytes", lambda: 200 * MIB)
+    with pytest.raises(ConfigError) as refused:
+        memory.require([SUBJECT], directory)
+    assert str(refused.value) == (
+        "Org/name: checking it takes about 251 MiB of memory, and the limit here is 200 MiB. "
+        "Raise the container's memory limit."
+    )
 
 
 def test_half_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
