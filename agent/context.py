@@ -119,7 +119,8 @@ class Context:
     def beside_worker(self) -> Context:
         """The same, with models checked on the CPU, out of the way of a worker that serves.
 
-        A native sidecar that asked for a GPU would have the pod pay for two; see docs/kubernetes.md.
+        A native sidecar that asked for a GPU would have the pod pay for two: see
+        docs/kubernetes.md.
         """
         chosen = replace(self.settings, device="cpu", warm_shapes=())
         return replace(self, settings=chosen, nice=NICEST)

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent import acquire, layout, marker, reconcile, space, verified
+from agent import acquire, layout, marking, reconcile, space, verified
 from agent.errors import (
     AgentError,
     ModelError,
@@ -97,7 +97,7 @@ class _Init:
         return reconcile.still_quarantined(entry, self._marker, digest)
 
     def _candidates(self) -> list[str]:
-        self._marker = self._read_marker()
+        self._marker = marking.understood(self._context)
         if self._marker:
             chain = list(self._marker.chain)
             if self._context.settings.no_fallback:
@@ -109,14 +109,6 @@ class _Init:
         """What the store holds, the active one first."""
         held = self._store.versions()
         return sorted(held, key=lambda version: version != self._before)
-
-    def _read_marker(self) -> Marker | None:
-        try:
-            data = self._context.marker_bytes()
-            return marker.parse(data) if data is not None else None
-        except marker.UnknownMarkerError as error:
-            self._log.warning("marker.unknown", reason=str(error))
-            return None
 
     def _without_marker(self) -> str:
         """The release to take where no marker names one and the store is empty."""

@@ -52,14 +52,14 @@ def read(share: Share, path: str, *, known: bytes | None = None) -> bytes | None
     raise UnsettledMarkerError(reason)
 
 
-def current(share: Share, path: str) -> Marker | None:
+def current(context: Context) -> Marker | None:
     """What the marker says; None where there is none.
 
     Raises:
         UnknownMarkerError: It says nothing sound.
         UnreachableError: The share does not answer.
     """
-    data = read(share, path)
+    data = context.marker_bytes()
     return None if data is None else marker.parse(data)
 
 
@@ -70,15 +70,15 @@ def understood(context: Context) -> Marker | None:
         UnreachableError: The share does not answer.
     """
     try:
-        return current(context.share, context.settings.marker)
+        return current(context)
     except UnsettledMarkerError as error:
-        raise _unsettled(context.share, context.settings.marker, error) from None
+        raise _unsettled(context, error) from None
     except marker.UnknownMarkerError as error:
         context.log.warning("marker.unknown", reason=str(error))
         return None
 
 
-def required(share: Share, path: str) -> Marker:
+def required(context: Context) -> Marker:
     """What the marker says.
 
     Raises:
@@ -86,23 +86,27 @@ def required(share: Share, path: str) -> Marker:
         UnreachableError: The share does not answer.
     """
     try:
-        found = current(share, path)
+        found = current(context)
         reason = "there is none"
     except UnsettledMarkerError as error:
-        raise _unsettled(share, path, error) from None
+        raise _unsettled(context, error) from None
     except marker.UnknownMarkerError as error:
         found, reason = None, str(error)
     if found is None:
         raise ReleaseMissingError(
-            f"The marker {path} on {share.address} names no release: {reason}.",
+            f"The marker {_place(context)} names no release: {reason}.",
             remedy="Write one: model-agent promote VERSION.",
         )
     return found
 
 
-def _unsettled(share: Share, path: str, error: UnsettledMarkerError) -> UnreachableError:
+def _unsettled(context: Context, error: UnsettledMarkerError) -> UnreachableError:
     """It is neither missing nor unsound, so nothing may be built on that."""
     return UnreachableError(
-        f"What the marker {path} on {share.address} says is not sure: {error}.",
+        f"What the marker {_place(context)} says is not sure: {error}.",
         remedy="Try again once the share is quick, and nobody writes the marker.",
     )
+
+
+def _place(context: Context) -> str:
+    return f"{context.settings.marker} on {context.share.address}"

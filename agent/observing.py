@@ -36,7 +36,7 @@ class Observer:
         self.marker_since = time.monotonic()
         self.share_error: str | None = None
         self._bytes: bytes | None = None
-        self._unknown: str | None = None
+        self.marker_unknown: str | None = None
 
     async def observe(self, not_before: Mapping[str, float]) -> Observed:
         """Everything as it is now; the share is asked for no more than is needed."""
@@ -90,9 +90,9 @@ class Observer:
         self._context.log.info("marker.read", version=found.version, previous=list(found.previous))
 
     def _marker_unknown(self, reason: str | None) -> None:
-        if reason and reason != self._unknown:
+        if reason and reason != self.marker_unknown:
             self._context.log.warning("marker.unknown", reason=reason)
-        self._unknown = reason
+        self.marker_unknown = reason
 
     def _share_answers(self, error: str | None) -> None:
         if error and error != self.share_error:

@@ -74,7 +74,7 @@ def rollback(context: Context, version: str | None) -> Marker:
         ReleaseMissingError: There is no marker, nothing to go back to, or it is not on the share.
     """
     _require_version(version)
-    old = marking.required(context.share, context.settings.marker)
+    old = marking.required(context)
     new = marker.rolled_back(old, version)
     acquire.locate(context, new.version)
     return _write(context, new)
@@ -97,7 +97,7 @@ def verify(context: Context, version: str | None, *, on: str) -> tuple[str, int]
             path = context.store.path(chosen)
             verified.verify(release, path, stop=context.stop, moved=moved, whole=True)
         return chosen, release.size
-    chosen = version or marking.required(context.share, context.settings.marker).version
+    chosen = version or marking.required(context).version
     release = context.manifest(chosen)
     _verify_on_share(context, release)
     return chosen, release.size

@@ -53,7 +53,7 @@ def share(context: Context, *, dry_run: bool = False) -> Pruned:
         ReleaseMissingError: There is no marker, so nobody knows what is needed.
         UnreachableError: The share does not answer.
     """
-    marker = marking.required(context.share, context.settings.marker)
+    marker = marking.required(context)
     held = {version: _created(context, version) for version in context.names(RELEASES)}
     spare = retention.spare_on_share(held, needed=marker.chain)
     left_over = tuple(name for name in context.names(STAGING) if staged_version(name))

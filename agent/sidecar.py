@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import asdict
 
 from agent import probes, reconcile, threads
+from agent.context import MANIFEST_SECONDS, MARKER_SECONDS
 from agent.errors import AgentError, StoppedError
 from agent.metrics import Metrics
 from agent.observing import Observer
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 _JITTER: Final = 0.1
 _AT_MOST_EVERY: Final = 1.0
-_LATE_SECONDS: Final = 60.0
+# One look waits for the marker, for a manifest and for the worker, for each to its own deadline.
+_LATE_SECONDS: Final = MARKER_SECONDS + MANIFEST_SECONDS + 20.0
 _LATE_POLLS: Final = 10
 # A bump takes four; a worker that changes its mind for ever must not spin the loop.
 _STEPS_AT_ONCE: Final = 20
@@ -108,7 +110,8 @@ class Sidecar:
     def status(self) -> dict[str, object]:
         """The state, and what is going on; see `probes.Probed`."""
         error = self._observer.share_error
-        share = {"reachable": error is None, "error": error}
+        unknown = self._observer.marker_unknown
+        share = {"reachable": error is None, "error": error, "marker_unknown": unknown}
         return asdict(self._record.state) | {"share": share, "doing": self._doing}
 
     def look_now(self) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agent.shares.base import Publication
 
 _GONE: Final = (errno.ENOENT, errno.ENOTDIR)
+_ABSENT: Final = (*_GONE, errno.EACCES, errno.EPERM)
 _REF_BYTES: Final = 256
 
 
@@ -195,7 +196,8 @@ class DirectoryShare:
             return False
 
     def _failed(self, path: str, error: OSError) -> AgentError:
-        if not self._is_there():
+        # A mount that answers with an error of its own is there, and may hang when asked again.
+        if error.errno in _ABSENT and not self._is_there():
             what = f"The share {self.address} is not there."
             return UnreachableError(what, remedy="Check that it is mounted for this user.")
         what = f"{path} on the share {self.address}: {error.strerror or error}."
