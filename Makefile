@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu test-containers test-k8s images wheelhouse lock lint docs bench clean
+.PHONY: help demo test test-slow test-soak faults fuzz test-gpu test-containers test-k8s images wheelhouse lock lint docs bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,7 +24,7 @@ demo: $(STAMP) ## The whole story on this machine, with a real model
 
 test: $(STAMP) ## All tests but the slow ones, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not gpu and not containers and not k8s" --cov=agent --cov-report=
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not soak and not gpu and not containers and not k8s" --cov=agent --cov-report=
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 
@@ -39,6 +39,28 @@ $(LOADERS): pyproject.toml Makefile
 
 test-slow: $(STAMP) $(LOADERS) ## The slow ones: lasting faults, kills, 1.3 GB in bounded memory, loaders
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow -rP
+
+# How often each; docs/faults.md is held to what one round finds.
+ROUNDS ?= 1
+SOAK := $(BIN)/python -m pytest -n 4 --dist worksteal --count=$(ROUNDS) tests/soak
+
+test-soak: $(STAMP) ## Every fault while requests go on; ROUNDS=10 does it all ten times
+	FAULT_MATRIX=check $(SOAK)
+
+faults: $(STAMP) ## docs/faults.md, from what the tests of test-soak find
+	FAULT_MATRIX=write $(SOAK)
+
+# It is built for some Pythons on Linux only, so it is in no extra.
+FUZZ := .venv-fuzz/.installed
+SECONDS ?= 60
+
+$(FUZZ): pyproject.toml Makefile
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/pip install --quiet --disable-pip-version-check --editable . atheris==3.0.0
+	touch $@
+
+fuzz: $(FUZZ) ## Manifests, markers and catalogs that nobody thought of; SECONDS=600 for longer
+	.venv-fuzz/bin/python -m tests.fuzz $(SECONDS)
 
 # The other build of onnxruntime, which cannot be in the same environment.
 GPU := .venv-gpu/.installed
@@ -60,11 +82,15 @@ WHEELHOUSE := build/wheelhouse/$(VARIANT)
 NO_BUILD := --no-deps --only-binary :all:
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
+# What else they hold, e.g. EXTRAS=signing.
+EXTRAS ?=
+
 lock: $(STAMP) ## Pin what the images hold to today's releases
 	$(PIP) install 'uv>=0.8,<1'
 	for variant in cpu gpu; do \
 	  $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
-	    --extra $$variant --generate-hashes --no-annotate --no-emit-index-url \
+	    --extra $$variant $(addprefix --extra ,kubernetes $(EXTRAS)) \
+	    --generate-hashes --no-annotate --no-emit-index-url \
 	    --custom-compile-command 'make lock' --output-file images/locks/$$variant.txt || exit 1; \
 	done
 
@@ -121,7 +147,8 @@ space := $(empty) $(empty)
 PURE := $(subst $(space),$(comma),$(addprefix agent/,$(addsuffix .py,\
   version paths quantities marker manifest catalog layout adopt space retention reconcile \
   shares/azurefiles/address picking canary shapes devices/causes devices/evidence \
-  $(addprefix doctor/,findings misplaced mounts rates reach variables))))
+  $(addprefix doctor/,findings misplaced mounts rates reach variables) \
+  $(addprefix kubernetes/,notices series))))
 
 lint: $(STAMP) ## Format, style, types, layers
 	$(BIN)/ruff format --check .
@@ -137,4 +164,4 @@ bench: $(STAMP) ## Times beside what a user would run instead
 	$(BIN)/python -m tests.benchmarks
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) build .venv-bench .venv-checkov .venv-loaders .venv-gpu .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .venv-bench .venv-checkov .venv-fuzz .venv-loaders .venv-gpu .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

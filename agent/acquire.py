@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from time import monotonic as clock
 from typing import TYPE_CHECKING
 
-from agent import building, durable, layout, naming, pickles, populate, progress, staging
+from agent import (
+    building,
+    durable,
+    layout,
+    naming,
+    pickles,
+    populate,
+    progress,
+    signatures,
+    staging,
+)
 from agent.building import Builder, Source
 from agent.copying import writing
 from agent.errors import ReleaseMissingError
@@ -38,9 +48,9 @@ Found = Manifest | Tree | Catalogued
 
 
 def populatable(context: Context, version: str) -> Catalogued | None:
-    """How a release that the share lacks can be made, if the settings let it."""
+    """How a release that the share lacks can be made, if the settings let it: no pod signs."""
     where = context.settings.populate
-    if version != context.catalog.version or where == "never":
+    if version != context.catalog.version or where == "never" or context.settings.require_signature:
         return None
     return Catalogued(to_share=where == "share")
 
@@ -53,21 +63,23 @@ def locate(context: Context, version: str) -> Manifest | Tree:
 
     Raises:
         ReleaseMissingError: It has not, or not completely.
-        VerificationError: Its manifest is refused.
+        VerificationError: Its manifest or its signature is refused.
         UnreachableError: The share does not answer.
     """
     try:
-        return context.manifest(version)
+        release = context.manifest(version)
     except ReleaseMissingError:
         names = () if context.settings.require_manifest else context.names("")
         releases = context.names("releases")
         if version not in releases:
-            if any(f"{root}-{version}" in names for root in layout.ROOTS):
-                return Tree(f"-{version}")
+            suffixed = any(f"{root}-{version}" in names for root in layout.ROOTS)
             bare = any(root in names for root in layout.ROOTS)
-            if bare and (not releases or version == _adopted(context)):
-                return Tree("")
+            if suffixed or (bare and (not releases or version == _adopted(context))):
+                signatures.unsigned(context, version)
+                return Tree(f"-{version}" if suffixed else "")
         raise
+    signatures.on_share(context, release)
+    return release
 
 
 def _adopted(context: Context) -> str | None:
@@ -75,29 +87,52 @@ def _adopted(context: Context) -> str | None:
     return data.decode(errors="replace").strip() if data else None
 
 
-def acquire(context: Context, version: str, found: Found, *, spare: Sequence[str] = ()) -> Staged:
+def acquire(
+    context: Context,
+    version: str,
+    found: Found,
+    *,
+    spare: Sequence[str] = (),
+    moved: Moved | None = None,
+) -> Staged:
     """Bring `version` into the store, verified. The caller holds the store's lock.
+
+    Args:
+        context: What to work with.
+        version: The release.
+        found: How the share has it.
+        spare: As for `staging.stage`.
+        moved: Counts bytes as they come, but for those that are made from the Hub.
 
     Raises:
         RefusedError: It holds pickles.
+        VerificationError: It is not signed as the settings want it.
         AgentError: As `staging.stage`, `Builder.build` and `populate` raise.
     """
+    moved = moved or Moved()
     if isinstance(found, Tree):
-        return _adopt(context, version, found)
+        return _adopt(context, version, found, moved)
     if isinstance(found, Catalogued):
         if not found.to_share:
+            signatures.unsigned(context, version)
             return populate.into_store(context, version)
         found = populate.into_share(context)
     pickles.refuse(context, found)
-    moved = Moved()
+    signature = signatures.on_share(context, found)
     with progress.shown(context.log, "stage", moved, found.size):
         return staging.stage(
-            context.share, found, context.store, stop=context.stop, spare=spare, moved=moved
+            context.share,
+            found,
+            context.store,
+            stop=context.stop,
+            spare=spare,
+            moved=moved,
+            signature=signature,
         )
 
 
-def _adopt(context: Context, version: str, tree: Tree) -> Staged:
-    store, moved = context.store, Moved()
+def _adopt(context: Context, version: str, tree: Tree, moved: Moved) -> Staged:
+    store = context.store
     source = Source(context.share, context.wanted, tree.suffix, strict=context.strict)
     plan = source.plan()
     for want in plan.absent:

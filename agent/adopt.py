@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from agent import layout, picking
+from agent import layout, paths, picking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -173,12 +173,15 @@ def _examine(tree: Tree, want: Wanted, directory: str) -> Found | str:
 
 def _assemble(want: Wanted, directory: str, revision: str, nodes: dict[str, Node]) -> Found | str:
     bad = {name: node.kind for name, node in nodes.items() if node.kind in {"dangling", "outside"}}
-    picked = picking.pick(want, [name for name, node in nodes.items() if node.kind == "file"])
+    files = [name for name, node in nodes.items() if node.kind == "file"]
+    picked = picking.pick(want, [name for name in files if not paths.problem(name)])
     missing = picking.missing(want, picked)
     dangling = [name for name, kind in bad.items() if kind == "dangling"]
     lost = missing if missing in bad else next(iter(picking.pick(want, dangling)), None)
     if lost:
         return f"{directory}/{lost} is a link that leads nowhere here: {_COPY_REMEDY}"
+    if missing and missing in nodes:
+        return f"{directory}/{missing} is not a regular file"
     if missing:
         return f"{directory}/{missing} is missing ({want.repo} on the Hub has it)"
     model = Draft(want.name, want.loader, want.repo, revision)

@@ -55,6 +55,15 @@ def problem(
     )
 
 
+def agree(one: Canary | None, other: Canary | None) -> bool:
+    """Whether two canaries of the same files differ by no more than kinds of CPU do."""
+    if one is None or other is None:
+        return one is other
+    if (one.texts, one.min_cosine) != (other.texts, other.min_cosine):
+        return False
+    return min(space.cosines(one, other.vectors)) >= one.min_cosine
+
+
 def unexpected(expected: Expected, vector: Sequence[float]) -> str | None:
     """Why a vector is not the published one, as the rest of a sentence; None if it is."""
     first = vector[: len(expected.first)]

@@ -5,6 +5,7 @@ SHA-256 and positioned reads and writes release the GIL, so plain threads use al
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 import time
@@ -123,7 +124,8 @@ def _watch(
 
 
 def _work(crew: _Crew, buffer_size: int, ends: tuple[threading.Event, ...]) -> None:
-    buffer = memoryview(bytearray(buffer_size))
+    # Of the kernel: malloc would keep such a buffer, per thread that ever was, when it is freed.
+    buffer = memoryview(mmap.mmap(-1, buffer_size))
     while not any(end.is_set() for end in ends) and (task := crew.next()):
         error: BaseException | None = None
         try:

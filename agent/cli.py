@@ -28,12 +28,13 @@ _LOG = ("log_format",)
 _STORE = ("store", "store_limit", "lock_timeout")
 _LOCAL = (*_STORE, *_LOG)
 _AZURE = ("azure_endpoint", "azure_secret_dir")
-_SHARE = ("share", *_AZURE, "marker", "catalog", "require_manifest", "allow_pickle")
+_TRUST = ("verify_key", "require_signature")
+_SHARE = ("share", *_AZURE, "marker", "catalog", "require_manifest", "allow_pickle", *_TRUST)
 _START = ("populate", "hub_timeout", "no_fallback", "no_warm")
 _DEVICE = ("device", "warm_shapes", "warm_timeout")
 _SPACE = ("space_cosine", "allow_new_space")
 _CHECKS = (*_DEVICE, *_SPACE)
-_FOLLOW = ("poll_interval", "listen")
+_FOLLOW = ("poll_interval", "reverify_interval", "listen", "kubernetes_events")
 _WORKER = ("reload_url", "reload_method", "reload_process", "reload_timeout")
 
 # Each setting once, with those that it belongs to: docs/reference.md is laid out by it.
@@ -45,7 +46,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Embedding space": _SPACE,
     "The sidecar": _FOLLOW,
     "The worker": _WORKER,
-    "Making releases": ("optimize",),
+    "Making releases": ("optimize", "sign_key"),
     "The log": _LOG,
 }
 
@@ -122,7 +123,9 @@ def _on(meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 def init(context: Context) -> None:
     """Make a verified, warmed release active; for an initContainer."""
     from agent import init as initial  # noqa: PLC0415 - keeps --help quick
+    from agent import signatures  # noqa: PLC0415
 
+    signatures.prepare(context)
     done = initial.run(context)
     click.echo(f"{done.active} is active after {done.seconds:.1f} s.")
     if done.desired and done.active != done.desired:
@@ -135,12 +138,14 @@ def sidecar(context: Context) -> None:
 
     Models are checked on the CPU whatever --device says: the worker checks them on its own.
     """
-    from agent.sidecar import serve  # noqa: PLC0415 - keeps --help quick
+    from agent import signatures  # noqa: PLC0415 - keeps --help quick
+    from agent.sidecar import serve  # noqa: PLC0415
 
+    signatures.prepare(context)
     asyncio.run(serve(context))
 
 
-@command(*_SHARE, *_DEVICE, "hub_timeout", "lock_timeout", "optimize", "log_format")
+@command(*_SHARE, *_DEVICE, "hub_timeout", "lock_timeout", "optimize", "sign_key", "log_format")
 @click.argument("catalog_file", metavar="[CATALOG]", required=False, type=Path)
 @click.option("--from", "source", type=Path, help="A tree (fastembed/, huggingface/, …) or bundle.")
 @click.option("--version", help="What the release is called; the catalog's, or the bundle's.")
@@ -157,9 +162,10 @@ def publish(
     Without CATALOG it is the one of --catalog, or the built-in one. Canaries are made on the CPU;
     with --device cuda the release must pass them on the GPU as well.
     """
-    from agent import making  # noqa: PLC0415 - keeps --help quick
+    from agent import making, signatures  # noqa: PLC0415 - keeps --help quick
     from agent import publish as publishing  # noqa: PLC0415
 
+    signatures.prepare(context)
     context = context.with_catalog(catalog_file)
     if bundle:
         maker = (
@@ -168,6 +174,7 @@ def publish(
             else making.of_catalog(context, version)
         )
         release, verb = publishing.bundle(context, maker, bundle), "Bundled"
+        signed = context.settings.sign_key is not None
     else:
         done = (
             publishing.from_directory(context, source, version)
@@ -175,7 +182,10 @@ def publish(
             else publishing.from_hub(context, version)
         )
         release, verb = done.manifest, "Published" if done.new else "Already published:"
+        signed = done.signed
     click.echo(f"{verb} {release.version}: {len(release.files)} files, {release.size} bytes.")
+    if signed:
+        click.echo(f"signed with {context.settings.sign_key}")
     click.echo(f"digest {release.digest}")
 
 
@@ -236,7 +246,10 @@ def warm(context: Context, version: str | None, as_json: bool) -> None:
 @click.argument("version", required=False)
 @_on("Which copy to read.")
 def verify(context: Context, version: str | None, on: str) -> None:
-    """Hash every byte of VERSION (by default the active or desired one) where it lies."""
+    """Hash every byte of VERSION (by default the active or desired one) where it lies.
+
+    With --verify-key its signature is checked as well.
+    """
     from agent import operators  # noqa: PLC0415 - keeps --help quick
 
     chosen, count = operators.verify(context, version, on=on)
@@ -247,7 +260,7 @@ def verify(context: Context, version: str | None, on: str) -> None:
 @_on("Which releases to delete.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 def prune(context: Context, on: str, dry_run: bool) -> None:
-    """Delete releases: of the store beyond --keep, of the share those that no marker needs."""
+    """Delete releases: of the store beyond --keep, of the share what the marker does not need."""
     from agent import pruning  # noqa: PLC0415 - keeps --help quick
 
     pruned = (pruning.share if on == "share" else pruning.store)(context, dry_run=dry_run)

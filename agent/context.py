@@ -8,10 +8,12 @@ from functools import cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from agent import catalog, fastembed_models, marker, marking, shares, staging
+from agent import catalog, fastembed_models, manifest, marker, marking, shares, signing, staging
 from agent.errors import ConfigError
+from agent.shares.base import RELEASES
 from agent.store import Store
 from agent.threads import Lane
+from agent.version import is_version
 from agent.warmup import NICEST, Warmer
 
 if TYPE_CHECKING:
@@ -102,9 +104,18 @@ class Context:
         """The manifest of a release on the share; see `agent.staging.read_manifest`."""
         return self._manifest_lane.call(staging.read_manifest, self.share, version)
 
+    def signature(self, version: str) -> bytes | None:
+        """What stands beside the manifest of a release on the share to sign it; None if nothing."""
+        path = f"{RELEASES}/{version}/{manifest.SIGNATURE}"
+        return self._manifest_lane.call(self.share.read, path, signing.MAX_BYTES)
+
     def names(self, path: str) -> tuple[str, ...]:
         """The names in a directory of the share."""
         return self._manifest_lane.call(self.share.names, path)
+
+    def releases(self) -> tuple[str, ...]:
+        """The releases on the share, complete or not; what no release may be called is none."""
+        return tuple(name for name in self.names(RELEASES) if is_version(name))
 
     def read(self, path: str) -> bytes | None:
         """A small file of the share; see `agent.shares.base.Share.read`."""

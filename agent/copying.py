@@ -16,7 +16,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from agent import chunks, durable
-from agent.errors import AgentError, ConfigError, NoSpaceError, VerificationError
+from agent.errors import (
+    AgentError,
+    ConfigError,
+    NoSpaceError,
+    ShortFileError,
+    StoppedError,
+    VerificationError,
+)
 from agent.manifest import chunk_count
 
 if TYPE_CHECKING:
@@ -64,6 +71,7 @@ class Copier:
 
         Raises:
             VerificationError: A chunk is not what was expected, also when read once more.
+            ShortFileError: A file ends early.
             UnreachableError: The share does not answer.
             ReleaseMissingError: A file is not there.
             NoSpaceError: The target is full.
@@ -95,7 +103,9 @@ class _File:
         count = chunk_count(job.size, copier.chunk_size)
         self.digests = [""] * count
         self._left = count
+        self._opening = threading.Lock()
         self._lock = threading.Lock()
+        self._closed = False
         self._reader: Reader | None = None
         self._fd = -1
         self._resumed = False
@@ -107,6 +117,7 @@ class _File:
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
@@ -134,19 +145,36 @@ class _File:
             self._finish()
 
     def _open(self) -> None:
-        with self._lock:
-            if self._fd < 0:
-                path = self._copier.directory / self.job.path
-                with writing(self.job.path):
-                    self._resumed = _is_left_over(path, self.job.size)
-                    self._fd = _preallocate(path, self.job.size)
-                self._reader = self._copier.share.open(self.job.source)
+        # Not under `_lock`: an open may hang for ever, and `close` must not wait for it.
+        with self._opening:
+            if self._fd >= 0:
+                return
+            reader = self._copier.share.open(self.job.source)
+            try:
+                with self._lock:
+                    self._begin(reader)
+            except BaseException:
+                reader.close()
+                raise
+
+    def _begin(self, reader: Reader) -> None:
+        # An open that hung and woke after the copy was given up must not write.
+        if self._closed:
+            raise StoppedError
+        path = self._copier.directory / self.job.path
+        with writing(self.job.path):
+            self._resumed = _is_left_over(path, self.job.size)
+            self._fd = _preallocate(path, self.job.size)
+        self._reader = reader
 
     def _kept(self, index: int, view: memoryview, offset: int) -> bool:
         """Whether the chunk is in place already: half-staged bytes are reused, never trusted."""
         if not self._resumed or self.job.expected is None:
             return False
-        if os.preadv(self._fd, [view], offset) != len(view):
+        try:
+            if os.preadv(self._fd, [view], offset) != len(view):
+                return False
+        except OSError:  # what the disk cannot read again is fetched
             return False
         self.digests[index] = hashlib.sha256(view).hexdigest()
         return self.digests[index] == self.job.expected[index]
@@ -172,15 +200,14 @@ class _File:
 
     def _bad(self, index: int, got: int, digest: str, view: memoryview) -> AgentError:
         if got != len(view):
-            what = f"is shorter than its {self.job.size} bytes"
-        else:
-            expected = (self.job.expected or [""])[index]
-            what = (
-                f"is corrupt in chunk {index} (of {len(view)} bytes): its SHA-256 begins with "
-                f"{digest[:12]} and the manifest says {expected[:12]}"
+            return ShortFileError(
+                f"{self.job.source} on the share is shorter than its {self.job.size} bytes.",
+                remedy="Publish the release again; it is used once it is complete.",
             )
+        expected = (self.job.expected or [""])[index]
         return VerificationError(
-            f"{self.job.source} on the share {what}.",
+            f"{self.job.source} on the share is corrupt in chunk {index} (of {len(view)} bytes): "
+            f"its SHA-256 begins with {digest[:12]} and the manifest says {expected[:12]}.",
             remedy="Publish the release again under a new version.",
         )
 

@@ -56,10 +56,16 @@ class ReleaseMissingError(AgentError):
 
 
 class VerificationError(AgentError):
-    """Bytes are not what the manifest, or the format of the file, says that they are."""
+    """Bytes are not what the manifest, the signature, or the format of the file says."""
 
     exit_code = Exit.VERIFICATION
     blames_release = True
+
+
+class ShortFileError(VerificationError):
+    """A file on the share ends before the size that the manifest says: it may still be growing."""
+
+    blames_release = False
 
 
 class NoSpaceError(AgentError):

@@ -48,7 +48,7 @@ class Exit(IntEnum):
     )
     VERIFICATION = (
         5,
-        "Bytes are not what the manifest, or the format of the file, says that they are.",
+        "Bytes are not what the manifest or the file's format says, or a signature is not right.",
         "Publish it again under a new version.",
     )
     NO_SPACE = (

@@ -7,16 +7,20 @@ the pods that happen to start after it, and a dead share must not kill a pod tha
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent import acquire, layout, marking, reconcile, space, verified
+from agent import acquire, layout, marking, reconcile, signatures, space, verified
+from agent.attempts import Attempt
 from agent.errors import (
     AgentError,
     ModelError,
     NewSpaceError,
     PickleError,
     ReleaseMissingError,
+    ShortFileError,
+    StoppedError,
     UnreachableError,
     VerificationError,
 )
@@ -25,6 +29,8 @@ from agent.trying import Record
 from agent.version import UNVERSIONED
 
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
     from agent.context import Context
     from agent.manifest import Manifest
     from agent.marker import Marker
@@ -45,36 +51,55 @@ def run(context: Context) -> Outcome:
     Raises:
         AgentError: What kept the desired release from it, if nothing else could be used either.
     """
-    began = time.monotonic()
-    context.store.prepare()
-    with context.store.lock(context.stop):
-        active, desired = _Init(context).run()
-    seconds = time.monotonic() - began
+    attempt = Attempt(None, None)
+    try:
+        with ExitStack() as stack:
+            with attempt.timed("lock"):
+                context.store.prepare()
+                stack.enter_context(context.store.lock(context.stop))
+            active, desired, why = _Init(context, attempt).run()
+    except AgentError as error:
+        _say_why_not(context.log, attempt, error)
+        raise
+    named = {"active": active, "desired": desired}
     if desired and active != desired:
-        context.log.error("init.fell_back", active=active, desired=desired)
-    context.log.info("init.done", active=active, desired=desired, seconds=round(seconds, 3))
-    return Outcome(active, desired, seconds)
+        context.log.error("init.fell_back", **named, **attempt.fields("fell_back", why))
+    else:
+        context.log.info("init.done", **named, **attempt.fields("success", why))
+    return Outcome(active, desired, time.monotonic() - attempt.began)
+
+
+def _say_why_not(log: FilteringBoundLogger, attempt: Attempt, error: AgentError) -> None:
+    if isinstance(error, StoppedError):
+        log.info("init.stopped", **attempt.fields("stopped", error.what))
+    else:
+        kind = error.exit_code.name.lower()
+        log.error("init.failed", **attempt.fields("error", str(error)), kind=kind)
 
 
 class _Init:
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, attempt: Attempt) -> None:
         self._context = context
+        self._attempt = attempt
         self._store = context.store
         self._log = context.log
         self._record = Record(context.store.agent, context.log)
         self._steps = Steps(context, self._record)
         self._marker: Marker | None = None
-        self._before = context.store.active()
+        self._before = attempt.previous = context.store.active()
 
-    def run(self) -> tuple[str, str | None]:
+    def run(self) -> tuple[str, str | None, str | None]:
+        """What is active now, what is desired, and what went wrong first."""
         first: AgentError | None = None
         try:
-            candidates = self._candidates()
+            with self._attempt.timed("observe"):
+                candidates = self._candidates()
         except AgentError as error:
             candidates, first = self._stored(), error
             self._log.warning("init.share_unusable", error=str(error))
         desired = self._marker.version if self._marker else None
-        self._record.update(desired=desired or self._record.state.desired)
+        self._record.wish(self._marker)
+        self._about(desired or next(iter(candidates), None))
         # What failed before is tried last: anything else is better, nothing else is worse.
         for version in sorted(candidates, key=self._is_quarantined):
             try:
@@ -83,8 +108,13 @@ class _Init:
                 first = first or error
                 self._stop_here(version, error)
             else:
-                return version, desired
+                return version, desired, str(first) if first else None
         raise first or self._nothing()
+
+    def _about(self, version: str | None) -> None:
+        """Say what the attempt is about."""
+        self._attempt.version = version
+        self._attempt.number = self._record.state.attempts.get(version or "", 0) + 1
 
     def _is_quarantined(self, version: str) -> bool:
         entry = self._record.state.quarantined.get(version)
@@ -112,7 +142,7 @@ class _Init:
 
     def _without_marker(self) -> str:
         """The release to take where no marker names one and the store is empty."""
-        held = self._context.names("releases")
+        held = self._context.releases()
         complete = [version for version in held if self._is_complete(version)]
         if self._context.catalog.version in complete:
             return self._context.catalog.version
@@ -144,12 +174,14 @@ class _Init:
             release = self._hold(version)
             self._guard_space(release)
             if not self._context.settings.no_warm:
-                self._steps.check(version)
+                with self._attempt.timed("check"):
+                    self._steps.check(version)
         except AgentError as error:
             if error.blames_release:
                 self._steps.quarantine(version, str(error), self._marker)
             raise
-        self._steps.activate(version)
+        with self._attempt.timed("activate"):
+            self._steps.activate(version)
 
     def _refuse_worn_out(self, version: str) -> None:
         if self._record.worn_out(version):
@@ -161,11 +193,17 @@ class _Init:
         if version in self._store.versions():
             try:
                 self._warn_if_changed(version)
-                return self._steps.verify(version)
+                with self._attempt.timed("verify"):
+                    release = self._steps.verify(version)
+                signatures.in_store(self._context, release)
             except VerificationError as error:
                 self._log.error("store.corrupt", version=version, error=str(error))
                 verified.forget(self._store.agent, version)
-        return self._steps.stage(version, desired=version, populate=True)
+            else:
+                return release
+        moved = self._attempt.moved
+        with self._attempt.timed("stage"):
+            return self._steps.stage(version, desired=version, populate=True, moved=moved)
 
     def _warn_if_changed(self, version: str) -> None:
         """Say so if the share has other content under this version: what is verified stays."""
@@ -206,7 +244,8 @@ class _Init:
     def _stop_here(self, version: str, error: AgentError) -> None:
         """Raise `error` again unless another release may be better."""
         self._record.failed(error)
-        elsewhere = isinstance(error, ReleaseMissingError | UnreachableError | PickleError)
+        incomplete = isinstance(error, ReleaseMissingError | ShortFileError)
+        elsewhere = incomplete or isinstance(error, UnreachableError | PickleError)
         if self._context.settings.no_fallback or not (error.blames_release or elsewhere):
             raise error
         self._log.error("release.refused", version=version, error=str(error))

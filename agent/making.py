@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from agent import building, disk, durable, manifest, progress, scratch
+from agent import building, disk, durable, manifest, progress, scratch, signatures, verifying
 from agent.building import Builder, Source
 from agent.copying import Copier, Job, writing
 from agent.errors import ConfigError, RefusedError
@@ -167,11 +167,23 @@ class BundleMaker:
             self._context.stop,
             moved.add,
         )
+        self._verify()
         with progress.shown(self._context.log, "copy", moved, release.size):
             copier.copy([Job(f.path, f.path, f.size, f.chunks) for f in release.files])
         with writing(manifest.FILE_NAME):
             durable.write(target / manifest.FILE_NAME, release.encoded)
+        signatures.keep(target, signatures.read(self._directory))
         return release
+
+    def _verify(self) -> None:
+        """Compare the digests of whole files too: a signature is of those, pods go by chunks.
+
+        Here, not where it is copied to: that may be a mount, from which reading takes long.
+        """
+        release, moved, stop = self._release, Moved(), self._context.stop
+        with progress.shown(self._context.log, "verify", moved, release.size):
+            here = DirectoryShare(self._directory)
+            verifying.verify(release, here, "", stop=stop, moved=moved, whole=True)
 
     def done(self) -> None:
         """Nothing was kept."""

@@ -18,9 +18,12 @@ from agent.errors import VerificationError
 from agent.version import is_version
 
 FILE_NAME: Final = "manifest.json"
+SIGNATURE: Final = "model.sig"  # beside it; no manifest lists it, for it covers the manifest
 SCHEMA: Final = 1
 CHUNK_SIZE: Final = 8 * 1024 * 1024
-MAX_BYTES: Final = 64 * 1024 * 1024
+# A sidecar that refuses one of this size takes up to 200 MiB for that, of the 640 MiB that it has.
+MAX_BYTES: Final = 8 * 1024 * 1024
+MAX_FILES: Final = 20_000
 MAX_CHUNK_SIZE: Final = 64 * 1024 * 1024
 MAX_FILE_SIZE: Final = 4 * 1024**4  # the largest file of Azure Files
 
@@ -136,15 +139,28 @@ def parse(data: bytes, *, where: str = FILE_NAME) -> Manifest:
     Raises:
         VerificationError: Any rule is broken; the sentence names the field.
     """
+    found = _read(data)
+    if isinstance(found, str):
+        raise VerificationError(f"{where} is refused: {found}.", remedy=_REMEDY)
+    raw, content = found
+    fields = {name: getattr(content, name) for name in Document.__annotations__}
+    return Manifest(**fields, digest=_digest(raw), encoded=canonical(raw))
+
+
+def _read(data: bytes) -> tuple[dict[str, Any], _Content] | str:
+    """What the bytes say, or why they are refused.
+
+    (No exception leaves it: it would hold on to all that was read, for as long as it is kept.)
+    """
     try:
         raw = _decode(data)
         content = msgspec.convert(raw, _Content)
         _check(content)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise VerificationError(f"{where} is refused: {reason}.", remedy=_REMEDY) from None
-    fields = {name: getattr(content, name) for name in Document.__annotations__}
-    return Manifest(**fields, digest=_digest(raw), encoded=canonical(raw))
+    except ValueError as error:
+        return str(error)
+    except RecursionError:
+        return "it is nested too deeply"
+    return raw, content
 
 
 def build(**document: Any) -> Manifest:
@@ -187,6 +203,8 @@ def _decode(data: bytes) -> dict[str, Any]:
             f"field schema is {str(raw.get('schema'))[:20]!r} and this agent reads {SCHEMA} "
             "(a newer one may come from a newer model-agent)"
         )
+    if isinstance(raw.get("files"), list) and len(raw["files"]) > MAX_FILES:
+        raise ValueError(f"field files has {len(raw['files'])} entries, over {MAX_FILES}")
     canonical(raw)  # a lone surrogate is caught here, before it is hashed
     return raw
 
@@ -224,8 +242,8 @@ def _check(content: _Content) -> None:
 def _check_file(file: File, chunk_size: int, where: str) -> None:
     if reason := paths.problem(file.path):
         raise ValueError(f"{where}.path {file.path[:200]!r} {reason}")
-    if file.path.casefold().partition("/")[0] == FILE_NAME:
-        raise ValueError(f"{where}.path is the manifest itself")
+    if file.path.casefold().partition("/")[0] in {FILE_NAME, SIGNATURE}:
+        raise ValueError(f"{where}.path is the manifest itself, or its signature")
     if file.path.casefold().rpartition("/")[2] == FASTEMBED_METADATA:
         raise ValueError(
             f"{where}.path is FastEmbed's {FASTEMBED_METADATA}: it lists other bytes' sizes"

@@ -44,7 +44,17 @@ class Metrics:
         self.staged_bytes = self._counter(
             "staged_bytes", "Bytes staged, by source: share, hub, resumed, reused.", ["source"]
         )
-        self.verify_failures = self._counter("verify_failures", "Releases with wrong bytes.")
+        self.verify_failures = self._counter(
+            "verify_failures", "Releases found with wrong bytes, on the share or in the store."
+        )
+        self.repairs = self._counter("repairs", "Files of the store that were repaired.")
+        self.rotten_files = self._gauge(
+            "rotten_files", "Files of the active release with wrong bytes, not repaired yet."
+        )
+        self.last_reverified = self._gauge(
+            "last_reverified_timestamp_seconds",
+            "When all of the active release was last read again and right, in Unix time.",
+        )
         self.reload_attempts = self._counter("reload_attempts", "Reloads asked of the worker.")
         self.reload_failures = self._counter("reload_failures", "Reloads not confirmed.")
         self.last_reload_successful = self._gauge(
@@ -83,8 +93,14 @@ class Metrics:
             state.desired or "", state.active or "", state.worker.version or ""
         ).set(1)
         self.quarantined.set(len(state.quarantined))
-        if state.last_success:
-            self.last_success.set(datetime.fromisoformat(state.last_success).timestamp())
+        rot = state.rot if state.rot and state.rot.version == state.active else None
+        self.rotten_files.set(len(rot.files) if rot else 0)
+        for gauge, at in (
+            (self.last_success, state.last_success),
+            (self.last_reverified, state.last_reverified),
+        ):
+            if at:
+                gauge.set(datetime.fromisoformat(at).timestamp())
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass
@@ -17,6 +21,11 @@ class Moved:
         """Count bytes; called from several threads."""
         with self.lock:
             self.by_source[source] = self.by_source.get(source, 0) + count
+
+    def add_all(self, counts: Mapping[str, int]) -> None:
+        """Count what was counted elsewhere."""
+        for source, count in counts.items():
+            self.add(source, count)
 
     @property
     def total(self) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from agent import marker, space, threads
-from agent.errors import AgentError, NewSpaceError
+from agent import marker, signatures, space, threads, verified
+from agent.errors import AgentError, NewSpaceError, VerificationError
 from agent.reconcile import Observed, Target
 from agent.reloading import worker_client
 from agent.state import Worker
@@ -35,21 +35,22 @@ class Observer:
         self.marker: Marker | None = None
         self.marker_since = time.monotonic()
         self.share_error: str | None = None
+        self.refused: str | None = None
+        self._judged: str | None = None
         self._bytes: bytes | None = None
         self.marker_unknown: str | None = None
 
     async def observe(self, not_before: Mapping[str, float]) -> Observed:
         """Everything as it is now; the share is asked for no more than is needed."""
         await self.look_at_marker()
-        held = self._context.store.verified()
         version = self._active()
-        active = Target(version, held[version]) if version in held else None
         desired = self.marker.version if self.marker else None
+        held = await threads.run(self._held, version, desired)
+        await threads.run(self._judge, version if version in held else None)
+        active = Target(version, held[version]) if version in held else None
         moving = desired is not None and (active is None or desired != active.version)
-        state = self._record.update(
-            active=active.version if active else None,
-            desired=desired or self._record.state.desired,
-        )
+        self._record.wish(self.marker)
+        state = self._record.update(active=active.version if active else None)
         return Observed(
             now=time.monotonic(),
             marker=self.marker,
@@ -60,15 +61,72 @@ class Observer:
             quarantined=state.quarantined,
             attempts=state.attempts,
             not_before=not_before,
+            rotten=bool(active and state.rot and state.rot.version == active.version),
+            outdated=bool(active and state.outdated == active.version),
+            refused=self.refused,
             another_space=self._another_space(active, desired, held) if moving else None,
             method=self._context.settings.reload_method,
             worker=await self._look_at_worker(),
         )
 
+    def _held(self, active: str | None, desired: str | None) -> dict[str, str]:
+        """What the store has that may be served.
+
+        What was verified and looks otherwise now, or is not signed as the settings want it, is
+        staged again, which says why not. (The files of the active release are repaired in place,
+        and its worker goes on with it.)
+        """
+        held = self._context.store.verified()
+        if desired in held and desired != active and not self._may_be_next(desired):
+            del held[desired]
+        return held
+
+    def _may_be_next(self, version: str) -> bool:
+        store = self._context.store
+        try:
+            self._require_signature(version)
+            return verified.is_whole(store.agent, store.manifest(version), store.path(version))
+        except AgentError:
+            return False
+
+    def _judge(self, active: str | None) -> None:
+        """Note whether the active release is let in: it may be older than the rule, or another's.
+
+        While the key or the share cannot be read, what was found before goes on.
+        """
+        refused = None
+        try:
+            if active:
+                self._require_signature(active)
+        except VerificationError as error:
+            refused = str(error)
+        except AgentError as error:
+            refused = self.refused if self._judged == active else str(error)
+        if refused and refused != self.refused:
+            self._context.log.error("release.refused", version=active, error=refused)
+        self._judged, self.refused = active, refused
+
+    def _require_signature(self, version: str) -> None:
+        """Hold a release to the rule; one that was signed since has its signature fetched.
+
+        Raises:
+            VerificationError: It is not let in.
+            AgentError: That cannot be known now.
+        """
+        if self._context.settings.verify_key is None:
+            return
+        release = self._context.store.manifest(version)
+        signature = signatures.read(self._context.store.path(version))
+        if signatures.problem(self._context, release, signature):
+            signatures.in_store(self._context, release)
+
     def _active(self) -> str | None:
-        """What was confirmed last; `current` may lead to what a worker was just signalled for."""
+        """What was confirmed last; `current` may lead to what a worker was just signalled for.
+
+        Or nowhere, if somebody deleted it: what was active is served all the same.
+        """
         known, leads_to = self._record.state, self._context.store.active()
-        return known.active if leads_to and leads_to == known.pointed else leads_to
+        return known.active if leads_to in {None, known.pointed} else leads_to
 
     async def look_at_marker(self) -> None:
         """Read the marker; what cannot be read or understood changes nothing."""
@@ -78,7 +136,7 @@ class Observer:
             if data is not None and data != self._bytes:
                 self._take(marker.parse(data), data)
             self._marker_unknown(None if data is not None else "there is none")
-        except marker.UnknownMarkerError as error:
+        except (marker.UnknownMarkerError, VerificationError) as error:
             self._share_answers(None)
             self._marker_unknown(str(error))
         except AgentError as error:

@@ -12,6 +12,7 @@ from agent import (
     marking,
     progress,
     reporting,
+    signatures,
     space,
     staging,
     verified,
@@ -84,7 +85,7 @@ def verify(context: Context, version: str | None, *, on: str) -> tuple[str, int]
     """Hash every byte of a release where it lies; give its version and bytes.
 
     Raises:
-        VerificationError: It is not what its manifest says.
+        VerificationError: It is not what its manifest says, or not signed as the settings want it.
         ReleaseMissingError: It is not there.
     """
     _require_version(version)
@@ -92,13 +93,14 @@ def verify(context: Context, version: str | None, *, on: str) -> tuple[str, int]
         moved = Moved()
         context.store.require()
         chosen = version or _active(context)
-        release = context.store.manifest(chosen)
+        release, path = context.store.manifest(chosen), context.store.path(chosen)
+        signatures.hold(context, release, signatures.read(path), where="in the store")
         with progress.shown(context.log, "verify", moved, release.size):
-            path = context.store.path(chosen)
             verified.verify(release, path, stop=context.stop, moved=moved, whole=True)
         return chosen, release.size
     chosen = version or marking.required(context).version
     release = context.manifest(chosen)
+    signatures.on_share(context, release)
     _verify_on_share(context, release)
     return chosen, release.size
 

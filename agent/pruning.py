@@ -54,7 +54,7 @@ def share(context: Context, *, dry_run: bool = False) -> Pruned:
         UnreachableError: The share does not answer.
     """
     marker = marking.required(context)
-    held = {version: _created(context, version) for version in context.names(RELEASES)}
+    held = {version: _created(context, version) for version in context.releases()}
     spare = retention.spare_on_share(held, needed=marker.chain)
     left_over = tuple(name for name in context.names(STAGING) if staged_version(name))
     if not dry_run:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from agent import making, naming, pickles, staging
+from agent import canary, making, naming, pickles, signatures, staging
 from agent.errors import RefusedError, ReleaseMissingError
 from agent.shares import locking
 from agent.shares.base import RELEASES, Publication
@@ -23,10 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Published:
-    """The release on the share; `new` unless the same content was there already."""
+    """The release on the share.
+
+    Attributes:
+        manifest: What it holds.
+        new: Whether it was not there before.
+        signed: Whether it has a signature that it had not before.
+    """
 
     manifest: Manifest
     new: bool
+    signed: bool = False
 
 
 def from_directory(context: Context, directory: Path, version: str | None) -> Published:
@@ -73,6 +80,7 @@ def bundle(context: Context, maker: Maker, target: Path) -> Manifest:
     def make(directory: Path) -> Manifest:
         release = maker.make(directory)
         pickles.refuse(context, release)
+        signatures.put(context, release, directory)
         return release
 
     made = making.into(target, make)
@@ -92,6 +100,7 @@ def _publish(
         made.append(release)
         pickles.refuse(context, release)
         _stop_if_there(_published(context, version), release)
+        signatures.put(context, release, target)
         naming.name_tree(context)
         return release
 
@@ -99,13 +108,17 @@ def _publish(
     timeout = context.settings.lock_timeout
     try:
         with locking.held(file, timeout=timeout, stop=context.stop, log=context.log) as lock:
-            if (known := _published(context, version)) and there(known):
+            known = _published(context, version)
+            # What is signed was made here: that the share has something like it is not enough.
+            if known and not signatures.is_due(context, known) and there(known):
+                signatures.on_share(context, known)
                 return Published(known, new=False)
             context.share.publish(Publication(version, make, lock.check, context.stop))
         maker.done()
     except _AlreadyThereError as found:
-        return Published(found.release, new=False)
-    return Published(made[0], new=True)
+        signed = _sign(context, found.release, made[0])
+        return Published(found.release, new=False, signed=signed)
+    return Published(made[0], new=True, signed=context.settings.sign_key is not None)
 
 
 class _AlreadyThereError(Exception):
@@ -138,6 +151,26 @@ def _stop_if_there(there: Manifest | None, release: Manifest) -> None:
         f"The release {there.version} is on the share with other content.",
         remedy="Releases never change: publish under another version.",
     )
+
+
+def _sign(context: Context, there: Manifest, made: Manifest) -> bool:
+    """Sign a release that is on the share if that is due; give whether it was.
+
+    Raises:
+        RefusedError: Its canaries are not those of the models here, which is all that could differ.
+    """
+    due = signatures.is_due(context, there)
+    if due and (key := context.settings.sign_key):
+        for one, other in zip(there.models, made.models, strict=True):
+            if not canary.agree(one.canary, other.canary):
+                raise RefusedError(
+                    f"The release {there.version} is on the share with another canary for "
+                    f"{one.name} than is made here, so it is not signed.",
+                    remedy="Publish under another version.",
+                )
+        signatures.add(context, there, key)
+    signatures.on_share(context, there)
+    return due
 
 
 def _content(release: Manifest) -> tuple[object, ...]:

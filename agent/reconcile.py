@@ -25,6 +25,9 @@ WORN_OUT_REMEDY: Final = "Raise the container's memory limit, then promote the r
 _FIRST_DELAY: Final = 5.0
 _LONGEST_DELAY: Final = 300.0
 
+# What a repair is put off under; no version is called so.
+REPAIR: Final = "(repair)"
+
 Method = Literal["http", "signal", "none"]
 
 
@@ -60,7 +63,10 @@ class Observed:
         checked: Digest by version of what passed its check.
         quarantined: What failed, by version.
         attempts: How many attempts at a version began without ending.
-        not_before: When a version may be tried again, on the clock of `now`.
+        not_before: When a version, or `REPAIR`, may be tried again, on the clock of `now`.
+        rotten: Whether files of the active release are known to have wrong bytes.
+        outdated: Whether the worker may serve bytes of the active release from before a repair.
+        refused: Why the active release may not be served, if a rule came after it.
         another_space: Why the desired release's vectors do not match the active one's, if they do
             not and the marker does not allow it.
         method: How the worker is told.
@@ -76,6 +82,9 @@ class Observed:
     quarantined: Mapping[str, Quarantine] = field(default_factory=dict)
     attempts: Mapping[str, int] = field(default_factory=dict)
     not_before: Mapping[str, float] = field(default_factory=dict)
+    rotten: bool = False
+    outdated: bool = False
+    refused: str | None = None
     another_space: str | None = None
     method: Method = "http"
     worker: WorkerView | None = None
@@ -86,6 +95,13 @@ class Wait:
     """Nothing to do until something changes."""
 
     reason: str
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Put right files in the place of those of the active version that are wrong."""
+
+    version: str
 
 
 @dataclass(frozen=True)
@@ -128,11 +144,13 @@ class GiveUp:
     reason: str
 
 
-Action = Wait | Stage | Check | Reload | Activate | GiveUp
+Action = Wait | Repair | Stage | Check | Reload | Activate | GiveUp
 
 
 def decide(seen: Observed) -> Action:
     """The next step towards the marker's release; failing that, towards the active one."""
+    if seen.active and seen.rotten and seen.now >= seen.not_before.get(REPAIR, 0.0):
+        return Repair(seen.active.version)
     desired = seen.marker.version if seen.marker else None
     if desired is None or (seen.active and desired == seen.active.version):
         return _settle(seen, "the marker names no other release")
@@ -148,10 +166,11 @@ def decide(seen: Observed) -> Action:
 def still_quarantined(entry: Quarantine, marker: Marker | None, offered: str | None) -> bool:
     """Whether nothing changed since: the marker's bytes and the release's digest are the same.
 
-    What is unknown counts as unchanged.
+    What is unknown now counts as unchanged. A digest where none could be read before is a change:
+    the manifest was refused, or half there, and is a good one now.
     """
     same_marker = marker is None or entry.marker_sha256 == marker.sha256
-    same_digest = None in {offered, entry.digest} or offered == entry.digest
+    same_digest = offered in {None, entry.digest}
     return same_marker and same_digest
 
 
@@ -185,10 +204,12 @@ def _serve(seen: Observed, target: Target) -> Action:
 
 def _settle(seen: Observed, reason: str) -> Action:
     """Nothing to move to: see that the worker serves, and is asked for, the active release."""
+    if seen.refused:
+        return Wait(seen.refused)
     if seen.active is None or seen.method == "none" or seen.worker is None:
         return Wait(reason)
     astray = seen.worker.target not in {None, seen.active}
-    if _serves(seen.worker, seen.active) and not astray:
+    if _serves(seen.worker, seen.active) and not astray and not seen.outdated:
         return Wait(reason)
     if seen.now < seen.not_before.get(seen.active.version, 0.0):
         return Wait(f"the worker did not take {seen.active.version} and is asked again later")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 _UNIX: Final = "unix://"
 _ANSWER_SECONDS: Final = 5.0
+# A worker that misses this many seconds of asking is gone, not busy.
+_SILENT_SECONDS: Final = 3 * _ANSWER_SECONDS
+_ANSWER_BYTES: Final = 256 * 1024
+# A worker of one's own may say OK for Accepted. Neither proves anything.
+_ACCEPTED: Final = range(200, 300)
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.5
 
@@ -63,14 +69,19 @@ class WorkerClient:
         self._socket = url.removeprefix(_UNIX) if url.startswith(_UNIX) else None
         self._base = "http://worker" if self._socket else url
         self._timeout = timeout
+        self._listens = True
 
     async def view(self) -> WorkerView | None:
         """What the worker says of itself; None if it does not answer as a worker does."""
         try:
             status, body = await self._call("GET", "/model")
             answer = msgspec.json.decode(body, type=_Answer)
-        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError):
+            self._listens = True
+        except aiohttp.ClientConnectorError:
+            self._listens = False
             return None
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError):
+            return None  # bytes that are no UTF-8, or nested too deeply, are no DecodeError
         if status != 200:  # noqa: PLR2004 - OK
             return None
         return WorkerView(
@@ -86,21 +97,35 @@ class WorkerClient:
 
         Raises:
             ReloadFailedError: It tried and failed.
-            WorkerRestartedError: It died while it loaded.
+            WorkerRestartedError: It died while it loaded, and is back or still away.
             ReloadError: It is not there, refused, or did not get there in time.
         """
         before = await self.view()
         await self._ask(target)
-        began = time.monotonic()
-        pause = _FIRST_PAUSE
+        began = silent_since = time.monotonic()
+        pause, last = _FIRST_PAUSE, before
         while (elapsed := time.monotonic() - began) < self._timeout:
+            asked = time.monotonic()
             view = await self.view()
+            if view:
+                last, silent_since = view, math.inf
+            else:
+                silent_since = min(silent_since, asked)
             if view and self._confirms(view, target, before):
                 return Confirmed(elapsed)
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 1.5)
-        raise ReloadError(
-            f"The worker did not serve {target.version} within {self._timeout:g} s.",
+        raise self._too_late(target, last, silent=time.monotonic() - silent_since)
+
+    def _too_late(self, target: Target, last: WorkerView | None, *, silent: float) -> ReloadError:
+        # One that listens and is merely busy misses an answer or two: that is no death to count.
+        if not self._listens or silent > min(_SILENT_SECONDS, self._timeout / 2):
+            return WorkerRestartedError(
+                f"The worker took {target.version}, and does not answer any more.",
+                remedy="Look for an out-of-memory kill; it needs room for two models.",
+            )
+        return ReloadError(
+            f"The worker did not serve {target.version} within {self._timeout:g} s: {_said(last)}.",
             remedy="Look at the worker's log; raise --reload-timeout if it is merely slow.",
         )
 
@@ -113,7 +138,7 @@ class WorkerClient:
                 f"The worker's /reload does not answer: {error or type(error).__name__}.",
                 remedy="See that the worker is up; it is asked again.",
             ) from None
-        if status != 202:  # noqa: PLR2004 - Accepted
+        if status not in _ACCEPTED:
             text = body.decode(errors="replace")[:300]
             raise ReloadError(
                 f"The worker answered /reload with {status}: {text}.",
@@ -126,11 +151,14 @@ class WorkerClient:
         # A connection of its own each time: the worker may have restarted in between.
         connector = aiohttp.UnixConnector(self._socket) if self._socket else aiohttp.TCPConnector()
         timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+        plain = {"Accept-Encoding": "identity"}
         async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+            aiohttp.ClientSession(
+                connector=connector, timeout=timeout, headers=plain, auto_decompress=False
+            ) as session,
             session.request(method, self._base + path, json=json) as response,
         ):
-            return response.status, await response.read()
+            return response.status, await _bounded(response)
 
     def _confirms(self, view: WorkerView, target: Target, before: WorkerView | None) -> bool:
         """Whether the worker serves `target` now.
@@ -151,16 +179,36 @@ class WorkerClient:
             return self._strayed(target)
         if view.state == "failed":
             raise ReloadFailedError(
-                f"The worker failed to load {target.version}: {view.reason}.",
+                f"The worker failed to load {target.version}: {(view.reason or '').rstrip('.')}.",
                 remedy="Publish a release that loads; the worker serves the one before.",
             )
         return False
 
     def _strayed(self, target: Target) -> bool:
         raise ReloadError(
-            f"The worker was asked for another release than {target.version} meanwhile.",
-            remedy="Let one agent talk to it.",
+            f"The worker was asked for another release than {target.version} meanwhile, or forgot.",
+            remedy="Let one agent talk to it; its target must be what /reload asked for last.",
         )
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """The body, as it was sent, if it is as short as any answer of a worker.
+
+    Raises:
+        ClientPayloadError: It is longer.
+    """
+    try:
+        await response.content.readexactly(_ANSWER_BYTES + 1)
+    except asyncio.IncompleteReadError as ended:
+        return ended.partial
+    raise aiohttp.ClientPayloadError(f"its answer is over {_ANSWER_BYTES} bytes")
+
+
+def _said(view: WorkerView | None) -> str:
+    if view is None:
+        return "it says nothing"
+    serving = f"{view.serving.version} ({view.serving.digest[:12]})" if view.serving else "nothing"
+    return f"it serves {serving} and is {view.state}"
 
 
 class SignalledWorker(WorkerClient):

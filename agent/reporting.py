@@ -13,6 +13,7 @@ from agent.errors import AgentError
 if TYPE_CHECKING:
     from agent.context import Context
     from agent.manifest import Manifest
+    from agent.state import Rot
 
 
 def status(context: Context) -> dict[str, Any]:
@@ -47,6 +48,7 @@ def describe(seen: dict[str, Any]) -> str:
         ("worker", f"{worker.version or '-'} ({worker.state or 'unknown'})"),
         ("held", " ".join(store["releases"])),
         *(("refused", f"{v}: {entry.reason}") for v, entry in known["quarantined"].items()),
+        *_rot_rows(known["rot"]),
         *([("error", known["last_error"])] if known["last_error"] else []),
         *(_space_rows(seen["space"]) if "space" in seen else []),
         *(_share_rows(seen["share"]) if "share" in seen else []),
@@ -92,6 +94,13 @@ def _space_rows(compared: dict[str, Any]) -> list[tuple[str, str | None]]:
     ]
 
 
+def _rot_rows(rot: Rot | None) -> list[tuple[str, str | None]]:
+    if rot is None:
+        return []
+    why = rot.reason or "the sidecar repairs them"
+    return [("wrong", f"{path} of {rot.version}: {why}") for path in rot.files]
+
+
 def _share_rows(share: dict[str, Any]) -> list[tuple[str, str | None]]:
     releases = share["releases"].items()
     return [
@@ -107,7 +116,7 @@ def _share_status(context: Context) -> dict[str, Any]:
     try:
         found = marking.understood(context)
         seen |= {"marker": found.version, "previous": list(found.previous)} if found else {}
-        seen["releases"] = {v: _digest(context, v) for v in context.names("releases")}
+        seen["releases"] = {v: _digest(context, v) for v in context.releases()}
     except AgentError as error:
         seen["error"] = str(error)
     return seen

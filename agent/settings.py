@@ -87,6 +87,9 @@ class Settings:
     poll_interval: float = _setting(
         q.positive_duration, "5s", "Time between two looks at the marker, jittered by 10 %."
     )
+    reverify_interval: float = _setting(
+        q.duration, "24h", "Time in which all of the active release is read again; 0s: never."
+    )
     reload_url: str = _setting(
         q.worker_url, "http://127.0.0.1:8081", "The worker's admin listener, or unix:///PATH."
     )
@@ -118,11 +121,21 @@ class Settings:
     no_warm: bool = _setting(q.boolean, "false", "Activate without warming.")
     require_manifest: bool = _setting(q.boolean, "false", "Adopt no tree without a manifest.")
     allow_pickle: bool = _setting(q.boolean, "false", "Accept files that run code when loaded.")
+    sign_key: Path | None = _setting(Path, None, "Sign with this private key (PEM, EC).")
+    verify_key: Path | None = _setting(
+        Path, None, "Refuse releases whose signature is not of this public key's owner (PEM)."
+    )
+    require_signature: bool = _setting(
+        q.boolean, "false", "Refuse releases without a signature; needs --verify-key."
+    )
     azure_endpoint: str | None = _setting(
         q.endpoint, None, "Azure Files elsewhere than https://ACCOUNT.file.core.windows.net."
     )
     azure_secret_dir: Path | None = _setting(
         Path, None, "A mounted Secret: azurestorageaccountkey, sastoken or connectionstring."
+    )
+    kubernetes_events: bool = _setting(
+        q.boolean, "false", "Events about the pod, and an annotation with the active release."
     )
     log_format: str | None = _setting(
         q.one_of("json", "console"), None, "json, or console (the default on a terminal)."
@@ -177,6 +190,8 @@ def parse(
     mistakes += [
         f"--{name.replace('_', '-')} (or {variable(name)}) is required" for name in missing
     ]
+    if values.get("require_signature") and not values.get("verify_key"):
+        mistakes.append(f"--require-signature needs --verify-key (or {variable('verify_key')})")
     if mistakes:
         raise ConfigError(
             f"The settings are wrong: {'; '.join(mistakes)}.",

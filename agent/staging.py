@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic as clock
 from typing import TYPE_CHECKING, Final
 
-from agent import durable, layout, manifest, verified
+from agent import durable, layout, leftovers, manifest, verified
 from agent.copying import Copier, Job, writing
 from agent.disk import own_bytes
 from agent.errors import ReleaseMissingError, VerificationError
@@ -97,6 +97,7 @@ def stage(
     stop: threading.Event,
     spare: Sequence[str] = (),
     moved: Moved | None = None,
+    signature: bytes | None = None,
 ) -> Staged:
     """Bring `release` into the store. The caller holds the store's lock.
 
@@ -107,6 +108,7 @@ def stage(
         stop: Ends it early.
         spare: Releases of the store that may be deleted for room, the first one first.
         moved: Counts bytes as they come.
+        signature: What signs it, which goes along.
 
     Raises:
         VerificationError: Bytes on the share are not what the manifest says.
@@ -117,6 +119,7 @@ def stage(
     began = clock()
     moved = moved or Moved()
     directory = store.staging / release.version
+    leftovers.take_over(store.staging, release)
     store.sweep(keep_staging=release.version)
     reuse = _reusable(store, release)
     needed = _needed(release, reuse, directory)
@@ -126,6 +129,8 @@ def stage(
         _remove_foreign(directory, release)
         linked = _link(release, reuse, directory, moved)
     store.make_room(needed, spare)
+    with writing(release.version):
+        leftovers.note(directory, release)
     copier = Copier(share, directory, release.chunk_size, stop, moved.add)
     source = f"releases/{release.version}"
     copier.copy(
@@ -135,11 +140,13 @@ def stage(
             if file.path not in linked
         ]
     )
-    publish(store, release, directory)
+    publish(store, release, directory, signature=signature)
     return Staged(release, dict(moved.by_source), clock() - began)
 
 
-def publish(store: Store, release: Manifest, directory: Path) -> None:
+def publish(
+    store: Store, release: Manifest, directory: Path, *, signature: bytes | None = None
+) -> None:
     """Make a complete staging directory the release: views, manifest, record, sync, rename.
 
     The record comes before the rename: a release without one would be hashed again, while a record
@@ -152,6 +159,8 @@ def publish(store: Store, release: Manifest, directory: Path) -> None:
             if not (directory / view).exists():
                 os.link(directory / path, directory / view)
         durable.write(directory / manifest.FILE_NAME, release.encoded)
+        if signature is not None:
+            durable.write(directory / manifest.SIGNATURE, signature)
         durable.sync_tree(directory)
         store.remove(release.version)
         if not verified.write(store.agent, release, directory):

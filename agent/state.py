@@ -25,12 +25,31 @@ class Worker(msgspec.Struct, frozen=True):
 
 
 class Quarantine(msgspec.Struct, frozen=True):
-    """Why a release is not tried again, until the marker's bytes or its digest change."""
+    """Why a release is not tried again, until the marker's bytes or its digest change.
+
+    The digest is None where it is unknown, and empty where the share had no sound manifest.
+    """
 
     reason: str
     marker_sha256: str
     digest: str | None
     at: str
+
+
+class Rot(msgspec.Struct, frozen=True):
+    """Files of the active release that were found to have other bytes than its manifest says.
+
+    Attributes:
+        version: The release.
+        files: Their paths in it.
+        at: When they were found, UTC.
+        reason: Why they are not repaired yet; None until that was tried.
+    """
+
+    version: str
+    files: tuple[str, ...]
+    at: str
+    reason: str | None = None
 
 
 class State(msgspec.Struct, frozen=True):
@@ -44,7 +63,11 @@ class State(msgspec.Struct, frozen=True):
         worker: What the worker was last seen to serve.
         quarantined: Releases that failed, by version.
         attempts: How often an attempt at a version began without ending.
+        tried_for: The SHA-256 of the marker's bytes that the attempts are for.
         checked: The digest, by version, of what passed its check in this store.
+        rot: What is wrong with the active release's files, until they are repaired.
+        outdated: The active release, if the worker may still serve bytes from before a repair.
+        last_reverified: When all of the active release was last read again and found right, UTC.
         last_success: When a release was last activated or confirmed, UTC.
         last_error: What failed last, for people; None after a success.
     """
@@ -57,7 +80,11 @@ class State(msgspec.Struct, frozen=True):
     worker: Worker = Worker()
     quarantined: dict[str, Quarantine] = msgspec.field(default_factory=dict)
     attempts: dict[str, int] = msgspec.field(default_factory=dict)
+    tried_for: str | None = None
     checked: dict[str, str] = msgspec.field(default_factory=dict)
+    rot: Rot | None = None
+    outdated: str | None = None
+    last_reverified: str | None = None
     last_success: str | None = None
     last_error: str | None = None
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from time import monotonic as clock
 from typing import TYPE_CHECKING, Final
 
-from agent import acquire, progress, retention, verified
+from agent import acquire, progress, repairing, retention, verified
 from agent.acquire import Catalogued, Tree
-from agent.errors import AgentError, ReleaseMissingError, VerificationError
+from agent.errors import (
+    AgentError,
+    NoSpaceError,
+    ReleaseMissingError,
+    UnreachableError,
+    VerificationError,
+)
 from agent.manifest import Manifest
 from agent.moved import Moved
+from agent.state import Rot, utc_now
 from agent.warmup import report
 
 if TYPE_CHECKING:
     from agent.acquire import Found
+    from agent.attempts import Attempt
     from agent.context import Context
     from agent.marker import Marker
     from agent.metrics import Metrics
+    from agent.reverifying import Reverifier
     from agent.trying import Record
     from agent.warmup.protocol import Measured
 
@@ -42,17 +53,28 @@ class Steps:
         self._record = record
         self._metrics = metrics
 
-    def stage(self, version: str, *, desired: str | None, populate: bool = False) -> Manifest:
+    def stage(
+        self,
+        version: str,
+        *,
+        desired: str | None,
+        populate: bool = False,
+        moved: Moved | None = None,
+    ) -> Manifest:
         """Bring `version` into the store, verified.
 
         Args:
             version: The release.
             desired: What the marker names, which stays in the store.
             populate: Whether it may be made, if the share lacks it.
+            moved: Told of the bytes, also if it fails.
 
         Raises:
             AgentError: As `acquire.locate` and `acquire.acquire` raise; the store is as before.
         """
+        if unchanged := self._still_right(version):
+            return unchanged
+        counted, told = Moved(), moved or Moved()
         with self._store.lock(self._context.stop):
             found: Found
             try:
@@ -67,11 +89,13 @@ class Steps:
                 if not isinstance(found, Manifest):
                     self._record.begin(version)
                 spare = self._spare(1, desired)
-                staged = acquire.acquire(self._context, version, found, spare=spare)
+                staged = acquire.acquire(self._context, version, found, spare=spare, moved=counted)
             except AgentError as error:
+                told.add_all(counted.by_source)
                 self._ended(version, error)
                 raise
             self._record.end(version)
+        told.add_all(staged.moved)
         if self._metrics:
             for source, count in staged.moved.items():
                 self._metrics.staged_bytes.labels(source).inc(count)
@@ -84,6 +108,30 @@ class Steps:
             **{f"{source}_bytes": count for source, count in staged.moved.items()},
         )
         return staged.manifest
+
+    def _still_right(self, version: str) -> Manifest | None:
+        """A release that the store holds, if files of it only look otherwise than when verified."""
+        known = self._store.verified().get(version)
+        if known is None:
+            return None
+        release = self._store.manifest(version)
+        if verified.is_whole(self._store.agent, release, self._store.path(version)):
+            return None
+        # What the share has is unknown while it is away, and never another release.
+        with suppress(UnreachableError, ReleaseMissingError, VerificationError):
+            if self._context.manifest(version).digest != known:
+                return None
+        try:
+            self.verify(version)
+        except (VerificationError, ReleaseMissingError, UnreachableError) as error:
+            self._log.warning("store.corrupt", version=version, error=str(error))
+            return None
+        if not verified.is_whole(self._store.agent, release, self._store.path(version)):
+            raise NoSpaceError(
+                f"{version} is right, and the store is too full to write that down.",
+                remedy="Give the store more room.",
+            )
+        return release
 
     def verify(self, version: str) -> Manifest:
         """Hash every byte of a release in the store, and record that it is sound.
@@ -100,6 +148,52 @@ class Steps:
                 self._log.warning("record.unsaved", reason="the store is full")
         self._log.info("release.verified", version=version, bytes=release.size)
         return release
+
+    def reverify(self, reverifier: Reverifier, version: str) -> None:
+        """Read a little of the active release again, and put on record what is found to be wrong.
+
+        Raises:
+            AgentError: As `Reverifier.look` and `Store.lock` raise.
+        """
+        seen = reverifier.look(version, self._context.stop)
+        agent = self._store.agent
+        if seen.right:
+            with self._store.lock(self._context.stop):
+                verified.amend(agent, version, seen.right)
+        if seen.wrong:
+            self._record.update(rot=Rot(version, seen.wrong, utc_now()))
+            self._log.error("store.corrupt", version=version, files=list(seen.wrong))
+            if self._metrics:
+                self._metrics.verify_failures.inc()
+            with self._store.lock(self._context.stop):
+                repairing.distrust(self._store, version, seen.wrong)
+        if seen.finished:
+            self._record.update(last_reverified=utc_now())
+            self._log.info("release.reverified", version=version)
+
+    def repair(self, version: str) -> None:
+        """Put right files of the active release in the place of those on record as wrong.
+
+        Raises:
+            AgentError: As `repairing.repair` raises.
+        """
+        rot, began = self._record.state.rot, clock()
+        if rot is None:
+            return
+        with self._store.lock(self._context.stop):
+            release = self._store.manifest(version)
+            spare = self._spare(1, self._record.state.desired or version)
+            releases = repairing.repair(self._context, release, rot.files, spare=spare)
+            self._record.repaired(version)
+        if self._metrics:
+            self._metrics.repairs.inc(len(rot.files))
+        self._log.warning(
+            "store.repaired",
+            version=version,
+            files=list(rot.files),
+            releases=list(releases),
+            seconds=round(clock() - began, 3),
+        )
 
     def check(self, version: str) -> None:
         """Load every model of a release in the store, and hold it to its canary.
@@ -124,7 +218,11 @@ class Steps:
     def activate(self, version: str) -> None:
         """Flip `current` to a release of the store, then delete what is no longer kept."""
         with self._store.lock(self._context.stop):
+            rot = self._record.state.rot
             self._store.activate(version)
+            if rot and rot.version != version:
+                # It was not repaired: should it be wanted again, it is staged again.
+                verified.forget(self._store.agent, rot.version)
             self._record.activated(version)
             self._log.info("release.activated", version=version)
             for old in self._spare(self._context.settings.keep, version):
@@ -147,17 +245,28 @@ class Steps:
             if back:
                 self._record.update(pointed=None)
 
-    def quarantine(self, version: str, reason: str, marker: Marker | None) -> None:
-        """Try `version` no more until something about it changes."""
+    def quarantine(
+        self, version: str, reason: str, marker: Marker | None, attempt: Attempt | None = None
+    ) -> None:
+        """Try `version` no more until something about it changes; it ends the attempt, if any."""
         try:
             digest: str | None = self._context.manifest(version).digest
-        except AgentError:
+        except UnreachableError:
             digest = self._store.digest(version)
+        except AgentError:
+            # It has no sound manifest, so that one which comes later is a change.
+            digest = self._store.digest(version) or ""
         self._record.quarantine(version, reason, marker=marker, digest=digest)
-        self._log.error("release.quarantined", version=version, reason=reason)
+        ended: dict[str, object] = {"version": version, "reason": reason}
+        if attempt:
+            ended |= attempt.fields("quarantined")
+        self._log.error("release.quarantined", **ended)
 
     def recover(self) -> None:
-        """At start: clear what a crash left, and hash the active release if no record has it.
+        """At start, or when parts of the store were lost: bring it in order.
+
+        What a crash left is cleared, `current` leads to what was active, and the active release is
+        hashed if no record has it.
 
         Raises:
             AgentError: The store cannot be used.
@@ -165,13 +274,22 @@ class Steps:
         self._store.prepare()
         with self._store.lock(self._context.stop):
             self._store.sweep(keep_staging=self._record.state.desired)
+            self._record.ensure()
+            self._restore()
             self._point_back()
             active = self._store.active()
             if active and active not in self._store.verified():
                 try:
                     self.verify(active)
-                except VerificationError as error:
+                except (VerificationError, ReleaseMissingError, UnreachableError) as error:
                     self._log.error("store.corrupt", version=active, error=str(error))
+
+    def _restore(self) -> None:
+        """Put `current` back if it was deleted, or led elsewhere, behind the agent's back."""
+        known = self._record.state.active
+        if known and self._store.active() is None and known in self._store.verified():
+            self._log.warning("store.current_restored", version=known)
+            self._store.activate(known)
 
     def _point_back(self) -> None:
         """Take back what a signalled worker had not confirmed when the agent died."""

@@ -73,10 +73,17 @@ class Store:
         """
         self.require()
         with writing(str(self.agent)):
-            for directory in (self.staging, self.root / RELEASES, verified.directory(self.agent)):
+            for directory in self._directories():
                 durable.make_directory(directory)
             if not os.access(self.agent, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def is_prepared(self) -> bool:
+        """Whether the store's own directories are there."""
+        return all(directory.is_dir() for directory in self._directories())
+
+    def _directories(self) -> tuple[Path, ...]:
+        return self.staging, self.root / RELEASES, verified.directory(self.agent)
 
     def require(self) -> None:
         """See that there is a store.
@@ -189,12 +196,6 @@ class Store:
                     durable.link(self.root / root, f"{CURRENT}/{root}")
             durable.link(self.root / CURRENT, f"{RELEASES}/{version}")
 
-    def deactivate(self) -> None:
-        """Take `current` away: nothing is active."""
-        with writing(CURRENT):
-            (self.root / CURRENT).unlink(missing_ok=True)
-            durable.sync_directory(self.root)
-
     def remove(self, version: str) -> None:
         """Delete a release: it is gone in one step, its bytes soon after."""
         with writing(version):
@@ -203,6 +204,7 @@ class Store:
                 self.path(version).rename(trash)
                 durable.sync_directory(self.root / RELEASES)
             verified.forget(self.agent, version)
+            self._manifests.pop(version, None)
             shutil.rmtree(trash, ignore_errors=True)
 
     def sweep(self, *, keep_staging: str | None = None) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from agent import state
-from agent.copying import writing
 from agent.reconcile import MAX_UNFINISHED
 from agent.state import Quarantine, utc_now
 
@@ -31,7 +30,8 @@ T = TypeVar("T")
 class Record:
     """The state on disk, and the changes that an attempt makes to it.
 
-    On a full volume it goes on in memory: what needs no room must work there all the same.
+    On a volume that is full or not writable it goes on in memory, and saves once that is possible:
+    what needs no room must work there all the same.
 
     Args:
         directory: Where `state.json` is.
@@ -42,16 +42,37 @@ class Record:
         self._directory = directory
         self._log = log
         self.state = state.load(directory)
+        self._unsaved: str | None = None
 
     def update(self, **changes: object) -> State:
         """Change fields and put them on disk, if anything is new."""
         changed = replace(self.state, **changes)
-        if changed != self.state:
+        if changed != self.state or self._unsaved:
             self.state = changed
-            with writing(state.FILE_NAME):
-                if not state.save(self._directory, changed):
-                    self._log.warning("state.unsaved", reason="the store is full")
+            self._save()
         return self.state
+
+    def _save(self) -> None:
+        try:
+            saved = state.save(self._directory, self.state)
+            reason = None if saved else "the store is full"
+        except OSError as error:
+            reason = f"the store cannot be written: {error.strerror}"
+        if reason and reason != self._unsaved:
+            self._log.warning("state.unsaved", reason=reason)
+        self._unsaved = reason
+
+    def ensure(self) -> None:
+        """Put the state on disk if it is not there."""
+        if not (self._directory / state.FILE_NAME).exists():
+            self._save()
+
+    def wish(self, marker: Marker | None) -> None:
+        """The marker says this, if it is known; attempts for other bytes of it count no more."""
+        if marker:
+            same = marker.sha256 == self.state.tried_for
+            attempts = self.state.attempts if same else {}
+            self.update(desired=marker.version, tried_for=marker.sha256, attempts=attempts)
 
     def begin(self, version: str) -> None:
         """An attempt at `version` starts now."""
@@ -93,11 +114,17 @@ class Record:
             active=version,
             previous=old if old != version else self.state.previous,
             pointed=None,
+            rot=None,
+            outdated=None,
             quarantined=_without(self.state.quarantined, version),
             attempts=_without(self.state.attempts, version),
             last_success=utc_now(),
             last_error=None,
         )
+
+    def repaired(self, version: str) -> None:
+        """The files of `version` are right again; what the worker made of them may not be."""
+        self.update(rot=None, outdated=version)
 
     def removed(self, version: str) -> None:
         """`version` is no longer in the store."""

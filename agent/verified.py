@@ -6,6 +6,7 @@ looks as it did then is not trusted until it is hashed again.
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -17,7 +18,7 @@ from agent.shares.directory import DirectoryShare
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from agent.manifest import File, Manifest
@@ -47,6 +48,23 @@ def write(agent: Path, manifest: Manifest, release: Path) -> bool:
         return durable.try_write(path, msgspec.json.encode(record))
 
 
+def amend(agent: Path, version: str, looks: Mapping[str, tuple[int, int, int] | None]) -> None:
+    """Trust files of a release as they look now, or, for None, no longer.
+
+    Raises:
+        NoSpaceError: The volume is full.
+    """
+    record = read(agent, version)
+    if record is None:
+        return
+    merged = {**record.files, **looks}
+    files = {path: look for path, look in merged.items() if look}
+    path = directory(agent) / f"{version}.json"
+    if files != record.files:
+        with writing(path.name):
+            durable.write(path, msgspec.json.encode(Record(record.digest, files)))
+
+
 def read(agent: Path, version: str) -> Record | None:
     """The record of a release, if there is a readable one."""
     try:
@@ -64,6 +82,11 @@ def forget(agent: Path, version: str) -> None:
 def versions(agent: Path) -> tuple[str, ...]:
     """The releases of which there are records."""
     return tuple(path.stem for path in directory(agent).glob("*.json"))
+
+
+def is_whole(agent: Path, manifest: Manifest, release: Path) -> bool:
+    """Whether all files of `release` still look as they did when they were verified."""
+    return len(list(trusted(agent, manifest, release))) == len(manifest.files)
 
 
 def trusted(agent: Path, manifest: Manifest, release: Path) -> Iterator[File]:
@@ -108,5 +131,7 @@ def look(path: Path) -> tuple[int, int, int]:
     try:
         status = path.lstat()
     except OSError:
+        return -1, -1, -1
+    if not stat.S_ISREG(status.st_mode):
         return -1, -1, -1
     return status.st_ino, status.st_size, status.st_mtime_ns

@@ -8,15 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent import chunks
-from agent.errors import VerificationError
+from agent.errors import AgentError, VerificationError
 from agent.manifest import chunk_count
+from agent.moved import Moved
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
     from agent.manifest import File, Manifest
-    from agent.moved import Moved
     from agent.shares.base import Share
 
 
@@ -58,6 +58,17 @@ def verify(
     size = manifest.chunk_size + 1
     threads = chunks.crew(share.parallel, size)
     chunks.run(tasks, buffer_size=size, stop=stop, threads=threads)
+
+
+def is_right(manifest: Manifest, share: Share, prefix: str, file: File, index: int) -> bool:
+    """Whether one chunk is what the manifest says; what cannot be read is not."""
+    task = _Verifier(manifest.chunk_size, share, prefix, Moved())
+    buffer = memoryview(bytearray(manifest.chunk_size + 1))
+    try:
+        task.check(file, index, buffer)
+    except AgentError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from agent.acquire import Tree
 from agent.doctor.findings import Finding, amount, fail, ok, warn
 from agent.errors import AgentError, ReleaseMissingError, UnreachableError
 from agent.shares.base import RELEASES
-from agent.version import UNVERSIONED, is_version
+from agent.version import UNVERSIONED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,8 +23,7 @@ _SHOWN: Final = 8
 
 def releases(case: Case) -> Iterator[Finding]:
     """Which releases have a sound manifest, and what is wrong with the others."""
-    names = [name for name in case.context.names(RELEASES) if is_version(name)]
-    problems = {name: _problem(case, name) for name in names}
+    problems = {name: _problem(case, name) for name in case.context.releases()}
     case.complete = tuple(name for name, problem in problems.items() if problem is None)
     if case.complete:
         yield ok(f"{len(case.complete)} with a manifest: {_listed(case.complete)}.")

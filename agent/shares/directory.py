@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from agent import chunks, durable
 from agent.adopt import Node, Tree
-from agent.errors import AgentError, RefusedError, ReleaseMissingError, UnreachableError
+from agent.errors import (
+    AgentError,
+    RefusedError,
+    ReleaseMissingError,
+    UnreachableError,
+    VerificationError,
+)
 from agent.shares.base import RELEASES, STAGING, staged_version, staging_path, trash_path
 from agent.shares.exclusive import ExclusiveFile
 from agent.shares.locking import LockLostError
@@ -22,9 +28,13 @@ if TYPE_CHECKING:
 
     from agent.shares.base import Publication
 
-_GONE: Final = (errno.ENOENT, errno.ENOTDIR)
+# A link in a circle leads to nothing, as one whose target is gone.
+_GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _ABSENT: Final = (*_GONE, errno.EACCES, errno.EPERM)
+# What a socket, a device without a driver, and a link in the place of a file answer.
+_NO_FILE: Final = (errno.ENXIO, errno.ENODEV, errno.ELOOP)
 _REF_BYTES: Final = 256
+_REMEDY: Final = "Put the file itself there."
 
 
 class FileReader:
@@ -33,7 +43,7 @@ class FileReader:
     def __init__(self, share: DirectoryShare, path: str) -> None:
         self._share = share
         self._path = path
-        self._fd = os.open(share.resolved(path), os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = _open_file(share.resolved(path), path)
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """See `agent.shares.base.Reader`."""
@@ -65,14 +75,25 @@ class DirectoryShare:
         return str(self._root)
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """Read a small file by open, read, close alone."""
+        """Read a small file by open, read, close alone.
+
+        Raises:
+            VerificationError: It is something else than a file.
+        """
         try:
             fd = os.open(self._root / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             if error.errno in _GONE and self._is_there():
                 return None
+            if error.errno in _NO_FILE:
+                raise VerificationError(_no_file(path), remedy=_REMEDY) from None
             raise self._failed(path, error) from None
-        with self.errors(path), os.fdopen(fd, "rb") as file:
+        try:
+            file = os.fdopen(fd, "rb")
+        except OSError:  # a directory; the descriptor is still ours
+            os.close(fd)
+            raise VerificationError(_no_file(path), remedy=_REMEDY) from None
+        with self.errors(path), file:
             return file.read(limit + 1)
 
     def names(self, path: str) -> tuple[str, ...]:
@@ -97,7 +118,9 @@ class DirectoryShare:
         """Open a file for reading."""
         try:
             return FileReader(self, path)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not self._is_there():
+                raise self._failed(path, error) from None
             raise ReleaseMissingError(
                 f"{path} is missing on the share {self.address}.",
                 remedy="Publish the release again; it is used once it is complete.",
@@ -171,13 +194,16 @@ class DirectoryShare:
         """Where `path` leads once its links are followed.
 
         Raises:
-            UnreachableError: Out of the share: such a link is never followed.
+            VerificationError: Out of the share: such a link is never followed. Or in a circle.
         """
-        real = (self._root / path).resolve()
+        try:
+            real = (self._root / path).resolve()
+        except RuntimeError:
+            what = f"{path} on the share is a link that leads in a circle."
+            raise VerificationError(what, remedy=_REMEDY) from None
         if not real.is_relative_to(self._root.resolve()):
-            raise UnreachableError(
-                f"{path} is a link that leads out of the share {self.address}.",
-                remedy="Put the file itself there.",
+            raise VerificationError(
+                f"{path} is a link that leads out of the share {self.address}.", remedy=_REMEDY
             )
         return real
 
@@ -221,15 +247,37 @@ class DirectoryShare:
     def _node(self, path: str) -> Node:
         try:
             status = self.resolved(path).stat()
-        except UnreachableError:
+        except VerificationError:
             return Node("outside")
-        except (FileNotFoundError, RuntimeError):
+        except FileNotFoundError:
             return Node("dangling")
         return Node("file", status.st_size) if stat.S_ISREG(status.st_mode) else Node("special")
 
     def _text(self, path: str) -> str:
-        with open(self.resolved(path), "rb") as file:  # noqa: PTH123 - bounded read
+        with os.fdopen(_open_file(self.resolved(path), path), "rb") as file:
             return file.read(_REF_BYTES).decode(errors="replace").strip()
+
+
+def _open_file(real: Path, path: str) -> int:
+    """Open a regular file for reading: opening a FIFO may never end, reading a device neither.
+
+    Raises:
+        VerificationError: It is something else.
+    """
+    try:
+        fd = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        # The type is asked of what is open: by name, it may be another thing a moment later.
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+    raise VerificationError(_no_file(path), remedy=_REMEDY)
+
+
+def _no_file(path: str) -> str:
+    return f"{path} on the share is not a regular file."
 
 
 def _remove_if_empty(directory: Path) -> None:

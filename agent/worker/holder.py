@@ -83,7 +83,8 @@ class Holder(Generic[M]):
     def reload(self, release: Release) -> None:
         """Ask for `release` and return at once. The newest request wins.
 
-        Asking again for what is loading or served changes nothing; what failed is tried anew.
+        Asking again for what is loading or served changes nothing, unless the agent has repaired
+        files of it since; what failed is tried anew.
         """
         if self._serving.ask(release):
             self._loader.start()

@@ -41,17 +41,23 @@ class Release:
         digest: What its manifest says that it holds.
         path: Its own directory, never `current`, which may point elsewhere a moment later.
         manifest: What it holds.
+        inodes: Of its files, in order: the agent repairs a file by another one in its place.
     """
 
     version: str
     digest: str
     path: Path
     manifest: Manifest
+    inodes: tuple[int, ...] = ()
 
     @property
     def target(self) -> Target:
         """What tells this release from every other one."""
         return Target(self.version, self.digest)
+
+    def is_same(self, other: Release) -> bool:
+        """Whether a model of the one is a model of the other: also the files are the same ones."""
+        return self.target == other.target and self.inodes == other.inodes
 
 
 def resolve_current(store: Path) -> Release:
@@ -115,7 +121,15 @@ def _open(store: Path, version: str) -> Release:
             f"Release {version} carries the manifest of {found.version}.",
             remedy="Stage the release again.",
         )
-    return Release(version, found.digest, directory, found)
+    inodes = tuple(_inode(directory / file.path) for file in found.files)
+    return Release(version, found.digest, directory, found, inodes)
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:  # whoever loads it says so
+        return -1
 
 
 def _read(path: Path) -> bytes:

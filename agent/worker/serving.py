@@ -55,7 +55,7 @@ class Serving(Generic[M]):
     def ask(self, release: Release) -> bool:
         """Want `release` from now on; whether a loader must be started for it."""
         with self.changed:
-            served = self._served is not None and self._served.release.target == release.target
+            served = self._served is not None and self._served.release.is_same(release)
             needed = not served and not self._loader_runs
             self._loader_runs = self._loader_runs or needed
             self._state = "ready" if served else "loading"
@@ -102,7 +102,7 @@ class Serving(Generic[M]):
     def is_wanted(self, release: Release) -> bool:
         """Whether `release` is what was asked for last."""
         with self.changed:
-            return self._wanted is not None and self._wanted.target == release.target
+            return self._wanted is not None and self._wanted.is_same(release)
 
     @property
     def serves(self) -> bool:

@@ -1,6 +1,6 @@
 """Measures what moves the true-shape bge-large, and prints a Markdown table.
 
-python -m tests.benchmarks [stage] [verify] [rest] [load] [reloads]
+python -m tests.benchmarks [stage] [change] [verify] [rest] [load] [idle] [reloads]
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from typing import Final
 
 import click
 
-from tests.benchmarks import load, local, release, reloads, rest, table
+from tests.benchmarks import idle, load, local, release, reloads, rest, table
 from tests.benchmarks.measuring import ROUNDS
 
 _GROUPS: Final = {
     "stage": local.stage,
+    "change": local.change,
     "verify": local.verify,
     "rest": rest.rows,
     "load": load.rows,
 }
-_ALSO: Final = {"reloads": reloads.lines}
+_ALSO: Final = {"idle": idle.lines, "reloads": reloads.lines}
 
 
 @click.command()

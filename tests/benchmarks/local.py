@@ -12,7 +12,8 @@ from agent import staging, verified
 from agent.moved import Moved
 from agent.shares.directory import DirectoryShare
 from agent.store import Store
-from tests.benchmarks.measuring import medians, timed
+from tests.benchmarks import release
+from tests.benchmarks.measuring import ROUNDS, medians, timed
 from tests.benchmarks.release import VERSION
 from tests.benchmarks.table import Row
 
@@ -46,6 +47,30 @@ def stage(subject: Subject) -> list[Row]:
         Row(what, ours, "`cp -r`, `sync`", plain),
         Row(what, ours, "`cp -r`, `sync`, `sha256sum -c`", checked),
     ]
+
+
+def change(subject: Subject) -> list[Row]:
+    """Stage a release of which one small file is another, beside a copy of all of it."""
+    store, copied, stop = _store(subject), subject.room / "copy", threading.Event()
+    share = DirectoryShare(subject.share)
+    staging.stage(share, subject.release, store, stop=stop)
+    changed, moved = release.change_one_file(subject), Moved()
+    directory = subject.directory.with_name(changed.version)
+
+    def clear() -> None:
+        store.remove(changed.version)
+        shutil.rmtree(copied, ignore_errors=True)
+
+    def ours() -> None:
+        moved.add_all(staging.stage(share, changed, store, stop=stop).moved)
+
+    copy = f"cp -r {directory} {copied} && sync -f {copied}"
+    mine, theirs = medians([timed(ours), timed(partial(_shell, copy))], between=clear)
+    store.remove(VERSION)
+    counts = moved.by_source
+    count = sum(counts.values()) - counts.get("reused", 0)
+    what = f"stage, one small file changed: {count // ROUNDS} bytes moved"
+    return [Row(what, mine, "`cp -r`, `sync`", theirs)]
 
 
 def verify(subject: Subject) -> list[Row]:

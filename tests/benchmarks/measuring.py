@@ -49,9 +49,9 @@ def beside_server(pid: int, work: Callable[[], Sample]) -> Callable[[], Sample]:
     """Have the CPU of the server `pid` counted while `work` goes on."""
 
     def run() -> Sample:
-        before = _cpu_of(pid)
+        before = cpu_of(pid)
         sample = work()
-        return replace(sample, server_cpu=_cpu_of(pid) - before)
+        return replace(sample, server_cpu=cpu_of(pid) - before)
 
     return run
 
@@ -85,7 +85,7 @@ def _own_cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
-def _cpu_of(pid: int) -> float:
+def cpu_of(pid: int) -> float:
     """User and system time of another process; its name, in brackets, may hold blanks."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -54,6 +56,31 @@ def write(room: Path) -> Subject:
     )
     (directory / manifest.FILE_NAME).write_bytes(release.encoded)
     return Subject(room, share.parent, share, directory, release)
+
+
+def change_one_file(subject: Subject) -> Manifest:
+    """Put v2 on the share, which is v1 with another smallest file, and give its manifest."""
+    directory = subject.directory.with_name("v2")
+    shutil.copytree(subject.directory, directory, copy_function=os.link)
+    (directory / manifest.FILE_NAME).unlink()
+    small = directory / min(subject.release.files, key=lambda file: file.size).path
+    data = small.read_bytes()
+    small.unlink()
+    small.write_bytes(data + b" ")
+    files = [
+        _file(directory, small) if file.path == str(small.relative_to(directory)) else file
+        for file in subject.release.files
+    ]
+    made = manifest.build(
+        version="v2",
+        created=CREATED,
+        generator="benchmarks",
+        chunk_size=CHUNK_SIZE,
+        files=files,
+        models=[a_model()],
+    )
+    (directory / manifest.FILE_NAME).write_bytes(made.encoded)
+    return made
 
 
 def _file(directory: Path, path: Path) -> File:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import docker
 
+    from tests.containers.emulation import Pod
     from tests.k8s.rendering import Manifest
 
 FIRST, SECOND = "minilm-1", "minilm-2"
@@ -82,6 +83,13 @@ def populate(node: Node, manifests: list[Manifest]) -> None:
         assert job.events.of("publish").count("started") == 1
 
 
+def status(pod: Pod) -> dict[str, Any]:
+    """What `model-agent status` says in the sidecar."""
+    _, text = pod.exec(AGENT, "model-agent", "status", "--json")
+    found: dict[str, Any] = json.loads(text[text.index("{\n") :])
+    return found
+
+
 def test_from_an_empty_claim_to_a_hot_reload(node: Node) -> None:
     """The pod waits for the Job and says so, serves its release, and takes the next one hot."""
     manifests = node.extend("overlays/cpu", **settings(**MIRROR))
@@ -96,6 +104,5 @@ def test_from_an_empty_claim_to_a_hot_reload(node: Node) -> None:
         populate(node, changed)
         until(lambda: served(pod) == SECOND, seconds=60)
         assert [pod.events.of(name).count("started") for name in (AGENT, WORKER)] == [1, 1]
-        _, text = pod.exec(AGENT, "model-agent", "status", "--json")
-        status: dict[str, Any] = json.loads(text[text.index("{\n") :])
-        assert status["store"]["active"] == SECOND
+        # It is active a moment after the worker confirmed it.
+        until(lambda: status(pod)["store"]["active"] == SECOND, seconds=60)

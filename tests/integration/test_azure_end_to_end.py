@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("kind", "tls"),
     [
-        ("key", False),
+        pytest.param("key", False, marks=pytest.mark.slow),
         ("token", True),
         pytest.param("sas", False, marks=pytest.mark.slow),
         pytest.param("connection-string", True, marks=pytest.mark.slow),
@@ -58,6 +58,7 @@ def test_publish_promote_init_sidecar_reload(kind: Kind, tls: bool, tmp_path: Pa
         assert (store / "current").readlink().name == "v2"
 
 
+@pytest.mark.slow
 def test_a_hand_made_share_is_adopted_and_then_published_to(tmp_path: Path) -> None:
     """A tree that was uploaded by hand works over REST as it is, also after the first release."""
     store = tmp_path / "store"

@@ -55,6 +55,7 @@ def assert_tidy(share: RestShare) -> None:
     assert {path.name for path in share.disk.root.iterdir()} == {"releases"}
 
 
+@pytest.mark.slow
 def test_two_publishers_of_the_same(share: RestShare, tmp_path: Path) -> None:
     """Of two publishers of one release, one uploads; the other waits and finds it done."""
     source = tree(tmp_path / "tree")
@@ -68,6 +69,7 @@ def test_two_publishers_of_the_same(share: RestShare, tmp_path: Path) -> None:
     assert_tidy(share)
 
 
+@pytest.mark.slow
 def test_two_publishers_of_different_content(share: RestShare, tmp_path: Path) -> None:
     """Of two contents under one version, one wins whole and the other exits 9."""
     kinds: dict[str, Tiny] = {"one": INLINE, "other": ELSEWHERE}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
 
-from agent.errors import ReloadError
+from agent.errors import ReloadError, WorkerRestartedError
 from agent.reconcile import Target
 from agent.reloading import WorkerClient
 
@@ -66,7 +67,10 @@ async def test_view_of_a_worker(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(500, b"{}"), (200, b"<html>"), (200, b"{}"), (200, b'{"state": 1, "instance": 2}')],
+    [
+        *[(500, b"{}"), (200, b"<html>"), (200, b"{}"), (200, b'{"state": 1, "instance": 2}')],
+        *[(200, b'{"state": "\xff"}'), (200, b'{"a": ' + b"[" * 100_000)],
+    ],
 )
 async def test_worker_that_talks_nonsense_is_not_up(serve: Serve, status: int, body: bytes) -> None:
     """An answer that is not a worker's is like none: it is asked again later."""
@@ -122,3 +126,43 @@ async def test_what_became_of_another_target_is_not_mistaken(serve: Serve, state
     with pytest.raises(ReloadError, match="asked for another release") as raised:
         await client(await serve(answer)).reload(TARGET)
     assert not raised.value.blames_release
+
+
+async def test_ok_is_as_good_as_accepted(serve: Serve) -> None:
+    """A worker of one's own may answer /reload with 200: what counts is what it serves then."""
+    asked = {"version": TARGET.version, "digest": TARGET.digest}
+    answers = [GOOD, {}, GOOD | asked | {"target": asked}]
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(answers.pop(0))
+
+    await client(await serve(answer)).reload(TARGET)
+    assert answers == []
+
+
+async def test_worker_that_misses_an_answer_is_not_gone(serve: Serve) -> None:
+    """It may be busy with the load: that is a slow worker, and nothing that counts as a death."""
+    asked = {"version": TARGET.version, "digest": TARGET.digest}
+    began = time.monotonic()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            return web.Response(status=202)
+        if time.monotonic() - began > 3.4:
+            return web.Response(status=500)
+        return web.json_response(GOOD | {"state": "loading", "target": asked})
+
+    with pytest.raises(ReloadError, match="it serves v1") as raised:
+        await WorkerClient(await serve(answer), timeout=4).reload(TARGET)
+    assert raised.value.ends_attempt
+
+
+async def test_worker_that_is_gone_after_it_took_a_reload(serve: Serve) -> None:
+    """It may have died of the release: that is no slow worker, and no end of the attempt."""
+    answers = [web.json_response(GOOD), web.Response(status=202)]
+
+    async def answer(_: web.Request) -> web.Response:
+        return answers.pop(0) if answers else web.Response(status=500)
+
+    with pytest.raises(WorkerRestartedError, match="took v2, and does not answer any more"):
+        await client(await serve(answer)).reload(TARGET)

@@ -158,6 +158,7 @@ def test_a_sidecar_asks_for_no_gpu(cluster: Cluster) -> None:
         sidecar.wait_for("sync.done", version="v2")
 
 
+@pytest.mark.slow
 def test_current_waits_for_the_worker(cluster: Cluster) -> None:
     """A worker that is not up is normal: the release is staged and waits, and `current` stays."""
     with scripted(obey) as gone:
@@ -193,7 +194,7 @@ def test_release_that_the_worker_cannot_load_is_quarantined(cluster: Cluster) ->
             cluster.agent("promote", "v2")
             sidecar.look_now()
             assert "out of tune" in sidecar.wait_for("release.quarantined")["reason"]
-            assert [request["version"] for request in worker.asked] == ["v2"]
+            assert worker.wait_asked(1)["version"] == "v2"
             assert worker.wait_asked(2)["version"] == "v1"
             assert sidecar.metric("model_agent_reload_failures_total") == 1
     assert cluster.active() == "v1"
@@ -232,12 +233,13 @@ def test_reload_that_is_not_confirmed_is_taken_back(cluster: Cluster) -> None:
         cluster.agent("promote", "v2")
         with cluster.sidecar(worker.url, "--reload-timeout", "300ms") as sidecar:
             failed = sidecar.wait_for("sync.failed", version="v2")
-            assert "did not serve v2 within 0.3 s" in failed["error"]
+            assert "did not serve v2 within 0.3 s" in failed["reason"]
             assert worker.wait_asked(2)["version"] == "v1"
             assert cluster.active() == "v1"
             assert cluster.state()["quarantined"] == {}
 
 
+@pytest.mark.slow
 def test_two_reloads_that_kill_the_worker_count_as_a_failed_one(cluster: Cluster) -> None:
     """A worker that restarts while it loads is asked once more, and then no more."""
 
@@ -253,7 +255,7 @@ def test_two_reloads_that_kill_the_worker_count_as_a_failed_one(cluster: Cluster
         worker.serve("v1", digest)
         cluster.agent("promote", "v2")
         with cluster.sidecar(worker.url) as sidecar:
-            assert "restarted while it loaded" in sidecar.wait_for("sync.failed")["error"]
+            assert "restarted while it loaded" in sidecar.wait_for("sync.failed")["reason"]
             sidecar.look_now()
             assert "never ended" in sidecar.wait_for("release.quarantined")["reason"]
             assert [r["version"] for r in worker.asked if r["version"] == "v2"] == ["v2", "v2"]
@@ -295,6 +297,7 @@ def test_what_init_activated_is_not_asked_for_again(cluster: Cluster) -> None:
             assert worker.wait_asked(1)["version"] == "v1"
 
 
+@pytest.mark.slow
 def test_share_that_goes_away_changes_nothing(cluster: Cluster) -> None:
     """A dead share leaves the pod alive and ready; what it says later is served."""
     away = cluster.root / "away"
@@ -353,6 +356,7 @@ def test_worker_that_cannot_be_told_is_left_alone(cluster: Cluster) -> None:
     assert cluster.active() == "v2"
 
 
+@pytest.mark.slow
 def test_unix_socket(cluster: Cluster) -> None:
     """The worker's admin listener may be a socket that both containers mount."""
     socket = f"unix://{cluster.root}/worker.sock"

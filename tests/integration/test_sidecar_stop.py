@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import gc
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from agent import logs, settings
 from agent.context import Context
+from agent.errors import StoppedError
 from agent.sidecar import Sidecar
 from tests.support.shares import TestShare
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.steps import Steps
 
-async def test_a_stop_in_the_moment_of_a_wake(tmp_path: Path) -> None:
-    """SIGTERM ends the wait for the next poll also when `POST /check` ends it just then."""
+
+@pytest.fixture
+async def sidecar(tmp_path: Path) -> Sidecar:
+    """A sidecar over an empty share and store that is not run; it polls once an hour."""
     share = TestShare(tmp_path / "share")
     (tmp_path / "store").mkdir()
     flags = {"share": str(share.root), "store": str(tmp_path / "store"), "poll_interval": "1h"}
-    sidecar = Sidecar(Context(settings.parse(flags, {}), logs.get()))
+    return Sidecar(Context(settings.parse(flags, {}), logs.get()))
+
+
+async def test_a_stop_in_the_moment_of_a_wake(sidecar: Sidecar) -> None:
+    """SIGTERM ends the wait for the next poll also when `POST /check` ends it just then."""
     resting = asyncio.ensure_future(sidecar._rest())
     await asyncio.sleep(0)
     sidecar.look_now()
@@ -29,3 +38,25 @@ async def test_a_stop_in_the_moment_of_a_wake(tmp_path: Path) -> None:
     resting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(asyncio.shield(resting), 5)
+
+
+async def test_a_step_that_was_stopped_is_not_complained_of(sidecar: Sidecar) -> None:
+    """That a step ended because it was told to is no error, so none is logged."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    began = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def step(steps: Steps) -> None:
+        loop.call_soon_threadsafe(began.set)
+        steps._context.stop.wait(20)
+        raise StoppedError
+
+    running = asyncio.ensure_future(sidecar._runner.run(step))
+    await began.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    del running
+    gc.collect()
+    assert complaints == []

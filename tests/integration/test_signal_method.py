@@ -75,6 +75,7 @@ def worker(cluster: Cluster, program: Path, *flags: str) -> Iterator[str]:
         process.communicate()
 
 
+@pytest.mark.slow
 def test_bumps_reach_a_worker_that_is_signalled(cluster: Cluster) -> None:
     """Each is confirmed at the worker's URL, `current` leads to it, and no request fails."""
     with cluster.worker() as running:
@@ -112,7 +113,7 @@ def test_a_signal_without_effect_is_no_reload(cluster: Cluster, program: Path) -
         worker(cluster, program, "--deaf") as url,
         sidecar_of(cluster, url, program, "--reload-timeout", "1s") as sidecar,
     ):
-        assert "did not serve v2 within 1 s" in sidecar.wait_for("sync.failed")["error"]
+        assert "did not serve v2 within 1 s" in sidecar.wait_for("sync.failed")["reason"]
         until(lambda: cluster.active() == "v1")
         assert sidecar.metric('model_agent_syncs_total{status="quarantined"}') == 0
     assert cluster.state()["pointed"] is None
@@ -124,7 +125,7 @@ def test_a_worker_that_is_not_there_is_waited_for(cluster: Cluster, program: Pat
     other = program.with_name(f"other-{program.name}")
     shutil.copyfile(program, other)
     with worker(cluster, other) as url, sidecar_of(cluster, url, program) as sidecar:
-        assert f"No process is called {program.name}" in sidecar.wait_for("sync.failed")["error"]
+        assert f"No process is called {program.name}" in sidecar.wait_for("sync.failed")["reason"]
         until(lambda: cluster.active() == "v1")
     with worker(cluster, program) as url, sidecar_of(cluster, url, program) as sidecar:
         sidecar.wait_for("sync.done", version="v2")

@@ -72,6 +72,7 @@ def asked(tmp_path: Path) -> Iterator[tuple[Worker, list[Manifest]]]:
         thread.join(20)
 
 
+@pytest.mark.slow
 def test_sixty_reloads_leave_nothing_behind(
     asked: tuple[Worker, list[Manifest]],
 ) -> None:
@@ -87,5 +88,5 @@ def test_sixty_reloads_leave_nothing_behind(
     print(f"\n{seen}")
     early, late = seen[EARLY], seen[LATE]
     assert late.resident < 1.1 * early.resident
-    assert late.threads <= early.threads + 1  # a loader that is about to end
+    assert late.threads <= early.threads + 2  # loaders that are about to end
     assert late.descriptors <= early.descriptors + 2  # a connection that is about to close

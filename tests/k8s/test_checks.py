@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.k8s import pods
-from tests.k8s.checks import agents, lifecycle, monitoring, references, schema, security, sizes
+from tests.k8s.checks import (
+    agents,
+    api,
+    lifecycle,
+    monitoring,
+    references,
+    schema,
+    security,
+    sizes,
+)
 from tests.k8s.rendering import render
 
 if TYPE_CHECKING:
@@ -43,6 +52,18 @@ def one(docs: list[Manifest], kind: str) -> dict[str, Any]:
     (found,) = pods.of_kind(docs, kind)
     inner: dict[str, Any] = found["spec"]
     return inner
+
+
+def role(docs: list[Manifest]) -> dict[str, Any]:
+    """The only Role."""
+    (found,) = pods.of_kind(docs, "Role")
+    return found
+
+
+def binding(docs: list[Manifest]) -> dict[str, Any]:
+    """The only RoleBinding."""
+    (found,) = pods.of_kind(docs, "RoleBinding")
+    return found
 
 
 def settings(docs: list[Manifest]) -> dict[str, str]:
@@ -378,6 +399,14 @@ def test_our_own_rules(break_it: Break, expected: str) -> None:
             "nothing is mounted at /secrets",
             lambda d: settings(d).update(MODEL_AGENT_AZURE_SECRET_DIR="/secrets"),
         ),
+        case(
+            "nothing is mounted at /etc/model-agent-keys",
+            lambda d: settings(d).update(MODEL_AGENT_VERIFY_KEY="/etc/model-agent-keys/verify.pub"),
+        ),
+        case(
+            "there is no verify.pub in /etc/model-agent",
+            lambda d: settings(d).update(MODEL_AGENT_VERIFY_KEY="/etc/model-agent/verify.pub"),
+        ),
         case("a pod would ask the Hub", lambda d: settings(d).update(MODEL_AGENT_POPULATE="store")),
         case(
             "it wants CUDA and asks for no GPU",
@@ -485,6 +514,106 @@ def test_sizes(break_it: Break, expected: str) -> None:
 def test_lifecycle(break_it: Break, expected: str) -> None:
     """A start, roll-out or end in the wrong order is found, the deadlock of sidecars among them."""
     assert expected in "\n".join(lifecycle.disorder(broken("base", break_it)))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "expected"),
+    [
+        case("there is no Role events", lambda d: binding(d)["roleRef"].update(name="events")),
+        case("is bound to nobody", lambda d: without(d, "RoleBinding")),
+        case("embeddings-worker may tell nothing", lambda d: without(d, "RoleBinding")),
+        case(
+            "there is no ServiceAccount default",
+            lambda d: binding(d)["subjects"][0].update(name="default"),
+        ),
+        case(
+            "differs in [('', 'pods', 'patch'), ('', 'pods/status', 'patch')]",
+            lambda d: role(d)["rules"][1].update(resources=["pods"]),
+        ),
+        case(
+            "differs in [('events.k8s.io', 'events', 'delete')]",
+            lambda d: role(d)["rules"][0]["verbs"].append("delete"),
+        ),
+        case("is for all namespaces", lambda d: role(d).update(kind="ClusterRole")),
+        case(
+            "model-agent-init has a token",
+            lambda d: init(d)["volumeMounts"].append(mount(d, api.ACCOUNT)),
+        ),
+        case(
+            "embeddings-worker has a token",
+            lambda d: worker(d)["volumeMounts"].append(mount(d, api.ACCOUNT)),
+        ),
+        case(
+            "model-agent has a token",
+            lambda d: settings(d).update(MODEL_AGENT_KUBERNETES_EVENTS="false"),
+        ),
+        case(
+            "Role/model-agent-events is of no use",
+            lambda d: settings(d).update(MODEL_AGENT_KUBERNETES_EVENTS="false"),
+        ),
+        case(
+            "embeddings-worker sees the token of model-agent",
+            lambda d: spec(d).update(shareProcessNamespace=True),
+        ),
+        case("POD_UID of model-agent is not", lambda d: sidecar(d)["env"].pop(2)),
+        case(
+            "POD_NAME of model-agent is not metadata.name",
+            lambda d: sidecar(d)["env"][0]["valueFrom"]["fieldRef"].update(
+                fieldPath="metadata.uid"
+            ),
+        ),
+        case(
+            "serviceaccount of model-agent has []",
+            lambda d: mount(d, api.ACCOUNT).update(name="share"),
+        ),
+        case(
+            "has ['ca.crt', 'namespace']",
+            lambda d: volume(d, "kubernetes-api")["projected"]["sources"].pop(0),
+        ),
+        case("is not read-only", lambda d: mount(d, api.ACCOUNT).pop("readOnly")),
+    ],
+)
+def test_api(break_it: Break, expected: str) -> None:
+    """A right or a token too many is found, and what is missing to tell Kubernetes anything."""
+    assert expected in "\n".join(api.faults(broken("events", break_it)))
+
+
+def test_a_token_for_another_audience_is_no_fault() -> None:
+    """The identity's own opens nothing at the API server."""
+    docs = render("events")
+    token = volume(docs, "kubernetes-api")["projected"]["sources"][0]["serviceAccountToken"]
+    init(docs)["volumeMounts"].append(mount(docs, api.ACCOUNT))
+    token["audience"] = "api://AzureADTokenExchange"
+    assert api.faults(docs) == []
+
+
+@pytest.mark.parametrize(
+    ("break_it", "expected"),
+    [
+        case(
+            "there is no ConfigMap gone",
+            lambda d: volume(d, "kubernetes-api")["projected"]["sources"][1]["configMap"].update(
+                name="gone"
+            ),
+        ),
+        case(
+            "there is no Secret gone",
+            lambda d: volume(d, "kubernetes-api")["projected"]["sources"].append(
+                {"secret": {"name": "gone"}}
+            ),
+        ),
+    ],
+)
+def test_references_of_projected_volumes(break_it: Break, expected: str) -> None:
+    """What is put together in a volume is looked for as well."""
+    assert expected in "\n".join(references.broken(broken("events", break_it)))
+
+
+def test_a_field_that_the_downward_api_has_not() -> None:
+    """Kubernetes refuses a pod that asks for one."""
+    docs = render("events")
+    sidecar(docs)["env"][0]["valueFrom"]["fieldRef"]["fieldPath"] = "metadata.nam"
+    assert "fieldPath is 'metadata.nam'" in "\n".join(schema.wrong_words(docs))
 
 
 @pytest.mark.parametrize(

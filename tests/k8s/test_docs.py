@@ -118,6 +118,32 @@ def test_the_job_of_the_walkthrough(tmp_path: Path) -> None:
     assert CLIENTS["PUBLISHER_CLIENT_ID"] in str(account)
 
 
+def test_the_overlay_of_signed_releases(tmp_path: Path) -> None:
+    """The reader's own public key is what init and the sidecar go by."""
+    room = written("signing.md", tmp_path, "keys", "overlay")
+    docs = rendered(room / "embeddings", "gpu")
+    assert faults(docs) == []
+    own = agents.settings_of(docs, pods.container(pods.deployment(docs), "model-agent"))
+    assert own.verify_key
+    assert own.require_signature
+    assert (room / "verify.pub").read_text() in [
+        text for config in pods.of_kind(docs, "ConfigMap") for text in config["data"].values()
+    ]
+    assert "BEGIN EC PRIVATE KEY" in (room / "sign.pem").read_text()
+    assert "PRIVATE" not in str(docs)
+
+
+def test_the_job_of_signed_releases(tmp_path: Path) -> None:
+    """It signs with the reader's key what it publishes, and promotes only that."""
+    room = written("signing.md", tmp_path, "keys", "job")
+    docs = rendered(room / "publish", "cpu")
+    assert faults(docs) == []
+    publish, promote = pods.containers(pods.of_kind(docs, "Job")[0])
+    assert agents.settings_of(docs, publish).sign_key
+    assert not agents.settings_of(docs, promote).sign_key
+    assert agents.settings_of(docs, promote).require_signature
+
+
 def test_more_room(tmp_path: Path) -> None:
     """The limit, the volume and what is asked of the node grow together."""
     room = written("operations.md", tmp_path, "names", "catalog", "overlay", "real", "gpu", "room")

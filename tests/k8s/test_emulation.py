@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from tests.containers.emulation import pod_spec
+from tests.containers.emulation.files import Volumes
 from tests.k8s import pods
 from tests.k8s.rendering import BASE, OVERLAYS, render
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("overlay", [BASE, *OVERLAYS])
@@ -43,3 +47,11 @@ def test_another_is_refused(path: list[str | int], field: dict[str, Any]) -> Non
     where |= field
     with pytest.raises(msgspec.ValidationError, match=r"unknown field|Invalid|Expected"):
         pod_spec(workload)
+
+
+def test_a_projected_volume_is_not_made_here(tmp_path: Path) -> None:
+    """Its token would be an API server's: that is said, rather than an empty directory mounted."""
+    docs = render("events")
+    spec = pod_spec(pods.deployment(docs))
+    with pytest.raises(ValueError, match="kubernetes-api is projected"):
+        Volumes(spec, tmp_path, docs, {"ml-models": tmp_path})

@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.k8s import pods
-from tests.k8s.checks import agents, lifecycle, monitoring, references, schema, security, sizes
+from tests.k8s.checks import (
+    agents,
+    api,
+    lifecycle,
+    monitoring,
+    references,
+    schema,
+    security,
+    sizes,
+)
 from tests.k8s.rendering import BASE, COMPONENTS, K8S, OVERLAYS, combine, render
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ALL = (BASE, *OVERLAYS)
+SIGNING = ("signing", "signing-populate")
 every_overlay = pytest.mark.parametrize("overlay", ALL)
 
 
@@ -40,7 +50,8 @@ def test_every_name_leads_somewhere(overlay: str) -> None:
     """Volumes, ConfigMaps, claims, accounts, ports and selectors resolve; claims fit volumes."""
     docs = render(overlay)
     # Only the Job alone counts on something that is there: the share's claim.
-    cluster = pods.of_kind(render(BASE), "PersistentVolumeClaim") if overlay == "populate" else []
+    alone = overlay in {"populate", "populate-signing"}
+    cluster = pods.of_kind(render(BASE), "PersistentVolumeClaim") if alone else []
     assert references.broken(docs, cluster) == []
 
 
@@ -69,6 +80,14 @@ def test_pod_security_restricted_admits_every_pod(overlay: str) -> None:
 def test_our_own_rules_are_kept(overlay: str) -> None:
     """One user and group, no token, read-only root, memory limits, last words: in every pod."""
     assert security.lax(render(overlay)) == []
+
+
+@every_overlay
+def test_only_who_tells_kubernetes_may_talk_to_it(overlay: str) -> None:
+    """The sidecar of `events` has a token, its pod's name and just the rights; nobody else any."""
+    docs = render(overlay)
+    assert api.faults(docs) == []
+    assert bool(pods.of_kind(docs, "Role")) == (overlay == "events")
 
 
 @every_overlay
@@ -147,7 +166,7 @@ def test_no_other_pod_gets_a_token(overlay: str) -> None:
         assert "azure.workload.identity/use" not in str(pods.workloads(render(overlay)))
 
 
-@pytest.mark.parametrize("overlay", ["cpu", "populate", "populate-rest"])
+@pytest.mark.parametrize("overlay", ["cpu", "populate", "populate-rest", "populate-signing"])
 def test_the_job_promotes_what_it_publishes(overlay: str) -> None:
     """Its two containers mean the catalog's version, and only this Job may write to the share."""
     docs = render(overlay)
@@ -182,6 +201,27 @@ def test_the_signal_overlay_shares_processes_and_the_user() -> None:
     assert pods.pod(pods.deployment(docs))["shareProcessNamespace"] is True
 
 
+def test_every_container_of_the_agent_goes_by_the_key() -> None:
+    """Only the container that publishes has the private one; a new public one rolls the pods."""
+    for overlay in ("signing", "populate-signing"):
+        docs = render(overlay)
+        for doc in pods.workloads(docs):
+            for each in filter(agents.is_agent, pods.containers(doc)):
+                own = agents.settings_of(docs, each)
+                assert own.verify_key
+                assert own.require_signature
+                signs = each["name"] == "publish"
+                assert bool(own.sign_key) == ("/secrets/sign" in pods.mounts(each)) == signs
+        assert not pods.named(docs, "ConfigMap", "model-agent-keys")
+    assert "model-agent-sign-key" not in str(render("signing"))
+
+
+def test_the_signing_job_has_the_settings_of_the_pods() -> None:
+    """Its ConfigMaps are the pods' own, as with `populate` and the base."""
+    configs = pods.of_kind(render("populate-signing"), "ConfigMap")
+    assert all(config in render("signing") for config in configs)
+
+
 def test_a_foreign_worker_is_left_as_it_is() -> None:
     """No command, flags, hooks or endpoints of ours, and the documented variables unchanged."""
     worker = pods.container(pods.deployment(render("reload-none")), pods.WORKER)
@@ -201,15 +241,26 @@ def test_a_foreign_worker_is_left_as_it_is() -> None:
         pytest.param(["cpu", "reload-signal", "store-node"], id="signal-and-node"),
         pytest.param(["small-model", "cpu", "azure-rest", "reload-none"], id="foreign-small"),
         pytest.param(["reload-signal", "plain-sidecar", "monitoring"], id="signal-plain"),
+        pytest.param(["azure-rest", "events", "plain-sidecar"], id="events-over-rest-plain"),
+        pytest.param(["populate", "local-share", "cpu", "small-model", "events"], id="cpu-events"),
+        pytest.param(["signing", "plain-sidecar", "monitoring"], id="signing-plain"),
+        pytest.param(["azure-rest", "azure-key", "events", "signing"], id="signing-with-a-key"),
+        pytest.param(["populate", "azure-rest", "signing"], id="job-that-verifies"),
+        pytest.param(
+            ["populate", "local-share", "cpu", "events", *SIGNING, "plain-sidecar"],
+            id="signing-cpu",
+        ),
     ],
 )
 def test_components_can_be_put_together(components: list[str], tmp_path: Path) -> None:
     """What holds for each overlay holds for combinations that users are told to make."""
-    docs = combine(tmp_path, components)
+    keys = [{"name": "model-agent-keys", "literals": ["verify.pub=a key"]}]
+    docs = combine(tmp_path, components, configMapGenerator=keys if "signing" in components else [])
     native, surge = "plain-sidecar" not in components, "store-node" not in components
     assert schema.invalid(docs, schema.NATIVE_SIDECARS[-1]) == []
     assert schema.wrong_words(docs) == []
     assert references.broken(docs) == []
+    assert api.faults(docs) == []
     assert agents.unfit(docs) == []
     assert agents.unfit_workers(docs) == []
     assert security.lax(docs) == []
@@ -225,13 +276,14 @@ def test_alerts_and_dashboard_ask_for_what_there_is() -> None:
 
 
 def test_what_must_be_alerted_on_is() -> None:
-    """A release behind the marker, a failing reload, a quarantine, a lost share, a full store."""
+    """A release behind, a failing reload, a quarantine, a lost share, a bad or a full store."""
     rules = pods.of_kind(render("monitoring"), "PrometheusRule")[0]["spec"]["groups"][0]["rules"]
     assert {rule["alert"]: rule.get("for") for rule in rules} == {
         "ModelAgentBehindMarker": "10m",
         "ModelAgentReloadFailing": "5m",
         "ModelAgentQuarantine": None,
         "ModelAgentShareUnreachable": "5m",
+        "ModelAgentStoreRotten": "5m",
         "ModelAgentStoreNearlyFull": "15m",
     }
 

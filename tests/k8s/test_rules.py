@@ -70,6 +70,8 @@ CASES: Final[list[tuple[str, list[dict[str, str]], str, dict[str, str] | None]]]
     ("ModelAgentQuarantine", [series("quarantined_releases", "0x20")], "15m", None),
     ("ModelAgentShareUnreachable", [series("share_reachable", "0x20")], "6m", {}),
     ("ModelAgentShareUnreachable", [series("share_reachable", "0x2 1x20")], "15m", None),
+    ("ModelAgentStoreRotten", [series("rotten_files", "2x20")], "6m", {}),
+    ("ModelAgentStoreRotten", [series("rotten_files", "2x2 0x20")], "15m", None),
     (
         "ModelAgentStoreNearlyFull",
         [series("store_used_bytes", "95x20"), series("store_limit_bytes", "100x20")],

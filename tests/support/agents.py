@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.support.secrecy import checked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -90,4 +92,4 @@ def finish(process: subprocess.Popen[str], *, timeout: float = 60.0) -> Result:
         process.kill()
         process.communicate()
         raise
-    return Result(process.returncode, stdout, tuple(stderr.splitlines()))
+    return Result(process.returncode, checked(stdout), tuple(checked(stderr).splitlines()))

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
-
 from tests.support import models
-from tests.support.workers import Worker, until, worker
+from tests.support.secrecy import checked
+from tests.support.workers import Worker, client, until, worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+
+    import httpx
 
 AGENT: Final = Path(sys.executable).with_name("model-agent")
 REVISION: Final = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
@@ -48,6 +51,9 @@ class Cluster:
         root: An empty directory for all of it.
     """
 
+    # What the agent's commands are started with.
+    prefix: tuple[str, ...] = ()
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.share = root / "share"
@@ -63,12 +69,13 @@ class Cluster:
             AgentFailedError: It ended with another code than 0.
         """
         done = subprocess.run(
-            [AGENT, *arguments],
+            [*self.prefix, AGENT, *arguments],
             env=self.environment(),
             capture_output=True,
             text=True,
             check=False,
         )
+        checked(done.stdout + done.stderr)
         if done.returncode:
             raise AgentFailedError(arguments, done.returncode, done.stderr)
         return done.stdout.strip()
@@ -99,14 +106,17 @@ class Cluster:
     def worker(self, **flags: Any) -> Iterator[Worker]:
         """Run the embeddings worker while the block runs."""
         log = self.root / "worker.log"
-        with worker(self.store, model=models.MINILM, log=log, **flags) as running:
+        # More than one would spin after each request, and take the cores from the other tests.
+        one = ("--threads", "1")
+        with worker(self.store, *one, model=models.MINILM, log=log, **flags) as running:
             yield running
 
     def sidecar(
         self, reload_url: str, *flags: str, poll: str = "1s"
     ) -> AbstractContextManager[Sidecar]:
         """Run the sidecar while the block runs; see `running_sidecar`."""
-        return running_sidecar(self.environment(), reload_url, *flags, poll=poll)
+        env, prefix = self.environment(), self.prefix
+        return running_sidecar(env, reload_url, *flags, poll=poll, prefix=prefix)
 
     def environment(self) -> dict[str, str]:
         """The environment of the agent's processes."""
@@ -118,13 +128,35 @@ class Cluster:
         }
 
 
+def publish_tiny(root: Path) -> Path:
+    """A share whose marker names v1, with v2 beside it: the same vectors from other files."""
+    made = Cluster(root)
+    made.publish("v1", models.write_tiny)
+    made.publish("v2", partial(models.write_tiny, weights="external"))
+    made.agent("promote", "v1")
+    return made.share
+
+
+def on_v1(releases: Path, root: Path) -> Cluster:
+    """A cluster with a copy of such a share, and v1 active."""
+    made = Cluster(root)
+    shutil.copytree(releases, made.share, dirs_exist_ok=True)
+    made.agent("init", "--no-warm")
+    return made
+
+
 @contextmanager
 def running_sidecar(
-    env: Mapping[str, str], reload_url: str, *flags: str, poll: str = "1s"
+    env: Mapping[str, str],
+    reload_url: str,
+    *flags: str,
+    poll: str = "1s",
+    prefix: Sequence[str] = (),
 ) -> Iterator[Sidecar]:
     """Run a sidecar with this environment while the block runs, then end it by SIGTERM."""
     process = subprocess.Popen(
         [
+            *prefix,
             *(AGENT, "sidecar", "--reload-url", reload_url, "--poll-interval", poll),
             *("--listen", "127.0.0.1:0", "--log-format", "json", *flags),
         ],
@@ -148,6 +180,8 @@ class Sidecar:
     process: subprocess.Popen[str]
     events: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
+    lines: list[str] = field(default_factory=list)
+    http: httpx.Client = field(default_factory=partial(client, ""))
 
     def start(self) -> None:
         """Follow its log, and wait until it listens."""
@@ -164,6 +198,8 @@ class Sidecar:
             raise
         finally:
             self._reader.join()
+            self.http.close()
+            checked("".join(self.lines))
 
     def wait_for(self, event: str, *, seconds: float = 60, **fields: Any) -> dict[str, Any]:
         """Wait until it logged `event` with these fields; give the latest, whole."""
@@ -179,7 +215,7 @@ class Sidecar:
 
     def get(self, path: str) -> httpx.Response:
         """What it answers."""
-        return httpx.get(self.url + path, trust_env=False)
+        return self.http.get(self.url + path)
 
     def status(self) -> dict[str, Any]:
         """What `/status` says."""
@@ -193,11 +229,12 @@ class Sidecar:
 
     def look_now(self) -> None:
         """Have it look at the share now."""
-        httpx.post(f"{self.url}/check", trust_env=False).raise_for_status()
+        self.http.post(f"{self.url}/check").raise_for_status()
 
     def _read(self) -> None:
         assert self.process.stderr
         with self.process.stderr as lines:
             for line in lines:
+                self.lines.append(line)
                 if line.startswith("{"):
                     self.events.append(json.loads(line))

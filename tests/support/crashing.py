@@ -87,9 +87,10 @@ class Crasher:
     def finish(self, *args: str | Path) -> Result:
         """Run `model-agent` with `args` to its end; its stdout stands among the lines of stderr."""
         from tests.support.agents import Result
+        from tests.support.secrecy import checked
 
         done = self.run(*args)
-        return Result(done.code, "", tuple(done.stderr.splitlines()))
+        return Result(done.code, "", tuple(checked(done.stderr).splitlines()))
 
 
 def serve() -> None:

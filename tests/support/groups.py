@@ -28,7 +28,12 @@ class Group:
     def __init__(self, path: Path, limit: int, *, new: bool) -> None:
         self.path = path
         self._stat = "anon" if new else "total_rss"
-        (path / ("memory.max" if new else "memory.limit_in_bytes")).write_text(str(limit))
+        self._file = path / ("memory.max" if new else "memory.limit_in_bytes")
+        self.limit(limit)
+
+    def limit(self, limit: int) -> None:
+        """Have another limit from now on, in bytes."""
+        self._file.write_text(str(limit))
 
     @property
     def prefix(self) -> list[str]:

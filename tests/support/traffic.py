@@ -25,10 +25,14 @@ class Traffic:
     Args:
         url: The worker's serving port.
         check: Called with the release and the vectors of each answer; says what is wrong, or None.
+        pause: Seconds that a thread rests after an answer.
     """
 
-    def __init__(self, url: str, *, check: Check | None = None) -> None:
+    def __init__(
+        self, url: str, *, check: Check | None = None, pause: float = _PAUSE_SECONDS
+    ) -> None:
         self._check = check
+        self._pause = pause
         self._url = url + "/v1/embeddings"
         self._stop = threading.Event()
         self._changed = threading.Condition()
@@ -69,7 +73,7 @@ class Traffic:
 
     def _send(self) -> None:
         with httpx.Client(timeout=30, trust_env=False) as client:
-            while not self._stop.wait(_PAUSE_SECONDS):
+            while not self._stop.wait(self._pause):
                 began = time.monotonic()
                 failure = None
                 release = "-"

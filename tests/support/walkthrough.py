@@ -12,6 +12,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.support.secrecy import checked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -69,6 +71,7 @@ class Terminal:
             timeout=110,
             check=False,
         )
+        checked(done.stdout)
         assert done.returncode == code, f"{name} ended with {done.returncode}:\n{done.stdout}"
         if not code:
             self._remember()

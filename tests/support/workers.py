@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
 
+from tests.support.secrecy import checked
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -90,6 +92,7 @@ def worker(
     admin: str = "127.0.0.1:0",
     prefix: Sequence[str] = (),
     python: str | Path = sys.executable,
+    app: str | Path = APP,
     **env: str,
 ) -> Iterator[Worker]:
     """Run a worker on `store` while the block runs; it is killed at the end if it still runs.
@@ -102,11 +105,12 @@ def worker(
         admin: Its `--admin`.
         prefix: What the command is started with.
         python: The interpreter that has what the worker needs.
+        app: Its program, or a copy under another name, with what stands beside it.
         env: Further environment variables.
     """
     command = [
         *prefix,
-        *(str(python), str(APP), "--host", "127.0.0.1", "--port", "0", "--admin", admin),
+        *(str(python), str(app), "--host", "127.0.0.1", "--port", "0", "--admin", admin),
         *("--store", str(store), "--model", model, "--device", "cpu", *flags),
     ]
     with log.open("w") as stderr:
@@ -119,11 +123,12 @@ def worker(
         )
     try:
         serving, admin = _listening(process, log)
-        with _client(serving) as http, _client(admin) as admin_http:
+        with client(serving) as http, client(admin) as admin_http:
             yield Worker(process, serving, admin, log, http, admin_http)
     finally:
         process.kill()
         process.communicate()
+        checked(log.read_text(errors="replace"))
 
 
 def _listening(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
@@ -135,7 +140,8 @@ def _listening(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
     return said["serving"], said["admin"]
 
 
-def _client(url: str) -> httpx.Client:
+def client(url: str) -> httpx.Client:
+    """A client of one server on this machine, cheap enough to be asked a hundred times a second."""
     uds = url.removeprefix("unix://") if url.startswith("unix://") else None
     # Neither a proxy of this machine nor its certificates have a part in this.
     transport = httpx.HTTPTransport(uds=uds, verify=False, limits=httpx.Limits(max_connections=50))
@@ -143,7 +149,7 @@ def _client(url: str) -> httpx.Client:
     return httpx.Client(transport=transport, base_url=base, timeout=30, trust_env=False)
 
 
-def until(probe: Callable[[], T | None], *, seconds: float = 30) -> T:
+def until(probe: Callable[[], T | None], *, seconds: float = 60) -> T:
     """Call `probe` until it gives something true, and give that."""
     deadline = time.monotonic() + seconds
     while True:
@@ -151,4 +157,4 @@ def until(probe: Callable[[], T | None], *, seconds: float = 30) -> T:
             return found
         if time.monotonic() > deadline:
             raise TimeoutError(f"{probe} gave nothing within {seconds} s")
-        time.sleep(0.01)
+        time.sleep(0.03)

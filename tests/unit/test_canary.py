@@ -39,6 +39,21 @@ def test_the_worst_text_decides(cosines: list[float], minimum: float) -> None:
     assert (problem(model(minimum), cosines=cosines) is None) == (min(cosines) >= minimum)
 
 
+def test_canaries_of_the_same_files() -> None:
+    """They agree where only the vectors differ, and by no more than the canary itself allows."""
+    one = Canary(("a", "b"), ((1.0, 0.0), (0.0, 1.0)))
+    for other, agree in (
+        (Canary(one.texts, ((1.0, 1e-6), (0.0, 1.0))), True),
+        (Canary(one.texts, ((1.0, 0.0), (0.1, 1.0))), False),
+        (Canary(one.texts, one.vectors, min_cosine=0.9), False),
+        (Canary(("a", "c"), one.vectors), False),
+        (None, False),
+    ):
+        assert canary.agree(one, other) is agree
+    assert canary.agree(None, one) is False
+    assert canary.agree(None, None) is True
+
+
 @given(COSINES, MINIMA)
 def test_a_gpu_may_differ_a_little(cosines: list[float], minimum: float) -> None:
     """On a GPU no more than 0.99 is asked for, and less if the manifest says so."""

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 HEAVY = {"azure", "stamina", "requests", "huggingface_hub", "fastembed", "onnxruntime", "numpy"}
+HEAVY |= {"model_signing", "sigstore", "cryptography", "lightkube", "httpx2"}
 
 
 @pytest.mark.parametrize("module", ["agent.cli", "agent.sidecar", "agent.init", "agent.worker"])

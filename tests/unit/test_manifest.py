@@ -314,9 +314,9 @@ def test_colliding_paths_are_refused_and_named(names: list[str]) -> None:
     assert repr(names[1]) in sentence
 
 
-@pytest.mark.parametrize("path", ["manifest.json", "Manifest.JSON"])
+@pytest.mark.parametrize("path", ["manifest.json", "Manifest.JSON", "model.sig", "Model.sig"])
 def test_the_manifest_does_not_list_itself(path: str) -> None:
-    """It cannot hold its own digest, so it may not be listed, however it is spelt."""
+    """Neither it nor its signature can be listed, for it would hold its own digest."""
     sentence = refusal(encode(changed("files.1.path", path)))
     assert "files[1].path is the manifest itself" in sentence
 
@@ -465,9 +465,20 @@ def test_broken_json_is_refused(data: bytes, reason: str) -> None:
 
 
 def test_a_huge_manifest_is_refused_unread() -> None:
-    """Memory is safe: over 64 MiB nothing is parsed, and up to there it is."""
-    assert "over 67108864 bytes" in refusal(b" " * (manifest.MAX_BYTES + 1))
+    """Memory is safe: over 8 MiB nothing is parsed, and up to there it is."""
+    assert "over 8388608 bytes" in refusal(b" " * (manifest.MAX_BYTES + 1))
     assert "over" not in refusal(b" " * manifest.MAX_BYTES)
+
+
+@pytest.mark.parametrize(("count", "refused"), [(20_000, False), (20_001, True)])
+def test_a_release_has_at_most_20000_files(count: int, *, refused: bool) -> None:
+    """More are refused before anything is made of them."""
+    files = [{"path": f"f{n}", "size": 0, "sha256": HEX, "chunks": []} for n in range(count)]
+    encoded = encode(FULL | {"files": files})
+    if refused:
+        assert "field files has 20001 entries, over 20000" in refusal(encoded)
+    else:
+        assert len(manifest.parse(encoded).files) == count
 
 
 @given(st.binary() | strategies.json_values().map(encode))

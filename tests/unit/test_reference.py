@@ -24,7 +24,7 @@ MONITORING: Final = sorted((ROOT / "k8s" / "components" / "monitoring").iterdir(
 # What stands for any setting, and what Kubernetes injects for a Service.
 NO_SETTINGS: Final = {"MODEL_AGENT_X_Y", "MODEL_AGENT_PORT"}
 # What stands for any flag, and flags of other programs that stand alone.
-NO_FLAGS: Final = {"--x-y", "--list-ptx", "--watch", "--kind"}
+NO_FLAGS: Final = {"--x-y", "--list-ptx", "--watch", "--kind", "--previous"}
 EVERYWHERE: Final = {"--help"}
 
 VARIABLE: Final = re.compile(r"MODEL_AGENT_[A-Z_]*[A-Z]")

@@ -23,6 +23,7 @@ DEFAULTS: dict[str, object] = {
     "warm_timeout": 900.0,
     "keep": 2,
     "poll_interval": 5.0,
+    "reverify_interval": 86400.0,
     "reload_url": "http://127.0.0.1:8081",
     "reload_method": "http",
     "reload_process": None,
@@ -41,6 +42,10 @@ DEFAULTS: dict[str, object] = {
     "no_warm": False,
     "require_manifest": False,
     "allow_pickle": False,
+    "sign_key": None,
+    "verify_key": None,
+    "require_signature": False,
+    "kubernetes_events": False,
     "log_format": None,
 }
 # For each setting: a text, what it means, another text and what that means.
@@ -59,6 +64,7 @@ EXAMPLES: dict[str, tuple[str, object, str, object]] = {
     "warm_timeout": ("90s", 90.0, "1h", 3600.0),
     "keep": ("3", 3, "1", 1),
     "poll_interval": ("500ms", 0.5, "1m", 60.0),
+    "reverify_interval": ("0s", 0.0, "7h", 25200.0),
     "reload_url": (
         "unix:///run/worker.sock",
         "unix:///run/worker.sock",
@@ -77,6 +83,10 @@ EXAMPLES: dict[str, tuple[str, object, str, object]] = {
     "no_warm": ("yes", True, "no", False),
     "require_manifest": ("1", True, "false", False),
     "allow_pickle": ("on", True, "off", False),
+    "sign_key": ("/k.pem", Path("/k.pem"), "k", Path("k")),
+    "verify_key": ("/k.pub", Path("/k.pub"), "k", Path("k")),
+    "require_signature": ("off", False, "no", False),
+    "kubernetes_events": ("yes", True, "no", False),
     "log_format": ("json", "json", "console", "console"),
 }
 # For each setting that does not take any text: one that it refuses.
@@ -91,6 +101,7 @@ MISTAKES = {
     "warm_timeout": "0s",
     "keep": "0",
     "poll_interval": "0s",
+    "reverify_interval": "daily",
     "reload_url": "https://worker",
     "reload_method": "sighup",
     "reload_timeout": "120",
@@ -103,6 +114,8 @@ MISTAKES = {
     "no_warm": "maybe",
     "require_manifest": "maybe",
     "allow_pickle": "maybe",
+    "require_signature": "maybe",
+    "kubernetes_events": "maybe",
     "log_format": "xml",
 }
 
@@ -149,6 +162,7 @@ def test_no_setting_is_left_out_here() -> None:
     assert set(EXAMPLES) == set(settings.BY_NAME)
     assert set(EXAMPLES) - set(MISTAKES) == {
         *("share", "store", "catalog", "azure_secret_dir", "reload_process"),
+        *("sign_key", "verify_key"),
     }
 
 
@@ -165,6 +179,14 @@ def test_a_mistake_names_the_setting_where_it_was_made(name: str, text: str) -> 
     variable = settings.variable(name)
     assert f"{variable} {text!r} " in refusal({}, {variable: text})
     assert f"{flag(name)} {text!r} " in refusal({name: text}, {variable: EXAMPLES[name][0]})
+
+
+def test_a_signature_is_required_by_a_key() -> None:
+    """Without a key nothing could be told from anything: that is a mistake, and is said."""
+    sentence = refusal({"require_signature": "true"}, {})
+    assert "--require-signature needs --verify-key (or MODEL_AGENT_VERIFY_KEY)" in sentence
+    both = settings.parse({"require_signature": "true"}, {"MODEL_AGENT_VERIFY_KEY": "/k.pub"})
+    assert both.require_signature
 
 
 def test_a_wrong_variable_does_not_matter_where_the_flag_is_given() -> None:

@@ -74,7 +74,7 @@ def test_an_operator_waits_no_longer_than_a_pod(hang: None, here: Context) -> No
 async def test_a_look_may_take_every_deadline(here: Context) -> None:
     """`/healthz` is 200 while one cycle waits for the marker, a manifest and the worker."""
     sidecar = Sidecar(here)
-    sidecar._turned = time.monotonic() - MARKER_SECONDS - MANIFEST_SECONDS - 10
+    sidecar._runner.turned = time.monotonic() - MARKER_SECONDS - MANIFEST_SECONDS - 10
     assert sidecar.alive()
-    sidecar._turned -= 60
+    sidecar._runner.turned -= 60
     assert not sidecar.alive()

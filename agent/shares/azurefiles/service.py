@@ -18,6 +18,7 @@ from agent import retrying
 from agent.errors import ConfigError
 from agent.shares.azurefiles.explain import ServiceError, explain, interrupted
 from agent.shares.azurefiles.sentences import Asked
+from agent.shares.azurefiles.transport import AsStored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,14 +132,17 @@ class Service:
         self._asked = Asked(str(self.address), "", host, credential.kind)
         # A token is taken only with this intent, which goes by the role and not by file ACLs.
         intent: dict[str, Any] = {"token_intent": "backup"} if credential.kind == "identity" else {}
+        transport = AsStored(
+            connection_timeout=_CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            connection_data_block_size=GET,
+        )
         return ShareClient(
             endpoint,
             self.address.share,
             credential=credential.value,
             retry_total=0,
-            connection_timeout=_CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
-            connection_data_block_size=GET,
+            transport=transport,
             max_single_get_size=GET,
             max_chunk_get_size=PIECE,
             **intent,

@@ -11,7 +11,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent import chunks, manifest, progress, verifying
+from agent import chunks, manifest, progress, signatures, signing, verifying
 from agent.errors import RefusedError, ReleaseMissingError, VerificationError
 from agent.moved import Moved
 from agent.shares.azurefiles.explain import ServiceError
@@ -58,6 +58,7 @@ class Upload:
         self._publication = publication
         self._log = files.service.log
         self._staged = staging_path(release.version)
+        self._signature = f"{self._staged}/{manifest.SIGNATURE}"
         self._moved = Moved()
 
     def run(self) -> None:
@@ -102,11 +103,15 @@ class Upload:
                 ours = self._files.move_directory(left, self._staged)
             else:
                 self._share.remove(left)
-        if not ours:
-            path = f"{self._staged}/{manifest.FILE_NAME}"
-            self._files.create(path, len(self._release.encoded))
-            for offset in range(0, len(self._release.encoded), PIECE):
-                self._files.put(path, offset, self._release.encoded[offset : offset + PIECE])
+        if ours:
+            self._files.delete(self._signature)
+        else:
+            self._write(f"{self._staged}/{manifest.FILE_NAME}", self._release.encoded)
+
+    def _write(self, path: str, data: bytes) -> None:
+        self._files.create(path, len(data))
+        for offset in range(0, len(data), PIECE):
+            self._files.put(path, offset, data[offset : offset + PIECE])
 
     def _is_same(self, directory: str) -> bool:
         data = self._files.read(f"{directory}/{manifest.FILE_NAME}", manifest.MAX_BYTES + 1)
@@ -126,6 +131,8 @@ class Upload:
         self._run([partial(self._create, file) for file in missing])
         with progress.shown(self._log, "upload", self._moved, self._release.size):
             self._run(self._pieces(there))
+        if (data := signatures.read(self._local)) is not None:
+            self._write(self._signature, data)
 
     def _pieces(self, there: set[str]) -> Iterator[Task]:
         for file in self._release.files:
@@ -167,6 +174,11 @@ class Upload:
                 f"{self._staged}/",
                 stop=self._publication.stop,
                 moved=moved,
+            )
+        if self._files.read(self._signature, signing.MAX_BYTES) != signatures.read(self._local):
+            raise VerificationError(
+                f"The share did not give back what was written as {self._signature}.",
+                remedy="Publish again.",
             )
 
     def _commit(self) -> None:

@@ -31,6 +31,9 @@ class Volumes:
 
     An emptyDir is a directory on disk, as it is on a node; in memory, what is written would count
     against the container's limit.
+
+    Raises:
+        ValueError: a projected volume, which would need an API server.
     """
 
     def __init__(
@@ -74,6 +77,9 @@ class Volumes:
         return [name for name, limit in limits.items() if used(self._paths[name]) > size(limit)]
 
     def _path(self, volume: Volume) -> Path:
+        if volume.projected:
+            what = f"the volume {volume.name} is projected: no API server is here to make tokens"
+            raise ValueError(what)
         if volume.persistent_volume_claim:
             return self._places[volume.persistent_volume_claim.claim_name]
         if volume.host_path:

@@ -68,11 +68,24 @@ class Port(_Strict, frozen=True):
     protocol: Literal["TCP"] = "TCP"
 
 
+class FieldRef(_Strict, frozen=True):
+    """A field of the pod."""
+
+    field_path: Literal["metadata.name", "metadata.namespace", "metadata.uid"]
+
+
+class ValueFrom(_Strict, frozen=True):
+    """A value that is known once there is a pod."""
+
+    field_ref: FieldRef
+
+
 class Variable(_Strict, frozen=True):
-    """A variable with its value in the manifest."""
+    """A variable with its value in the manifest, or of the pod."""
 
     name: str
     value: str = ""
+    value_from: ValueFrom | None = None
 
 
 class Named(_Strict, frozen=True):
@@ -194,6 +207,54 @@ class Ephemeral(_Strict, frozen=True):
     volume_claim_template: dict[str, Any]
 
 
+class Token(_Strict, frozen=True):
+    """A token of the pod's ServiceAccount."""
+
+    path: str
+    expiration_seconds: int = 3600
+
+
+class Item(_Strict, frozen=True):
+    """A key of a ConfigMap as a file."""
+
+    key: str
+    path: str
+
+
+class ConfigMapItems(_Strict, frozen=True):
+    """Some keys of a ConfigMap as files."""
+
+    name: str
+    items: list[Item]
+
+
+class FieldItem(_Strict, frozen=True):
+    """A field of the pod as a file."""
+
+    path: str
+    field_ref: FieldRef
+
+
+class DownwardApi(_Strict, frozen=True):
+    """Fields of the pod as files."""
+
+    items: list[FieldItem]
+
+
+class Source(_Strict, frozen=True):
+    """One of these."""
+
+    service_account_token: Token | None = None
+    config_map: ConfigMapItems | None = None
+    downward_api: DownwardApi | None = field(default=None, name="downwardAPI")
+
+
+class Projected(_Strict, frozen=True):
+    """Several sources in one directory."""
+
+    sources: list[Source]
+
+
 class Volume(_Strict, frozen=True):
     """One of these."""
 
@@ -204,6 +265,7 @@ class Volume(_Strict, frozen=True):
     persistent_volume_claim: ClaimVolume | None = None
     host_path: HostPath | None = None
     ephemeral: Ephemeral | None = None
+    projected: Projected | None = None
 
 
 class PodSpec(_Strict, frozen=True):

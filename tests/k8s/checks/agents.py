@@ -19,6 +19,7 @@ from tests.support import workers  # noqa: F401 - puts the worker's modules on t
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from agent.catalog import Catalog
     from agent.settings import Settings
@@ -113,6 +114,8 @@ def _agent(docs: list[Manifest], doc: Manifest, each: Mapping[str, Any]) -> Iter
         yield "the store cannot be written"
     if own.azure_secret_dir and str(own.azure_secret_dir) not in there:
         yield f"nothing is mounted at {own.azure_secret_dir}"
+    for key in filter(None, (own.verify_key, own.sign_key)):
+        yield from _key(docs, doc, there.get(str(key.parent)), key)
     if in_pod and own.populate != "never":
         yield "a pod would ask the Hub"
     loads = command != "sidecar" and any(
@@ -122,6 +125,20 @@ def _agent(docs: list[Manifest], doc: Manifest, each: Mapping[str, Any]) -> Iter
         yield "it wants CUDA and asks for no GPU"
     if command == "sidecar":
         yield from _sidecar(doc, each, own)
+
+
+def _key(
+    docs: list[Manifest], doc: Manifest, mount: Mapping[str, Any] | None, path: Path
+) -> Iterator[str]:
+    """A ConfigMap has the public key; the private one is in a Secret, which is made by hand."""
+    if mount is None:
+        yield f"nothing is mounted at {path.parent}"
+        return
+    source = pods.volume(doc, mount["name"])
+    if "secret" not in source:
+        config = pods.named(docs, "ConfigMap", source["configMap"]["name"])
+        if path.name not in (config or {}).get("data", {}):
+            yield f"there is no {path.name} in {path.parent}"
 
 
 def _sidecar(doc: Manifest, each: Mapping[str, Any], own: Settings) -> Iterator[str]:

@@ -21,6 +21,8 @@ _VOLUME: Final = {
     "secret": "Secret",
     "persistentVolumeClaim": "PersistentVolumeClaim",
 }
+# Kubernetes puts these into every namespace.
+_EVERYWHERE: Final = {"kube-root-ca.crt"}
 
 
 def broken(docs: list[Manifest], cluster: list[Manifest] | None = None) -> list[str]:
@@ -58,6 +60,8 @@ def _sources(doc: Manifest, there: list[Manifest]) -> Iterator[str]:
         name = reference.get("name") or reference.get("secretName") or reference["claimName"]
         if reference.get("optional") or (kind == "Secret" and name in SECRETS):
             continue
+        if name in _EVERYWHERE:
+            continue
         found = named(there, kind, name)
         if found is None:
             yield f"{label(doc)}: there is no {kind} {name}"
@@ -73,8 +77,15 @@ def _references(doc: Manifest) -> Iterator[tuple[str, dict[str, Any], str | None
             yield from ((_FROM[field], named_by, None) for field, named_by in source.items())
         for variable in each.get("env", []):
             origin = variable.get("valueFrom", {})
-            yield from ((_KEY_OF[field], by, by["key"]) for field, by in origin.items())
-    for volume in pod(doc).get("volumes", []):
+            keyed = _KEY_OF.keys() & origin.keys()
+            yield from ((_KEY_OF[field], origin[field], origin[field]["key"]) for field in keyed)
+    for volume in _volume_sources(doc):
         for field in _VOLUME.keys() & volume.keys():
             keys = [item["key"] for item in volume[field].get("items", [])]
             yield from ((_VOLUME[field], volume[field], key) for key in keys or [None])
+
+
+def _volume_sources(doc: Manifest) -> Iterator[dict[str, Any]]:
+    """Volumes, and what is put together in projected ones."""
+    for volume in pod(doc).get("volumes", []):
+        yield from (volume, *volume.get("projected", {}).get("sources", []))

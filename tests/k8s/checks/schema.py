@@ -40,6 +40,7 @@ _WORDS: Final[dict[tuple[str, str], set[str]]] = {
     ("*", "persistentVolumeReclaimPolicy"): {"Retain", "Delete", "Recycle"},
     ("*", "policyTypes"): {"Ingress", "Egress"},
     ("hostPath", "type"): {"", "Directory", "DirectoryOrCreate", "File", "FileOrCreate"},
+    ("fieldRef", "fieldPath"): {"metadata.name", "metadata.namespace", "metadata.uid"},
     ("*", "dnsPolicy"): {"ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"},
 }
 # Drivers and other programs have words of their own under these.

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from tests.k8s.rendering import Manifest
 
-# Secrets are made by hand: docs/kubernetes.md says how.
-SECRETS: Final = {"azure-files"}
+# Secrets are made by hand: docs/kubernetes.md and docs/signing.md say how.
+SECRETS: Final = {"azure-files", "model-agent-sign-key"}
 _UNITS: Final = {"Mi": 2**20, "Gi": 2**30}
 
 

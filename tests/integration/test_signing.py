@@ -1,0 +1,260 @@
+"""Signing: what `publish --sign-key` gives, and what it takes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent import manifest, signing
+from agent.errors import ConfigError
+from tests.support import agents
+from tests.support.keys import CURVES, Key, make_key, unusable_keys
+from tests.support.shares import EXTERNAL, INLINE, SNAPSHOT, TestShare, snapshot, tree
+from tests.support.signed import Pod, assert_refused, checked_by_the_tool, publish
+
+# Prints by how many bytes one check raised the most memory that the process has had, then why not.
+_CHECK = """
+import sys
+from pathlib import Path
+from agent import manifest, signing
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+key, release, signature = map(Path, sys.argv[1:])
+checker, data = signing.verifier(key), signature.read_bytes()
+listed = manifest.parse(release.read_bytes())
+before = peak()
+wrong = checker.problem(listed, data)
+print(peak() - before)
+print(wrong)
+"""
+_MIB = 1024 * 1024
+_MUCH = signing.MAX_BYTES - 1024
+# Each as long as a signature may be; what is in it is what Python's `json` takes most memory for.
+_HUGE = {
+    "fields": b'{"verificationMaterial":{},"y":[%b0]}' % (b'{"":0},' * (_MUCH // 7)),
+    "fields and an emoji": b'{"verificationMaterial":{"x":"\xf0\x9f\x98\x80"},"y":[%b0]}'
+    % (b'{"":0},' * (_MUCH // 7)),
+    "an emoji": b'{"verificationMaterial":{"x":"\xf0\x9f\x98\x80%b"}}' % (b"a" * _MUCH),
+    "an emoji in ASCII": b'{"verificationMaterial":{"x":"\\uD83D\\ude00%b"}}' % (b"a" * _MUCH),
+    "letters": b'{"verificationMaterial":{"x":"%b"}}' % (b"a" * _MUCH),
+    "brackets": b"[" * _MUCH,
+}
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Key, Key]:
+    """The operators' key, and somebody else's."""
+    directory = tmp_path_factory.mktemp("keys")
+    return make_key(directory), make_key(directory, "other")
+
+
+@pytest.fixture
+def key(keys: tuple[Key, Key]) -> Key:
+    """The operators' key."""
+    return keys[0]
+
+
+@pytest.fixture
+def pod(tmp_path: Path, key: Key) -> Pod:
+    """A pod of its own."""
+    return Pod(tmp_path, key)
+
+
+def test_a_signed_release_from_publish_to_the_store(tmp_path: Path, key: Key) -> None:
+    """What `publish --sign-key` signs passes every command that wants a signature.
+
+    It passes those that know of none, too, and model-signing's own tool on the share.
+    """
+    share = TestShare(tmp_path / "share")
+    done = publish(share, tree(tmp_path / "tree"), "v1", "--sign-key", str(key.private))
+    assert done.code == 0, done.sentence
+    assert f"signed with {key.private}" in done.stdout
+    listed = {f.path for f in share.manifest("v1").files} | {"manifest.json", "model.sig"}
+    assert {p for p, c in snapshot(share.release("v1")).items() if c != "directory"} == listed
+    for name, flags in (("strict", key.requiring), ("plain", ())):
+        store = tmp_path / name
+        store.mkdir()
+        on = ("--share", share.root, "--store", store)
+        commands: list[tuple[str | Path, ...]] = [("init", "--no-warm", *on)]
+        if flags:
+            commands += [("promote", "v1", *on[:2]), ("verify", *on)]
+        for command in commands:
+            done = agents.run(*command, *flags)
+            assert done.code == 0, (name, command, done.lines)
+        held = (store / "current" / manifest.SIGNATURE).read_bytes()
+        assert held == (share.release("v1") / manifest.SIGNATURE).read_bytes()
+    assert checked_by_the_tool(share.release("v1"), key).returncode == 0
+    (share.release("v1") / "fastembed/more").touch()
+    assert "Extra files" in checked_by_the_tool(share.release("v1"), key).stderr
+
+
+@pytest.mark.slow
+def test_signing_what_is_published(tmp_path: Path, keys: tuple[Key, Key]) -> None:
+    """The same command with a key signs it, once; with another key, it has that one's signature.
+
+    Nothing else changes, and publishing it without a key leaves the signature.
+    """
+    share, source = TestShare(tmp_path / "share"), tree(tmp_path / "tree")
+    assert publish(share, source, "v1").code == 0
+    before = snapshot(share.release("v1"))
+    for key in keys:
+        done = publish(share, source, "v1", "--sign-key", str(key.private), *key.requiring)
+        assert done.code == 0, done.sentence
+        assert "Already published: v1" in done.stdout
+        assert f"signed with {key.private}" in done.stdout
+        after = snapshot(share.root)
+        for flags in (("--sign-key", str(key.private)), ()):
+            done = publish(share, source, "v1", *flags)
+            assert done.code == 0, done.sentence
+            assert "signed" not in done.stdout
+            assert snapshot(share.root) == after
+        assert checked_by_the_tool(share.release("v1"), key).returncode == 0
+    assert snapshot(share.release("v1")).items() - before.items() == {
+        (manifest.SIGNATURE, after[f"releases/v1/{manifest.SIGNATURE}"])
+    }
+
+
+@pytest.mark.slow
+def test_not_everything_that_is_published_is_signed(tmp_path: Path, key: Key) -> None:
+    """A canary that the models here do not give is not signed: somebody changed it on the share."""
+    share, source = TestShare(tmp_path / "share"), tree(tmp_path / "tree")
+    assert publish(share, source, "v1").code == 0
+    share.sign("v1", lambda raw: raw["models"][0]["canary"].update(min_cosine=0.5))
+    before = snapshot(share.root)
+    done = publish(share, source, "v1", "--sign-key", str(key.private))
+    assert_refused(done, "canary", "another version", code=9)
+    assert snapshot(share.root) == before
+
+
+@pytest.mark.slow
+def test_what_publish_itself_is_held_to(tmp_path: Path, keys: tuple[Key, Key]) -> None:
+    """With a key to verify by, nothing is published that pods with that key would refuse."""
+    share, source = TestShare(tmp_path / "share"), tree(tmp_path / "tree")
+    key, other = keys
+    for flags in (("--sign-key", str(other.private), *key.checking), key.requiring):
+        assert_refused(publish(share, source, "v1", *flags), "v1")
+        assert snapshot(share.root) == {}
+
+
+@pytest.mark.slow
+def test_a_signed_bundle(tmp_path: Path, keys: tuple[Key, Key]) -> None:
+    """Its signature goes along to the share of the other site, where it is checked first."""
+    share, source, bundle = TestShare(tmp_path / "share"), tree(tmp_path / "t"), tmp_path / "bundle"
+    key, other = keys
+    flags = ("--catalog", share.catalog, "--from", source, "--version", "v1", "--bundle", bundle)
+    done = agents.run("publish", *flags, "--sign-key", key.private)
+    assert done.code == 0, done.sentence
+    assert checked_by_the_tool(bundle, key).returncode == 0
+    assert_refused(publish(share, bundle, "v1", *other.requiring), "signature")
+    assert snapshot(share.root) == {}
+    done = publish(share, bundle, "v1", *key.requiring)
+    assert done.code == 0, done.sentence
+    assert snapshot(share.release("v1")) == snapshot(bundle)
+
+
+@pytest.mark.slow
+def test_a_bundle_that_is_signed_anew(tmp_path: Path, keys: tuple[Key, Key]) -> None:
+    """A wrong signature that it came with is not covered up by a right one; an old one may be.
+
+    Without a key to verify by, nobody can tell which it is.
+    """
+    site, share = TestShare(tmp_path / "site"), TestShare(tmp_path / "share")
+    key, other = keys
+    site.add("v1")
+    bundle, signing_it = site.release("v1"), ("--sign-key", str(key.private))
+    for rule, wrong in ((key.checking, b""), (key.requiring, other.sign(site, "v1"))):
+        (bundle / manifest.SIGNATURE).write_bytes(wrong)
+        assert_refused(publish(share, bundle, "v1", *signing_it, *rule), "v1", "signature is wrong")
+        assert snapshot(share.root) == {}
+    assert publish(share, bundle, "v1", *signing_it).code == 0
+    assert checked_by_the_tool(share.release("v1"), key).returncode == 0
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["", "signed"])
+def test_a_bundle_that_contradicts_itself(signed: bool, tmp_path: Path, key: Key) -> None:
+    """One whose chunks are right and whose SHA-256 is not is exit 5, and nothing is published."""
+    site, share = TestShare(tmp_path / "site"), TestShare(tmp_path / "share")
+    site.add("v1")
+    site.sign("v1", lambda raw: raw["files"][0].update(sha256="0" * 64))
+    flags = ("--sign-key", str(key.private)) if signed else ()
+    done = publish(share, site.release("v1"), "v1", *flags)
+    assert_refused(done, site.manifest("v1").files[0].path, "SHA-256")
+    assert snapshot(share.root) == {}
+
+
+def test_keys_that_cannot_be_used(tmp_path: Path) -> None:
+    """Each is exit 2 and named, with what a key must be."""
+    unusable = unusable_keys(tmp_path)
+    for name, key in unusable.items():
+        with pytest.raises(ConfigError, match=f"{name}.pem is no private key .* without a pass"):
+            signing.signer(key.private)
+        if name != "locked":  # whose public half is as good as any
+            with pytest.raises(ConfigError, match=f"{name}.pub is no public key .* P-256"):
+                signing.verifier(key.public)
+    swapped = make_key(tmp_path)
+    for use, path in ((signing.signer, swapped.public), (signing.verifier, swapped.private)):
+        with pytest.raises(ConfigError, match="key that can be used"):
+            use(path)
+    with pytest.raises(ConfigError, match="nowhere cannot be read: No such file"):
+        signing.verifier(tmp_path / "nowhere")
+
+
+def test_wrong_keys_are_said_before_anything_is_done(tmp_path: Path, pod: Pod) -> None:
+    """A key that is not there, or a requirement without one, is exit 2, and nothing changed."""
+    before = snapshot(tmp_path)
+    gone = str(tmp_path / "nowhere")
+    assert_refused(pod.init("--verify-key", gone), gone, code=2)
+    assert_refused(publish(pod.share, tmp_path, "v2", "--sign-key", gone), gone, code=2)
+    assert_refused(pod.init("--require-signature"), "needs --verify-key", code=2)
+    assert snapshot(tmp_path) == before
+
+
+def test_without_the_extra(pod: Pod, key: Key, tmp_path: Path) -> None:
+    """Who gives a key is told what to install: exit 2. Who gives none needs nothing."""
+    blocker = tmp_path / "blocker"
+    blocker.mkdir()
+    (blocker / "sitecustomize.py").write_text("import sys\nsys.modules['model_signing'] = None\n")
+    env = {"PYTHONPATH": f"{blocker}:{agents.REPO}"}
+    for flags in (
+        ("init", *key.checking),
+        ("sidecar", *key.checking),
+        ("verify", "v1", "--on", "share", *key.checking),
+        ("publish", "--sign-key", str(key.private)),
+    ):
+        store = () if flags[0] == "publish" else ("--store", pod.store)
+        done = agents.run(*flags, "--share", pod.share.root, *store, env=env)
+        assert_refused(done, "pip install 'model-agent[signing]'", code=2)
+    assert pod.run("init", "--no-warm", env=env).code == 0
+
+
+@pytest.mark.parametrize("name", _HUGE)
+def test_a_signature_that_would_take_memory(name: str, tmp_path: Path, key: Key) -> None:
+    """Whatever stands in the place of a signature, it is refused in 200 MiB at most."""
+    share = TestShare(tmp_path / "share")
+    share.add_files("v1", {"model.onnx": b"weights"})
+    path = tmp_path / "model.sig"
+    path.write_bytes(_HUGE[name])
+    release = share.release("v1") / manifest.FILE_NAME
+    done = agents.run("-c", _CHECK, key.public, release, path, program=Path(sys.executable))
+    assert done.code == 0, done.lines
+    taken, wrong = done.stdout.splitlines()[:2]
+    assert int(taken) < 200 * _MIB
+    assert wrong != "None"
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_every_curve_and_every_model(curve: str, tmp_path: Path) -> None:
+    """What any of these keys signs is right for its other half, and for no other release."""
+    key = make_key(tmp_path, curve=curve)
+    share = TestShare(tmp_path / "share")
+    one, other = share.add("v1", INLINE), share.add("v2", EXTERNAL)
+    signature = key.sign(share, "v1")
+    checker = signing.verifier(key.public)
+    assert checker.problem(one, signature) is None
+    assert checker.problem(other, signature) == "it is of other content"
+    assert checked_by_the_tool(share.release("v1"), key).returncode == 0
+    (share.release("v1") / SNAPSHOT / "model.onnx").write_bytes(b"")
+    assert checked_by_the_tool(share.release("v1"), key).returncode != 0

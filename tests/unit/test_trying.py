@@ -1,0 +1,52 @@
+"""The state on disk, where the disk does not take it."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from agent import logs, state
+from agent.trying import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def full(*_: object) -> bool:
+    """A volume without room."""
+    return False
+
+
+def read_only(*_: object) -> bool:
+    """A volume that was mounted anew."""
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.mark.parametrize("save", [full, read_only])
+def test_what_could_not_be_saved_is_saved_later(
+    save: Callable[..., bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on in memory, says so once, and the disk follows though nothing changes any more."""
+    record = Record(tmp_path, logs.get())
+    with monkeypatch.context() as broken, capture_logs() as said:
+        broken.setattr(state, "save", save)
+        record.update(desired="v1")
+        record.update(active="v1")
+    assert [each["event"] for each in said] == ["state.unsaved"]
+    assert record.state.active == "v1"
+    assert state.load(tmp_path) == state.State()
+    record.update()
+    assert state.load(tmp_path) == record.state
+
+
+def test_a_state_that_was_deleted_is_put_back(tmp_path: Path) -> None:
+    """Whoever deletes it takes nothing from an agent that runs."""
+    record = Record(tmp_path, logs.get())
+    record.update(active="v1")
+    (tmp_path / state.FILE_NAME).unlink()
+    record.ensure()
+    assert state.load(tmp_path) == record.state

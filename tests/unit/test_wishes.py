@@ -1,0 +1,28 @@
+"""For which bytes of the marker attempts are counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent import logs, marker
+from agent.trying import Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_attempts_are_for_the_marker_s_bytes(tmp_path: Path) -> None:
+    """A killed agent counts on under the same marker; promoting again begins anew."""
+    first, again = marker.parse(b"v2\n"), marker.parse(b"v2\n# again\n")
+    for count in (1, 2):
+        record = Record(tmp_path, logs.get())
+        record.wish(first)
+        record.begin("v2")
+        assert record.state.attempts == {"v2": count}
+    assert Record(tmp_path, logs.get()).worn_out("v2")
+    record = Record(tmp_path, logs.get())
+    record.wish(None)
+    assert record.worn_out("v2")
+    record.wish(again)
+    assert not record.worn_out("v2")
+    assert (record.state.desired, record.state.attempts) == ("v2", {})
