@@ -46,7 +46,6 @@ class Observer:
         version = self._active()
         desired = self.marker.version if self.marker else None
         held = await threads.run(self._held, version, desired)
-        await threads.run(self._judge, version if version in held else None)
         active = Target(version, held[version]) if version in held else None
         moving = desired is not None and (active is None or desired != active.version)
         self._record.wish(self.marker)
@@ -70,7 +69,7 @@ class Observer:
         )
 
     def _held(self, active: str | None, desired: str | None) -> dict[str, str]:
-        """What the store has that may be served.
+        """What the store has that may be served; the active release is held to the rule meanwhile.
 
         What was verified and looks otherwise now, or is not signed as the settings want it, is
         staged again, which says why not. (The files of the active release are repaired in place,
@@ -79,13 +78,14 @@ class Observer:
         held = self._context.store.verified()
         if desired in held and desired != active and not self._may_be_next(desired):
             del held[desired]
+        self._judge(active if active in held else None)
         return held
 
     def _may_be_next(self, version: str) -> bool:
         store = self._context.store
         try:
             self._require_signature(version)
-            return verified.is_whole(store.agent, store.manifest(version), store.path(version))
+            return verified.is_untouched(store.agent, store.manifest(version), store.path(version))
         except AgentError:
             return False
 

@@ -19,7 +19,6 @@ from agent.errors import ReleaseMissingError, VerificationError
 from agent.shares.base import RELEASES
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
@@ -71,7 +70,7 @@ def repair(
     store, stop = context.store, context.stop
     home, directory = store.path(release.version), store.staging / FOLDER
     files = [file for file in release.files if file.path in paths]
-    wrong = [file for file in files if not _is_right(release, home, file, stop)]
+    wrong = [f for f in files if not reverifying.has_right_bytes(release, home, f, stop)]
     _make_room(context, wrong, directory, spare)
     distrust(store, release.version, paths)
     with writing(FOLDER):
@@ -88,12 +87,6 @@ def repair(
         verified.amend(store.agent, release.version, {file.path: verified.look(home / file.path)})
     shutil.rmtree(directory, ignore_errors=True)
     return tuple(sorted(touched))
-
-
-def _is_right(release: Manifest, home: Path, file: File, stop: threading.Event) -> bool:
-    """Whether it is a file, not a link to one, and has its bytes; its views are seen to later."""
-    same_size = verified.look(home / file.path)[1] == file.size
-    return same_size and reverifying.has_right_bytes(release, home, file, stop)
 
 
 def _make_room(

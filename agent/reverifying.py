@@ -110,17 +110,17 @@ def is_whole(release: Manifest, home: Path, file: File, stop: threading.Event) -
     Raises:
         StoppedError: `stop` was set.
     """
-    if verified.look(home / file.path)[1] != file.size or astray(release, home, file):
-        return False
-    return has_right_bytes(release, home, file, stop)
+    return not astray(release, home, file) and has_right_bytes(release, home, file, stop)
 
 
 def has_right_bytes(release: Manifest, home: Path, file: File, stop: threading.Event) -> bool:
-    """Whether a file of a release has the bytes that it should have.
+    """Whether a file of a release, which is no link to one, has the bytes that it should have.
 
     Raises:
         StoppedError: `stop` was set.
     """
+    if verified.look(home / file.path)[1] != file.size:
+        return False
     for index in range(_count(file, release.chunk_size)):
         if stop.is_set():
             raise StoppedError

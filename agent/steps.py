@@ -115,7 +115,7 @@ class Steps:
         if known is None:
             return None
         release = self._store.manifest(version)
-        if verified.is_whole(self._store.agent, release, self._store.path(version)):
+        if verified.is_untouched(self._store.agent, release, self._store.path(version)):
             return None
         # What the share has is unknown while it is away, and never another release.
         with suppress(UnreachableError, ReleaseMissingError, VerificationError):
@@ -126,7 +126,7 @@ class Steps:
         except (VerificationError, ReleaseMissingError, UnreachableError) as error:
             self._log.warning("store.corrupt", version=version, error=str(error))
             return None
-        if not verified.is_whole(self._store.agent, release, self._store.path(version)):
+        if not verified.is_untouched(self._store.agent, release, self._store.path(version)):
             raise NoSpaceError(
                 f"{version} is right, and the store is too full to write that down.",
                 remedy="Give the store more room.",

@@ -84,7 +84,7 @@ def versions(agent: Path) -> tuple[str, ...]:
     return tuple(path.stem for path in directory(agent).glob("*.json"))
 
 
-def is_whole(agent: Path, manifest: Manifest, release: Path) -> bool:
+def is_untouched(agent: Path, manifest: Manifest, release: Path) -> bool:
     """Whether all files of `release` still look as they did when they were verified."""
     return len(list(trusted(agent, manifest, release))) == len(manifest.files)
 

@@ -6,42 +6,11 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.support.manifests import FULL, HEX
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HEX: Final = "0123456789abcdef" * 4
-FULL: Final[dict[str, Any]] = {
-    "schema": 1,
-    "version": "v2",
-    "created": "2026-11-23T15:00:00Z",
-    "generator": "model-agent 0.1.0",
-    "chunk_size": 4,
-    "files": [
-        {
-            "path": "fastembed/models--a--b/snapshots/c/model.onnx",
-            "size": 6,
-            "sha256": HEX,
-            "chunks": [HEX, HEX],
-            "upstream_sha256": HEX,
-        },
-        {"path": "fastembed/empty", "size": 0, "sha256": HEX, "chunks": []},
-    ],
-    "models": [
-        {
-            "name": "BAAI/bge",
-            "loader": "fastembed",
-            "repo": "Qdrant/bge",
-            "revision": HEX[:40],
-            "dim": 2,
-            "max_length": 512,
-            "canary": {
-                "texts": ["one", "two"],
-                "vectors": [[0.5, 0.25], [1, -2]],
-                "min_cosine": 0.99,
-            },
-        }
-    ],
-}
 # What a field may be given; text comes from the fuzzer as well.
 _VALUES: Final[tuple[Any, ...]] = (
     *(None, True, False, 0, 1, -1, 2**31, 2**53 + 1, 2**64, 10**400, 0.0, -0.0, 1e308, 5e-324),

@@ -17,6 +17,7 @@ from agent.marker import Marker, UnknownMarkerError
 from agent.version import is_version
 from tests.fuzz import edits
 from tests.support import stores
+from tests.support.manifests import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +113,7 @@ def manifests() -> list[bytes]:
     with tempfile.TemporaryDirectory() as directory:
         files = {"fastembed/a/model.onnx": b"weights", "fastembed/a/empty": b""}
         written = stores.write_release(Path(directory), files, [stores.a_model()], version="v1")
-    return [written.encoded, edits.encoded(edits.FULL)]
+    return [written.encoded, edits.encoded(FULL)]
 
 
 def markers() -> list[bytes]:

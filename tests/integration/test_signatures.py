@@ -12,7 +12,6 @@ import pytest
 from agent import manifest
 from tests.support import agents
 from tests.support.cluster import running_sidecar
-from tests.support.keys import Key, make_key
 from tests.support.rest import rest_share
 from tests.support.shares import EXTERNAL, INLINE, TestShare, snapshot, tree
 from tests.support.signed import FILES, Pod, assert_refused
@@ -22,26 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.support.keys import Key
+
     Attack = Callable[[Pod, tuple[Key, Key]], None]
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Key, Key]:
-    """The operators' key, and somebody else's."""
-    directory = tmp_path_factory.mktemp("keys")
-    return make_key(directory), make_key(directory, "other")
-
-
-@pytest.fixture
-def key(keys: tuple[Key, Key]) -> Key:
-    """The operators' key."""
-    return keys[0]
-
-
-@pytest.fixture
-def pod(tmp_path: Path, key: Key) -> Pod:
-    """A pod of its own."""
-    return Pod(tmp_path, key)
 
 
 def test_a_release_without_a_signature(pod: Pod, key: Key) -> None:

@@ -44,25 +44,6 @@ _HUGE = {
 }
 
 
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Key, Key]:
-    """The operators' key, and somebody else's."""
-    directory = tmp_path_factory.mktemp("keys")
-    return make_key(directory), make_key(directory, "other")
-
-
-@pytest.fixture
-def key(keys: tuple[Key, Key]) -> Key:
-    """The operators' key."""
-    return keys[0]
-
-
-@pytest.fixture
-def pod(tmp_path: Path, key: Key) -> Pod:
-    """A pod of its own."""
-    return Pod(tmp_path, key)
-
-
 def test_a_signed_release_from_publish_to_the_store(tmp_path: Path, key: Key) -> None:
     """What `publish --sign-key` signs passes every command that wants a signature.
 

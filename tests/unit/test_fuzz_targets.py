@@ -13,6 +13,7 @@ from agent import catalog, manifest, marker
 from tests.fuzz import __main__ as fuzzing
 from tests.fuzz import edits
 from tests.fuzz.targets import TARGETS
+from tests.support.manifests import FULL
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -68,4 +69,4 @@ def test_every_target_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_changes_leave_json(data: bytes) -> None:
     """What is changed in a manifest stays JSON, and the sound one stays as it is."""
     assert isinstance(json.loads(edits.made(data)), dict)
-    assert manifest.parse(edits.encoded(edits.FULL)).version == "v2"
+    assert manifest.parse(edits.encoded(FULL)).version == "v2"

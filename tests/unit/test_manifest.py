@@ -14,6 +14,7 @@ from agent import manifest
 from agent.errors import VerificationError
 from agent.manifest import Canary, File, Manifest, Model
 from tests.support import strategies
+from tests.support.manifests import FULL, HEX, OTHER
 from tests.unit.test_paths import COLLIDING, HOSTILE
 
 if TYPE_CHECKING:
@@ -22,41 +23,6 @@ if TYPE_CHECKING:
     from tests.support.strategies import Json
 
 few = settings(max_examples=30)
-
-HEX = "0123456789abcdef" * 4
-OTHER = "fedcba9876543210" * 4
-FULL: Json = {
-    "schema": 1,
-    "version": "v2",
-    "created": "2026-11-23T15:00:00Z",
-    "generator": "model-agent 0.1.0",
-    "chunk_size": 4,
-    "files": [
-        {
-            "path": "fastembed/models--a--b/snapshots/c/model.onnx",
-            "size": 6,
-            "sha256": HEX,
-            "chunks": [HEX, OTHER],
-            "upstream_sha256": OTHER,
-        },
-        {"path": "fastembed/empty", "size": 0, "sha256": HEX, "chunks": []},
-    ],
-    "models": [
-        {
-            "name": "BAAI/bge",
-            "loader": "fastembed",
-            "repo": "Qdrant/bge",
-            "revision": HEX[:40],
-            "dim": 2,
-            "max_length": 512,
-            "canary": {
-                "texts": ["one", "two"],
-                "vectors": [[0.5, 0.25], [1, -2]],
-                "min_cosine": 0.99,
-            },
-        }
-    ],
-}
 
 
 def encode(document: object) -> bytes:
