@@ -109,6 +109,8 @@ def _publish(
     try:
         with locking.held(file, timeout=timeout, stop=context.stop, log=context.log) as lock:
             known = _published(context, version)
+            if known:  # by one that may have been killed right after
+                context.share.tidy()
             # What is signed was made here: that the share has something like it is not enough.
             if known and not signatures.is_due(context, known) and there(known):
                 signatures.on_share(context, known)

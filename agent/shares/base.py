@@ -143,3 +143,7 @@ class Share(Protocol):
     def remove(self, path: str) -> None:
         """Delete a directory with all that is in it: gone in one step, its bytes soon after."""
         ...
+
+    def tidy(self) -> None:
+        """Delete `.staging` if it is empty, as a publisher that was killed at its end leaves it."""
+        ...

@@ -168,7 +168,7 @@ class DirectoryShare:
             raise self._failed(f"{RELEASES}/{version}", error) from None
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-            _remove_if_empty(staging.parent)
+            self.tidy()
             _remove_if_empty(target.parent)
 
     def remove(self, path: str) -> None:
@@ -181,7 +181,11 @@ class DirectoryShare:
                 directory.rename(trash)
                 durable.sync_directory(directory.parent)
             shutil.rmtree(trash, ignore_errors=True)
-            _remove_if_empty(trash.parent)
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Delete `.staging` if it is empty."""
+        _remove_if_empty(self._root / STAGING)
 
     def _discard_left_over(self, version: str) -> None:
         """Delete what publishers that were killed left of this version: the lock says they are."""

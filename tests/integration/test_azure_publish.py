@@ -167,6 +167,19 @@ def test_a_publisher_that_was_only_asleep(share: RestShare, tmp_path: Path) -> N
     assert snapshot(share.disk.root) == before
 
 
+def test_a_publisher_that_came_to_all_but_the_tidying(share: RestShare, tmp_path: Path) -> None:
+    """The release is there, so the rerun publishes nothing; it deletes the empty `.staging`."""
+    source = tree(tmp_path / "tree")
+    share.double.fault("forbidden", operation="DeleteDirectory", path="/.staging$", count=None)
+    assert share.run(*flags(source)).code == 0
+    assert (share.disk.root / ".staging").is_dir()
+    share.double.heal()
+    done = share.run(*flags(source))
+    assert done.code == 0, done.sentence
+    assert done.stdout.startswith("Already")
+    assert_tidy(share)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_at_random_moments(share: RestShare, tmp_path: Path, minilm_dir: Path) -> None:
