@@ -7,6 +7,7 @@ not fall back to the CPU.
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import time
@@ -97,11 +98,14 @@ def open_stock(
 
     Raises:
         DeviceError: It would not run there.
+        FileNotFoundError: The release is gone.
         ValueError: FastEmbed would load another directory than the model's.
     """
-    stock = TextEmbedding(
-        name, cache_dir=str(release / layout.FASTEMBED), local_files_only=True, lazy_load=True
-    )
+    cache = release / layout.FASTEMBED
+    # FastEmbed would make the directory: a release that was just deleted would stand there again.
+    if not cache.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(cache))
+    stock = TextEmbedding(name, cache_dir=str(cache), local_files_only=True, lazy_load=True)
     inner: Any = stock.model
     found: Path = inner._model_dir  # noqa: SLF001 - there is no public way to ask
     if found.resolve() != (release / layout.snapshot_directory(model)).resolve():
