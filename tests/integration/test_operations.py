@@ -32,7 +32,7 @@ PAGE: Final = agents.REPO / "docs" / "operations.md"
 FIRST: Final = "5f1b8cd78bc4fb444dd171e59b18f3a3af89a079"
 SECOND: Final = "8b3219a92973c328a8e22fadcfa821b5dc75636a"
 # What writes manifests is tests/k8s/test_docs.py's.
-MANIFESTS: Final = {"job", "overlay", "real", "gpu", "room"}
+MANIFESTS: Final = {"job", "job-back", "overlay", "real", "gpu", "room"}
 # `kubectl exec … -- COMMAND`, `kubectl logs … --tail N`, `kubectl get pods … -o name`.
 KUBECTL: Final = """#!/bin/bash
 case "$1" in

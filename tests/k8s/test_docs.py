@@ -118,6 +118,18 @@ def test_the_job_of_the_walkthrough(tmp_path: Path) -> None:
     assert CLIENTS["PUBLISHER_CLIENT_ID"] in str(account)
 
 
+def test_the_job_that_goes_back(tmp_path: Path) -> None:
+    """It rolls the marker back and nothing else, with the rights and settings of the other Job."""
+    room = written("operations.md", tmp_path, "names", "catalog", "job", "job-back")
+    docs, publishing = rendered(room / "rollback", "cpu"), rendered(room / "publish", "cpu")
+    assert faults(docs) == []
+    job, other = pods.of_kind(docs, "Job")[0], pods.of_kind(publishing, "Job")[0]
+    (rollback,) = pods.containers(job)
+    assert pods.arguments(docs, rollback) == ["model-agent", "rollback"]
+    assert job["metadata"]["name"] != other["metadata"]["name"]
+    assert [doc for doc in docs if doc != job] == [doc for doc in publishing if doc != other]
+
+
 def test_the_overlay_of_signed_releases(tmp_path: Path) -> None:
     """The reader's own public key is what init and the sidecar go by."""
     room = written("signing.md", tmp_path, "keys", "overlay")
