@@ -14,7 +14,7 @@ from agent.shares.base import RELEASES
 from agent.store import Store
 from agent.threads import Lane
 from agent.version import is_version
-from agent.warmup import NICEST, Warmer
+from agent.warmup import Warmer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,13 +39,11 @@ class Context:
         settings: What it goes by.
         log: Where it says what it does.
         stop: Ends whatever it does.
-        nice: Of the child processes that it starts.
     """
 
     settings: Settings
     log: FilteringBoundLogger
     stop: threading.Event = field(default_factory=threading.Event)
-    nice: int = 0
 
     @cached_property
     def share(self) -> Share:
@@ -86,7 +84,7 @@ class Context:
     def warmer(self) -> Warmer:
         """How models are warmed."""
         s = self.settings
-        return Warmer(s.device, s.warm_shapes, s.warm_timeout, self.stop, self.log, self.nice)
+        return Warmer(s.device, s.warm_shapes, s.warm_timeout, self.stop, self.log)
 
     @cached_property
     def _marker_lane(self) -> Lane:
@@ -125,7 +123,7 @@ class Context:
         """The same, with another catalog if there is one."""
         if path is None:
             return self
-        return Context(replace(self.settings, catalog=path), self.log, self.stop, self.nice)
+        return Context(replace(self.settings, catalog=path), self.log, self.stop)
 
     def beside_worker(self) -> Context:
         """The same, with models checked on the CPU, out of the way of a worker that serves.
@@ -134,7 +132,7 @@ class Context:
         docs/kubernetes.md.
         """
         chosen = replace(self.settings, device="cpu", warm_shapes=())
-        return replace(self, settings=chosen, nice=NICEST)
+        return replace(self, settings=chosen)
 
     def stoppable(self, stop: threading.Event) -> Context:
         """The same, but stopped by another flag; share and store stay the same."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent import threads
 from agent.errors import AgentError, StoppedError
-from agent.steps import Steps
+from agent.keeping import Keeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -46,15 +46,15 @@ class Runner:
         self._observer = observer
         self.turned = time.monotonic()
 
-    async def run(self, step: Callable[[Steps], object]) -> None:
+    async def run(self, step: Callable[[Keeping], object]) -> None:
         """Run a step in a thread. Being cancelled stops it, and waits a little until it did.
 
         Raises:
             AgentError: As the step raises.
         """
         stop = threading.Event()
-        steps = Steps(self._context.stoppable(stop), self._record, self._metrics)
-        future = asyncio.wrap_future(threads.start(step, steps))
+        steps = Keeping(self._context.stoppable(stop), self._record, self._metrics)
+        future = asyncio.wrap_future(threads.start(_nicely, step, steps))
         try:
             await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -64,7 +64,7 @@ class Runner:
             await asyncio.wait([future], timeout=_STOP_SECONDS)
             raise
 
-    async def run_watched(self, step: Callable[[Steps], object]) -> None:
+    async def run_watched(self, step: Callable[[Keeping], object]) -> None:
         """Run a step in a thread, but end it when the marker moves on.
 
         Raises:
@@ -96,3 +96,9 @@ class Runner:
                 with suppress(asyncio.CancelledError, AgentError):
                     await task
         task.result()
+
+
+def _nicely(step: Callable[[Keeping], object], steps: Keeping) -> object:
+    """Do a step behind the requests that a worker on the same cores answers meanwhile."""
+    threads.be_nice(threads.NICEST)
+    return step(steps)

@@ -7,9 +7,12 @@ share runs in a daemon thread: the caller goes on at its deadline, and the proce
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from agent.errors import UnreachableError
@@ -20,7 +23,18 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+NICEST: Final = 19
 _REMEDY: Final = "Check the mount or the network; the agent keeps trying."
+
+
+def be_nice(niceness: int) -> None:
+    """Lower the priority of this thread, and of what it starts, as far as the system lets it.
+
+    For good: without CAP_SYS_NICE no thread may raise its priority again.
+    """
+    if sys.platform == "linux":  # elsewhere, a priority is the whole process's
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def start(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent.context import Context
-    from agent.steps import Steps
+    from agent.keeping import Keeping
     from agent.trying import Record
 
-    Run = Callable[[Callable[[Steps], object]], Awaitable[None]]
+    Run = Callable[[Callable[[Keeping], object]], Awaitable[None]]
 
 
 class Upkeep:

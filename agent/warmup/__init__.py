@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from agent import canary, devices, memory
 from agent.errors import ModelError, WarmupError
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from agent.manifest import Manifest, Model
     from agent.shapes import Shape
 
-NICEST: Final = 19
-
 
 @dataclass(frozen=True)
 class Warmer:
@@ -35,7 +33,6 @@ class Warmer:
         timeout: Seconds that it may take.
         stop: Ends the child early.
         log: Told of steps that take long, and of the device that was chosen.
-        nice: Of the child: 0 where nothing else runs yet, `NICEST` beside a serving worker.
     """
 
     requested: str
@@ -43,7 +40,6 @@ class Warmer:
     timeout: float
     stop: threading.Event
     log: FilteringBoundLogger
-    nice: int = 0
 
     def warm(self, release: Manifest, directory: Path) -> tuple[Measured, ...]:
         """Load every model of `release`, run it, and hold it to its canary.
@@ -83,7 +79,7 @@ class Warmer:
     ) -> tuple[Measured, ...]:
         if device.kind == "cpu":
             memory.require(subjects, directory)
-        request = Request(str(directory), device, tuple(subjects), shapes, self.nice)
+        request = Request(str(directory), device, tuple(subjects), shapes)
         outcome = ask(request, stop=self.stop, timeout=self.timeout, log=self.log)
         if outcome.failure is None:
             return outcome.models

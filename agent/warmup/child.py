@@ -6,7 +6,6 @@ It is a process of its own so that the memory, and a CUDA context, are given bac
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +27,6 @@ def main() -> None:
     """Answer one request."""
     children.die_with_parent()
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
-    with contextlib.suppress(OSError):
-        os.nice(request.nice)
     out = sys.stdout.buffer
 
     def say(line: Step | Outcome) -> None:

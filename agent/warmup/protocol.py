@@ -29,13 +29,12 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """Models of one release directory, to be run on one device, in these shapes, at a niceness."""
+    """Models of one release directory, to be run on one device, in these shapes."""
 
     release: str
     device: Device
     models: tuple[Subject, ...]
     shapes: tuple[Shape, ...] = ()
-    nice: int = 0
 
 
 class Timing(msgspec.Struct, frozen=True):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
-import sys
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+
+from agent import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +25,7 @@ def nicely(niceness: int, work: Callable[[], None]) -> None:
     """
 
     def run() -> None:
-        _be_nice(niceness)
+        threads.be_nice(niceness)
         work()
 
     thread = threading.Thread(target=run, name="model-loader-nice", daemon=True)
@@ -36,12 +35,6 @@ def nicely(niceness: int, work: Callable[[], None]) -> None:
         work()
     else:
         thread.join()
-
-
-def _be_nice(niceness: int) -> None:
-    if sys.platform == "linux":  # elsewhere, a priority is the whole process's
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def give_memory_back() -> None:

@@ -1,9 +1,12 @@
-"""A stop is never lost, whatever else happens in that very moment."""
+"""Steps beside the loop: a stop of them is never lost, and they let the worker go first."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,3 +63,22 @@ async def test_a_step_that_was_stopped_is_not_complained_of(sidecar: Sidecar) ->
     del running
     gc.collect()
     assert complaints == []
+
+
+async def test_a_step_lets_the_worker_go_first(sidecar: Sidecar) -> None:
+    """Its thread has the lowest priority, and so have what it starts: threads and a child."""
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    def step(_: Steps) -> None:
+        look()
+        inside = threading.Thread(target=look)
+        inside.start()
+        inside.join()
+        seen.append(int(subprocess.check_output(["nice"])))
+
+    await sidecar._runner.run(step)
+    look()
+    assert seen == [19, 19, 19, 0]
