@@ -137,6 +137,7 @@ class _File:
                 return
             with writing(self.job.path):
                 _write_all(self._fd, view, offset)
+                durable.start_sync(self._fd, offset, len(view))
         self._copier.moved("resumed" if kept else "share", len(view))
         with self._lock:
             self._left -= 1
