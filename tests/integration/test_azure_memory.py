@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.azure_files.certificates import make_certificate
-from tests.support import agents
+from tests.support import agents, proc
 from tests.support.rest import RestShare, rest_share
 
 if TYPE_CHECKING:
@@ -127,8 +127,6 @@ def _watch(pid: int, seen: list[int]) -> None:
 
 def _high_water(pid: int) -> int:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+        return proc.memory("VmHWM", pid)
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    found = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
-    return int(found[0]) * 1024 if found else 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support import models, stores
+from tests.support import models, proc, stores
 from tests.support.workers import worker
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ class Seen:
 
 def look(running: Worker) -> Seen:
     """See what a worker has now."""
-    directory = Path(f"/proc/{running.process.pid}")
-    status = dict(line.split(":\t") for line in (directory / "status").read_text().splitlines())
+    pid = running.process.pid
+    status = proc.status(pid)
     return Seen(
         resident=int(status["VmRSS"].split()[0]),
         threads=int(status["Threads"]),
-        descriptors=len(list((directory / "fd").iterdir())),
+        descriptors=len(list(Path(f"/proc/{pid}/fd").iterdir())),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support import proc
+
 
 def checkers(pid: int) -> list[int]:
     """The processes in which an agent checks models."""
@@ -42,10 +44,8 @@ class Size:
 
 def size(pid: int) -> Size:
     """What a process takes now."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    status = dict(line.split(":\t", 1) for line in text.splitlines())
     return Size(
-        resident=int(status["RssAnon"].split()[0]) * 1024,
-        threads=int(status["Threads"]),
+        resident=proc.memory("RssAnon", pid),
+        threads=int(proc.status(pid)["Threads"]),
         descriptors=len(open_files(pid)),
     )

@@ -9,6 +9,7 @@ import pytest
 from tests.soak.matrix import case
 from tests.soak.pod import pod
 from tests.soak.test_security_manifest import assert_quarantined, edited, manifest_of
+from tests.support import proc
 
 if TYPE_CHECKING:
     from tests.soak.pod import Pod
@@ -36,9 +37,7 @@ def entries(count: int) -> Spoil:
 
 def peak_bytes(running: Pod) -> int:
     """The most memory that the sidecar has had."""
-    with open(f"/proc/{running.sidecar.process.pid}/status") as status:  # noqa: PTH123 - as a path
-        line = next(line for line in status if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
+    return proc.memory("VmHWM", running.sidecar.process.pid)
 
 
 @pytest.mark.parametrize(

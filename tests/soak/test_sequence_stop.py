@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tests.support.cluster import Cluster, Sidecar
 
 _STOP_SECONDS: Final = 5.0
-# So many chunks take a second to hash; the file has no blocks of its own.
-_ZEROS: Final = 2048
+# So many chunks take seconds to hash; the file has no blocks of its own.
+_ZEROS: Final = 8192
 
 
 @contextmanager
