@@ -9,28 +9,30 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
 import httpx
 
 from tests.azure_files.doubles import ROOT
+from tests.benchmarks import environments
 from tests.benchmarks.measuring import ROUNDS, cpu_of
-from tests.support import agents, models
-from tests.support.cluster import AGENT, Cluster
+from tests.support import agents, models, proc
+from tests.support.cluster import Cluster
 from tests.support.rest import rest_share
 from tests.support.scripted import obey, scripted
 from tests.support.workers import client, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from tests.benchmarks.release import Subject
 
 _POLL: Final = "5s"
 _IDLE_SECONDS: Final = 30.0
 _SETTLE_SECONDS: Final = 3.0
+_MIB: Final = 1024**2
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class _Seen:
     threads: int
 
 
-def lines(subject: Subject) -> Iterator[str]:
+def found(subject: Subject) -> Iterator[str]:
     """A line of Markdown for each; all of them idle at the same time."""
     with ExitStack() as stack:
         commands = _commands(subject.room / "idle", stack)
@@ -56,6 +58,7 @@ def lines(subject: Subject) -> Iterator[str]:
         start, cpu = median(s.start for s in seen), median(s.cpu for s in seen)
         resident, threads = median(s.resident for s in seen), median(s.threads for s in seen)
         yield f"| {name} | {start:.2f} | {resident:.0f} | {cpu:.2f} | {threads:.0f} |"
+    yield ""
 
 
 Command = tuple["Sequence[str | Path]", "Mapping[str, str]"]
@@ -72,7 +75,8 @@ def _commands(room: Path, stack: ExitStack) -> dict[str, Command]:
     worker.serve("v1", cluster.digest("v1"))
     rest = stack.enter_context(rest_share(room / "double"))
     rest.put("VERSION", b"v1\n")
-    sidecar = (AGENT, "sidecar", "--reload-url", worker.url, "--poll-interval", _POLL)
+    flags = ("--reload-url", worker.url, "--poll-interval", _POLL)
+    sidecar = (_agent(), "sidecar", *flags)
     own = {k: v for k, v in cluster.environment().items() if k.startswith("MODEL_AGENT_")}
     bare = (sys.executable, ROOT / "tests" / "benchmarks" / "clients" / "bare.py")
     return {
@@ -80,6 +84,14 @@ def _commands(room: Path, stack: ExitStack) -> dict[str, Command]:
         "sidecar, share over REST": (sidecar, own | rest.env()),
         "a bare aiohttp server": (bare, {}),
     }
+
+
+def _agent() -> Path:
+    try:
+        return environments.agent()
+    except environments.NotInstalledError as error:
+        print(f"The sidecar is this environment's, which has more than it needs ({error}).")
+        return agents.PROGRAM
 
 
 def _round(commands: Mapping[str, Command]) -> dict[str, _Seen]:
@@ -102,7 +114,7 @@ def _start(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    listen = ("--listen", f"127.0.0.1:{port}") if command[0] == AGENT else (str(port),)
+    listen = ("--listen", f"127.0.0.1:{port}") if "sidecar" in command else (str(port),)
     began = time.perf_counter()
     process = subprocess.Popen(
         [*command, *listen], env=agents.environment(env), stderr=subprocess.DEVNULL
@@ -122,7 +134,5 @@ def _is_ready(asking: httpx.Client) -> bool:
 
 
 def _look(pid: int, start: float, cpu: float) -> _Seen:
-    text = Path(f"/proc/{pid}/status").read_text()
-    status = dict(line.split(":\t", 1) for line in text.splitlines())
-    resident = int(status["VmRSS"].split()[0]) / 1024
-    return _Seen(start, resident, 100 * cpu / _IDLE_SECONDS, int(status["Threads"]))
+    resident, threads = proc.memory("VmRSS", pid) / _MIB, int(proc.status(pid)["Threads"])
+    return _Seen(start, resident, 100 * cpu / _IDLE_SECONDS, threads)

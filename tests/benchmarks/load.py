@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
 from agent import layout, optimizing
-from tests.azure_files.doubles import ROOT
-from tests.benchmarks.measuring import Sample, medians
+from tests.benchmarks.measuring import medians
+from tests.benchmarks.programs import sample
 from tests.benchmarks.table import Row
-from tests.support import agents, models
+from tests.support import models
 from tests.support.shares import REVISION
 
 if TYPE_CHECKING:
@@ -34,10 +32,11 @@ def rows(subject: Subject) -> list[Row]:
     _refer(served)
     made = []
     for what, how in HOW.items():
-        ours, theirs = medians(
-            [partial(_load, how, optimised), partial(_load, how, served)], between=lambda: None
-        )
-        made.append(Row(f"load and first embedding, {what}", ours, "as the Hub has it", theirs))
+        runs = [partial(sample, sys.executable, "load", how, each) for each in (optimised, served)]
+        ours, theirs = medians(runs, between=lambda: None)
+        limit = subject.ceilings.load(subject.release.size) if how == "stock" else None
+        title = f"load and first embedding, {what}"
+        made.append(Row(title, ours, "as the Hub has it", theirs, limit))
     return made
 
 
@@ -50,12 +49,3 @@ def _refer(cache: Path) -> None:
     ref = cache / layout.repo_folder(models.BGE_LARGE_REPO) / "refs" / "main"
     ref.parent.mkdir(parents=True)
     ref.write_text(REVISION)
-
-
-def _load(how: str, cache: Path) -> Sample:
-    """A process of its own, which says itself what it took."""
-    command = [sys.executable, "-m", "tests.benchmarks.clients.load", how, str(cache)]
-    done = subprocess.run(
-        command, env=agents.environment(), cwd=ROOT, stdout=subprocess.PIPE, check=True
-    )
-    return Sample(**json.loads(done.stdout.splitlines()[-1]))

@@ -10,8 +10,10 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
+from tests.benchmarks import memory
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 ROUNDS: Final = 5
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -23,13 +25,14 @@ class Sample:
 
     Attributes:
         seconds: By the clock on the wall.
-        cpu: Of processors, in the process that did the work and in its children.
+        cpu: Of processors, in the process that did the work and in its children; None where that
+            says nothing.
         server_cpu: Of processors, in the server that it asked; None where there was none.
         peak_mib: Of memory, in the process that did the work; None where that is this one.
     """
 
     seconds: float
-    cpu: float
+    cpu: float | None
     server_cpu: float | None = None
     peak_mib: float | None = None
 
@@ -64,20 +67,24 @@ def medians(
     for _ in range(ROUNDS):
         for index, candidate in enumerate(candidates):
             between()
-            samples[index].append(candidate())
+            with memory.free():
+                samples[index].append(candidate())
     between()
     return [_median(each) for each in samples]
 
 
 def _median(samples: Sequence[Sample]) -> Sample:
-    server = [s.server_cpu for s in samples if s.server_cpu is not None]
-    peaks = [s.peak_mib for s in samples if s.peak_mib is not None]
     return Sample(
         median(s.seconds for s in samples),
-        median(s.cpu for s in samples),
-        median(server) if server else None,
-        median(peaks) if peaks else None,
+        _median_of(s.cpu for s in samples),
+        _median_of(s.server_cpu for s in samples),
+        _median_of(s.peak_mib for s in samples),
     )
+
+
+def _median_of(numbers: Iterable[float | None]) -> float | None:
+    known = [number for number in numbers if number is not None]
+    return median(known) if known else None
 
 
 def _own_cpu() -> float:

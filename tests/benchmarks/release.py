@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent import manifest
 from agent.manifest import CHUNK_SIZE, File
+from tests.benchmarks import ceilings
 from tests.support import models
 from tests.support.rest import NAME
 from tests.support.stores import CREATED, a_model
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.manifest import Manifest
+    from tests.benchmarks.ceilings import Ceilings
 
 VERSION: Final = "v1"
 
@@ -32,6 +34,7 @@ class Subject:
         share: The share as a directory.
         directory: Where on it the release is.
         release: The release's manifest.
+        ceilings: What the machine can do at most.
     """
 
     room: Path
@@ -39,6 +42,7 @@ class Subject:
     share: Path
     directory: Path
     release: Manifest
+    ceilings: Ceilings
 
 
 def write(room: Path) -> Subject:
@@ -51,11 +55,11 @@ def write(room: Path) -> Subject:
         created=CREATED,
         generator="benchmarks",
         chunk_size=CHUNK_SIZE,
-        files=[_file(directory, path) for path in directory.rglob("*") if path.is_file()],
+        files=[file_of(directory, path) for path in directory.rglob("*") if path.is_file()],
         models=[a_model()],
     )
     (directory / manifest.FILE_NAME).write_bytes(release.encoded)
-    return Subject(room, share.parent, share, directory, release)
+    return Subject(room, share.parent, share, directory, release, ceilings.measure(room))
 
 
 def change_one_file(subject: Subject) -> Manifest:
@@ -68,7 +72,7 @@ def change_one_file(subject: Subject) -> Manifest:
     small.unlink()
     small.write_bytes(data + b" ")
     files = [
-        _file(directory, small) if file.path == str(small.relative_to(directory)) else file
+        file_of(directory, small) if file.path == str(small.relative_to(directory)) else file
         for file in subject.release.files
     ]
     made = manifest.build(
@@ -83,7 +87,8 @@ def change_one_file(subject: Subject) -> Manifest:
     return made
 
 
-def _file(directory: Path, path: Path) -> File:
+def file_of(directory: Path, path: Path) -> File:
+    """The manifest's entry for a file of a release."""
     whole, chunks = hashlib.sha256(), []
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_SIZE):

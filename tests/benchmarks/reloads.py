@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.support import models, stores
+from tests.support import models, proc, stores
 from tests.support.workers import worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from agent.manifest import Manifest
     from tests.benchmarks.release import Subject
@@ -23,13 +23,14 @@ _WRITERS: Final[dict[str, tuple[str, int, Callable[[Path], None]]]] = {
 }
 
 
-def lines(subject: Subject) -> Iterator[str]:
+def found(subject: Subject) -> Iterator[str]:
     """A line of Markdown a model: its weights are inside the graph, which is the harder case."""
     yield "| worker | MiB after 10 reloads | after 60 | ratio |"
     yield "| --- | --- | --- | --- |"
     for name in _WRITERS:
         early, late = _reload(subject.room / name.partition("/")[2], name)
         yield f"| {name} | {early:.0f} | {late:.0f} | {late / early:.3f} |"
+    yield ""
 
 
 def _reload(room: Path, name: str) -> tuple[float, float]:
@@ -54,5 +55,4 @@ def _after(running: Worker, releases: list[Manifest], count: int) -> float:
         running.reload(release)
         running.wait("ready", release.version, seconds=120)
         running.embed("campus map").raise_for_status()
-    status = Path(f"/proc/{running.process.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    return proc.memory("VmRSS", running.process.pid) / 1024**2

@@ -7,7 +7,6 @@ others do neither.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -18,12 +17,11 @@ from typing import TYPE_CHECKING, Final
 
 from tests.azure_files.certificates import make_certificate
 from tests.azure_files.clients import share_sas
-from tests.azure_files.doubles import ACCOUNT, ROOT
-from tests.benchmarks import kserve
+from tests.azure_files.doubles import ACCOUNT
+from tests.benchmarks import environments, programs
 from tests.benchmarks.measuring import Sample, beside_server, medians, timed
 from tests.benchmarks.release import VERSION
 from tests.benchmarks.table import Row
-from tests.support import agents
 from tests.support.rest import NAME, RestShare, rest_share
 
 if TYPE_CHECKING:
@@ -48,9 +46,16 @@ def _compared(subject: Subject, certificate: Certificate | None) -> list[Row]:
         candidates = fetch.candidates()
         runs = [beside_server(share.double.pid, run) for run in candidates.values()]
         ours, *others = medians(runs, between=fetch.clear)
+    by_name = dict(zip(list(candidates)[1:], others, strict=True))
+    moving = by_name["`curl`"]
+    limit = subject.ceilings.fetch(subject.release.size, cpu=_cpu(moving))
     what = f"stage over {'TLS' if certificate else 'http'}, every byte verified and synced"
-    names = list(candidates)[1:]
-    return [Row(what, ours, name, other) for name, other in zip(names, others, strict=True)]
+    return [Row(what, ours, name, other, limit) for name, other in by_name.items()]
+
+
+def _cpu(sample: Sample) -> float:
+    """What moving the bytes took of cores, at both ends."""
+    return (sample.cpu or 0) + (sample.server_cpu or 0)
 
 
 @dataclass(frozen=True)
@@ -84,21 +89,18 @@ class _Fetch:
 
     def _kserve(self) -> dict[str, Callable[[], Sample]]:
         try:
-            python = kserve.python()
-        except kserve.NotInstalledError as error:
+            python = environments.kserve()
+        except environments.NotInstalledError as error:
             print(f"kserve-storage is left out: it cannot be installed here ({error}).")
             return {}
         url = f"https://{_HOST}/{NAME}/releases/{VERSION}"
-        return {f"kserve-storage {kserve.VERSION}": partial(self._client, python, "kserve", url)}
+        return {
+            f"kserve-storage {environments.KSERVE}": partial(self._client, python, "kserve", url)
+        }
 
     def _client(self, python: str | Path, name: str, *args: str) -> Sample:
-        """Run one of `tests.benchmarks.clients`, which says itself what it took."""
-        command = [python, "-m", f"tests.benchmarks.clients.{name}", self._target, *args]
         env = self.share.env() | {"AZURE_STORAGE_ACCESS_KEY": self.share.double.key}
-        done = subprocess.run(
-            command, env=agents.environment(env), cwd=ROOT, stdout=subprocess.PIPE, check=True
-        )
-        return Sample(**json.loads(done.stdout.splitlines()[-1]))
+        return programs.sample(python, name, self._target, *args, env=env)
 
     def _curl(self, files: list[str]) -> None:
         double = self.share.double

@@ -6,8 +6,9 @@ import json
 import resource
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.support import proc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,18 +16,20 @@ if TYPE_CHECKING:
 
 @contextmanager
 def measured() -> Iterator[None]:
-    """Print seconds and CPU seconds of the block, and the peak of memory, as the last line."""
+    """Print as the last line when the block began, what it took, and the peak of memory.
+
+    The begin is a reading of `time.perf_counter`, which all processes share (CLOCK_MONOTONIC).
+    """
     cpu, began = _cpu(), time.perf_counter()
     yield
     seconds = time.perf_counter() - began
-    took = {"seconds": seconds, "cpu": _cpu() - cpu, "peak_mib": _peak_mib()}
+    took = {"began": began, "seconds": seconds, "cpu": _cpu() - cpu, "peak_mib": _peak_mib()}
     print(json.dumps(took), flush=True)
 
 
 def _peak_mib() -> float:
     """Of this program alone: what `getrusage` says begins with the process that started it."""
-    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
+    return proc.memory("VmHWM") / 1024**2
 
 
 def _cpu() -> float:

@@ -1,0 +1,183 @@
+"""From nothing, or from a full store, to the first embedding: init and worker, one after the other.
+
+Beside them what a user would run without us: the files by `cp -r` or by kserve-storage, which
+verify nothing, and stock FastEmbed in a bare process, which serves nothing. Theirs is the model as
+the Hub has it, since nothing that they run rewrites it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+from tests.azure_files.certificates import make_certificate
+from tests.azure_files.doubles import ACCOUNT
+from tests.benchmarks import environments, plot, pod, programs
+from tests.benchmarks.measuring import Sample, medians
+from tests.benchmarks.table import Row
+from tests.support.rest import NAME, rest_share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from tests.benchmarks.release import Subject
+    from tests.support.rest import RestShare
+
+_HOST: Final = f"{ACCOUNT}.file.core.windows.net"
+_PHASES: Final = {"observe": "marker", "stage": "stage", "verify": "verify", "check": "warm"}
+_COLD: Final = "empty store to first embedding"
+
+Phases = dict[str, float]
+Ways = dict[str, "Callable[[], Phases]"]
+
+
+@dataclass
+class _Starts:
+    """The ways to start a pod on one share, and the phases of each start that was made."""
+
+    site: pod.Site
+    rest: RestShare
+    seen: dict[str, list[Phases]] = field(default_factory=partial(defaultdict, list))
+
+    @property
+    def store(self) -> Path:
+        return self.site.room / "store"
+
+    def compare(self, ways: Ways, *, empty: bool) -> list[Sample]:
+        """The medians of some ways, from an empty store or from what the last start left."""
+
+        def run(name: str) -> Sample:
+            self.seen[name].append(ways[name]())
+            return Sample(sum(self.seen[name][-1].values()), None)
+
+        runs = [partial(run, name) for name in ways]
+        return medians(runs, between=self.empty if empty else lambda: None)
+
+    def empty(self) -> None:
+        for directory in (self.store, self.site.room / "fetched"):
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+
+    def ours(self, *flags: str, **env: str) -> Phases:
+        """`model-agent init`, then the embeddings worker until it has answered once."""
+        began = time.perf_counter()
+        done = self.site.agent(self.store, "init", *flags, **env)
+        phases = _init_phases(done.named("init.done")[0], time.perf_counter() - began)
+        began = time.perf_counter()
+        with self.site.worker(self.store) as running:
+            phases["start worker"] = time.perf_counter() - began
+            began = time.perf_counter()
+            running.wait("ready", seconds=120)
+            phases["load"] = time.perf_counter() - began
+            began = time.perf_counter()
+            running.embed("hello world").raise_for_status()
+            phases["first embedding"] = time.perf_counter() - began
+        return phases
+
+    def by_hand(self) -> Phases:
+        """Copy the tree, then load it."""
+        began = time.perf_counter()
+        target = self.site.room / "fetched" / "fastembed"
+        subprocess.run(["cp", "-r", self.site.share / "fastembed", target], check=True)
+        return {"stage": time.perf_counter() - began} | _stock(target)
+
+    def by_kserve(self) -> Phases:
+        """Fetch the tree with kserve-storage, then load it."""
+        began = time.perf_counter()
+        target = self.site.room / "fetched"
+        url = f"https://{_HOST}/{NAME}/fastembed"
+        env = self.rest.env() | {"AZURE_STORAGE_ACCESS_KEY": self.rest.double.key}
+        programs.run(environments.kserve(), "kserve", target, url, env=env)
+        cache = next(target.rglob(pod.FOLDER)).parent
+        return {"stage": time.perf_counter() - began} | _stock(cache)
+
+    def stock_alone(self) -> Phases:
+        """Load what the store has: the optimised release."""
+        return _stock(next(self.store.glob("releases/*/fastembed")))
+
+
+def found(subject: Subject) -> Iterator[Row | str]:
+    """The rows of both starts, then the phases of each way in one table."""
+    site = pod.publish(subject.room / "pod")
+    with rest_share(site.account, certificate=make_certificate(subject.room, _HOST)) as rest:
+        starts = _Starts(site, rest)
+        yield from _cold(starts)
+        yield from _warm(starts)
+    shutil.rmtree(site.room)
+    phases = {name: _median(each) for name, each in starts.seen.items()}
+    yield from _table(phases)
+    yield plot.cold_start({name: each for name, each in phases.items() if name in _plotted(phases)})
+
+
+def _plotted(phases: Mapping[str, Phases]) -> list[str]:
+    return [name for name in phases if "in store" not in name]
+
+
+def _cold(starts: _Starts) -> Iterator[Row]:
+    over_rest = {k: v for k, v in starts.rest.env().items() if k != "MODEL_AGENT_CATALOG"}
+    ways: Ways = {
+        "ours, directory": starts.ours,
+        "ours, not warmed": partial(starts.ours, "--no-warm"),
+        "by hand: `cp -r`, stock": starts.by_hand,
+        "ours, REST over TLS": partial(starts.ours, **over_rest),
+    }
+    try:
+        environments.kserve()
+        ways[f"kserve-storage {environments.KSERVE}, stock"] = starts.by_kserve
+    except environments.NotInstalledError as error:
+        print(f"kserve-storage is left out: it cannot be installed here ({error}).")
+    ours, cold, hand, over, *others = starts.compare(ways, empty=True)
+    names = list(ways)
+    yield Row(f"{_COLD}, directory share", ours, names[2], hand)
+    yield Row(f"{_COLD}, directory share, not warmed", cold, names[2], hand)
+    for other in others:
+        yield Row(f"{_COLD}, REST over TLS", over, names[4], other)
+
+
+def _warm(starts: _Starts) -> Iterator[Row]:
+    starts.empty()
+    starts.ours()
+    ways: Ways = {
+        "ours, in store": starts.ours,
+        "ours, in store, not warmed": partial(starts.ours, "--no-warm"),
+        "stock alone, in store": starts.stock_alone,
+    }
+    ours, cold, stock = starts.compare(ways, empty=False)
+    yield Row("release in the store to first embedding", ours, "stock FastEmbed alone", stock)
+    yield Row("the same, not warmed", cold, "stock FastEmbed alone", stock)
+
+
+def _init_phases(event: Mapping[str, object], seconds: float) -> Phases:
+    """The phases of `init` by their names in its last line; what is left is its start and end."""
+    taken = {name: float(str(event.get(f"{name}_seconds", 0))) for name in _PHASES}
+    rest = seconds - sum(taken.values())
+    return {"start init": rest} | {_PHASES[name]: each for name, each in taken.items() if each}
+
+
+def _stock(cache: Path) -> Phases:
+    """A process with stock FastEmbed: its start and imports, and its load with one text."""
+    began = time.perf_counter()
+    taken = programs.run(sys.executable, "load", "stock", cache)
+    return {"start worker": taken["began"] - began, "load": taken["seconds"]}
+
+
+def _median(starts: list[Phases]) -> Phases:
+    return {phase: median(each[phase] for each in starts) for phase in starts[0]}
+
+
+def _table(phases: Mapping[str, Phases]) -> Iterator[str]:
+    names = list(dict.fromkeys(phase for each in phases.values() for phase in each))
+    yield f"| seconds | {' | '.join(names)} |"
+    yield f"| --- |{' --- |' * len(names)}"
+    for way, each in phases.items():
+        cells = (f"{each[phase]:.2f}" if phase in each else "" for phase in names)
+        yield f"| {way} | {' | '.join(cells)} |"
+    yield ""
