@@ -116,7 +116,8 @@ def found(subject: Subject) -> Iterator[Row | str]:
 
 def _reloads(site: pod.Site, markers: Markers) -> tuple[Sample, Traffic]:
     """A worker that is told of each release; its store keeps one, so all of it is staged anew."""
-    store = _pod(site, markers, "store")
+    _mark(site, markers, pod.VERSIONS[0])
+    store = _pod(site, "store")
     env = agents.environment(site.env(store))
     with ExitStack() as stack:
         running = stack.enter_context(site.worker(store))
@@ -134,13 +135,15 @@ def _reloads(site: pod.Site, markers: Markers) -> tuple[Sample, Traffic]:
 
 def _restarts(site: pod.Site, markers: Markers) -> tuple[Sample, Traffic]:
     """A pod for each release, each with a store of its own."""
+    _mark(site, markers, pod.VERSIONS[0])
     with ExitStack() as stack:
-        pods = [stack.enter_context(_serving(site, markers, 0, pod.VERSIONS[0]))]
+        pods = [stack.enter_context(_serving(site, 0))]
         with Traffic(pods[0].serving) as traffic:
 
             def restart(version: str) -> None:
-                old, number = pods[-1], len(pods)
-                pods.append(stack.enter_context(_serving(site, markers, number, version)))
+                old = pods[-1]
+                pods.append(stack.enter_context(_serving(site, len(pods))))
+                assert pods[-1].model()["version"] == version
                 traffic.url = pods[-1].serving
                 stack.callback(old.process.wait)
                 threading.Timer(_DRAIN, old.process.send_signal, [signal.SIGTERM]).start()
@@ -149,11 +152,11 @@ def _restarts(site: pod.Site, markers: Markers) -> tuple[Sample, Traffic]:
 
 
 @contextmanager
-def _serving(site: pod.Site, markers: Markers, number: int, version: str) -> Iterator[Worker]:
+def _serving(site: pod.Site, number: int) -> Iterator[Worker]:
     """A pod whose worker has answered once."""
-    store = _pod(site, markers, f"pod-{number}", version)
+    store = _pod(site, f"pod-{number}")
     with site.worker(store) as running:
-        running.wait("ready", version, seconds=120)
+        running.wait("ready", seconds=120)
         running.embed("hello world").raise_for_status()
         yield running
 
@@ -167,7 +170,7 @@ def _bump(
         version = pod.VERSIONS[(number + 1) % 2]
         traffic.part = "before"
         time.sleep(_BEFORE)
-        durable.write(site.share / "VERSION", markers[version])
+        _mark(site, markers, version)
         traffic.part, began = "during", time.monotonic()
         bring(version)
         seconds.append(time.monotonic() - began)
@@ -176,15 +179,18 @@ def _bump(
     return Sample(median(seconds), None)
 
 
-def _pod(site: pod.Site, markers: Markers, name: str, version: str = pod.VERSIONS[0]) -> Path:
-    """A new store with that release, by `init`."""
-    durable.write(site.share / "VERSION", markers[version])
+def _pod(site: pod.Site, name: str) -> Path:
+    """A new store with the release that the marker names, by `init`."""
     store = site.room / name
     store.mkdir()
     # The sidecar checks a release by its canary alone, so this runs no shapes beyond a token.
     started = site.agent(store, "init", "--warm-shapes", "1x1")
     assert started.named("init.done"), started.sentence
     return store
+
+
+def _mark(site: pod.Site, markers: Markers, version: str) -> None:
+    durable.write(site.share / "VERSION", markers[version])
 
 
 def _markers(site: pod.Site) -> Markers:

@@ -18,11 +18,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from tests.azure_files.certificates import make_certificate
-from tests.azure_files.doubles import ACCOUNT
-from tests.benchmarks import environments, plot, pod, programs
+from tests.benchmarks import plot, pod, programs
 from tests.benchmarks.measuring import Sample, medians
 from tests.benchmarks.table import Row
-from tests.support.rest import NAME, rest_share
+from tests.support.rest import rest_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from tests.benchmarks.release import Subject
     from tests.support.rest import RestShare
 
-_HOST: Final = f"{ACCOUNT}.file.core.windows.net"
 _PHASES: Final = {"observe": "marker", "stage": "stage", "verify": "verify", "check": "warm"}
 _COLD: Final = "empty store to first embedding"
 
@@ -93,9 +91,7 @@ class _Starts:
         """Fetch the tree with kserve-storage, then load it."""
         began = time.perf_counter()
         target = self.site.room / "fetched"
-        url = f"https://{_HOST}/{NAME}/fastembed"
-        env = self.rest.env() | {"AZURE_STORAGE_ACCESS_KEY": self.rest.double.key}
-        programs.run(environments.kserve(), "kserve", target, url, env=env)
+        programs.kserve(self.rest, "fastembed", target)
         cache = next(target.rglob(pod.FOLDER)).parent
         return {"stage": time.perf_counter() - began} | _stock(cache)
 
@@ -107,18 +103,15 @@ class _Starts:
 def found(subject: Subject) -> Iterator[Row | str]:
     """The rows of both starts, then the phases of each way in one table."""
     site = pod.publish(subject.room / "pod")
-    with rest_share(site.account, certificate=make_certificate(subject.room, _HOST)) as rest:
+    certificate = make_certificate(subject.room, programs.HOST)
+    with rest_share(site.account, certificate=certificate) as rest:
         starts = _Starts(site, rest)
         yield from _cold(starts)
         yield from _warm(starts)
     shutil.rmtree(site.room)
     phases = {name: _median(each) for name, each in starts.seen.items()}
     yield from _table(phases)
-    yield plot.cold_start({name: each for name, each in phases.items() if name in _plotted(phases)})
-
-
-def _plotted(phases: Mapping[str, Phases]) -> list[str]:
-    return [name for name in phases if "in store" not in name]
+    yield plot.cold_start({name: phases[name] for name in phases if "in store" not in name})
 
 
 def _cold(starts: _Starts) -> Iterator[Row]:
@@ -129,11 +122,8 @@ def _cold(starts: _Starts) -> Iterator[Row]:
         "by hand: `cp -r`, stock": starts.by_hand,
         "ours, REST over TLS": partial(starts.ours, **over_rest),
     }
-    try:
-        environments.kserve()
-        ways[f"kserve-storage {environments.KSERVE}, stock"] = starts.by_kserve
-    except environments.NotInstalledError as error:
-        print(f"kserve-storage is left out: it cannot be installed here ({error}).")
+    if programs.has_kserve():
+        ways[f"{programs.KSERVE}, stock"] = starts.by_kserve
     ours, cold, hand, over, *others = starts.compare(ways, empty=True)
     names = list(ways)
     yield Row(f"{_COLD}, directory share", ours, names[2], hand)

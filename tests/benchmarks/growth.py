@@ -11,24 +11,23 @@ from itertools import pairwise
 from statistics import mean
 from typing import TYPE_CHECKING, Final
 
-from agent import manifest, staging
-from agent.manifest import CHUNK_SIZE
+from agent import staging
 from agent.shares.directory import DirectoryShare
 from agent.store import Store
 from tests.benchmarks.local import forget
 from tests.benchmarks.measuring import medians, timed
-from tests.benchmarks.release import file_of
+from tests.benchmarks.release import describe
 from tests.support import agents
 from tests.support.cluster import running_sidecar
 from tests.support.rest import rest_share
 from tests.support.shares import EXTERNAL, INLINE, tree
-from tests.support.stores import CREATED, a_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from agent.manifest import Manifest
     from tests.azure_files.doubles import Double
     from tests.benchmarks.release import Subject
     from tests.support.cluster import Sidecar
@@ -87,7 +86,7 @@ def _staged(room: Path, what: str, sizes: list[int]) -> str:
     return f"| {what} | {took.seconds:.2f} | {read / 1e9:.2f} | {rate:.2f} | {each:.2f} |"
 
 
-def _write(directory: Path, sizes: list[int]) -> manifest.Manifest:
+def _write(directory: Path, sizes: list[int]) -> Manifest:
     """A release of files of random bytes."""
     block = os.urandom(64 * _MIB)
     for number, size in enumerate(sizes):
@@ -97,16 +96,7 @@ def _write(directory: Path, sizes: list[int]) -> manifest.Manifest:
             file.write(f"{number:016}".encode())
             while left := size - file.tell():
                 file.write(block[:left])
-    release = manifest.build(
-        version="v1",
-        created=CREATED,
-        generator="benchmarks",
-        chunk_size=CHUNK_SIZE,
-        files=[file_of(directory, path) for path in directory.rglob("*") if path.is_file()],
-        models=[a_model()],
-    )
-    (directory / manifest.FILE_NAME).write_bytes(release.encoded)
-    return release
+    return describe(directory)
 
 
 def _many(room: Path, count: int) -> str:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from tests.azure_files.doubles import ROOT
+from tests.azure_files.doubles import ACCOUNT, ROOT
+from tests.benchmarks import environments
 from tests.benchmarks.measuring import Sample
 from tests.support import agents
+from tests.support.rest import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from tests.support.rest import RestShare
+
+# The only name that kserve-storage knows Azure Files by; its program leads it to the double.
+HOST: Final = f"{ACCOUNT}.file.core.windows.net"
+KSERVE: Final = f"kserve-storage {environments.KSERVE}"
 
 
 def run(
@@ -37,3 +45,20 @@ def sample(
     """The same, without when its work began."""
     taken = run(python, name, *args, env=env)
     return Sample(taken["seconds"], taken["cpu"], peak_mib=taken["peak_mib"])
+
+
+def has_kserve() -> bool:
+    """Whether kserve-storage can be run here; says why if not."""
+    try:
+        environments.kserve()
+    except environments.NotInstalledError as error:
+        print(f"kserve-storage is left out: it cannot be installed here ({error}).")
+        return False
+    return True
+
+
+def kserve(share: RestShare, path: str, target: Path) -> Sample:
+    """Have kserve-storage fetch a directory of a share that is served over TLS."""
+    env = share.env() | {"AZURE_STORAGE_ACCESS_KEY": share.double.key}
+    url = f"https://{HOST}/{NAME}/{path}"
+    return sample(environments.kserve(), "kserve", target, url, env=env)

@@ -50,15 +50,7 @@ def write(room: Path) -> Subject:
     share = room / "account" / NAME
     directory = share / "releases" / VERSION
     models.write_bge_large(directory / "fastembed", weights="external")
-    release = manifest.build(
-        version=VERSION,
-        created=CREATED,
-        generator="benchmarks",
-        chunk_size=CHUNK_SIZE,
-        files=[file_of(directory, path) for path in directory.rglob("*") if path.is_file()],
-        models=[a_model()],
-    )
-    (directory / manifest.FILE_NAME).write_bytes(release.encoded)
+    release = describe(directory)
     return Subject(room, share.parent, share, directory, release, ceilings.measure(room))
 
 
@@ -71,24 +63,24 @@ def change_one_file(subject: Subject) -> Manifest:
     data = small.read_bytes()
     small.unlink()
     small.write_bytes(data + b" ")
-    files = [
-        file_of(directory, small) if file.path == str(small.relative_to(directory)) else file
-        for file in subject.release.files
-    ]
+    return describe(directory)
+
+
+def describe(directory: Path) -> Manifest:
+    """Put a manifest beside the files of a release, whose version is its directory's name."""
     made = manifest.build(
-        version="v2",
+        version=directory.name,
         created=CREATED,
         generator="benchmarks",
         chunk_size=CHUNK_SIZE,
-        files=files,
+        files=[_file(directory, path) for path in directory.rglob("*") if path.is_file()],
         models=[a_model()],
     )
     (directory / manifest.FILE_NAME).write_bytes(made.encoded)
     return made
 
 
-def file_of(directory: Path, path: Path) -> File:
-    """The manifest's entry for a file of a release."""
+def _file(directory: Path, path: Path) -> File:
     whole, chunks = hashlib.sha256(), []
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_SIZE):

@@ -13,12 +13,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tests.azure_files.certificates import make_certificate
 from tests.azure_files.clients import share_sas
-from tests.azure_files.doubles import ACCOUNT
-from tests.benchmarks import environments, programs
+from tests.benchmarks import programs
 from tests.benchmarks.measuring import Sample, beside_server, medians, timed
 from tests.benchmarks.release import VERSION
 from tests.benchmarks.table import Row
@@ -31,12 +30,10 @@ if TYPE_CHECKING:
     from tests.azure_files.certificates import Certificate
     from tests.benchmarks.release import Subject
 
-_HOST: Final = f"{ACCOUNT}.file.core.windows.net"
-
 
 def rows(subject: Subject) -> list[Row]:
     """Over http, then over TLS, where kserve-storage takes part: it speaks nothing else."""
-    certificate = make_certificate(subject.room, _HOST)
+    certificate = make_certificate(subject.room, programs.HOST)
     return [*_compared(subject, None), *_compared(subject, certificate)]
 
 
@@ -73,8 +70,9 @@ class _Fetch:
             "SDK, `max_concurrency=8`": partial(self._client, sys.executable, "sdk", *files),
             "`curl`": timed(partial(self._curl, files)),
         }
-        if self.share.double.ca:
-            ways |= self._kserve()
+        if self.share.double.ca and programs.has_kserve():
+            home = f"releases/{VERSION}"
+            ways[programs.KSERVE] = partial(programs.kserve, self.share, home, self._target)
         return ways
 
     def clear(self) -> None:
@@ -87,20 +85,8 @@ class _Fetch:
     def _target(self) -> Path:
         return self.subject.room / "fetched"
 
-    def _kserve(self) -> dict[str, Callable[[], Sample]]:
-        try:
-            python = environments.kserve()
-        except environments.NotInstalledError as error:
-            print(f"kserve-storage is left out: it cannot be installed here ({error}).")
-            return {}
-        url = f"https://{_HOST}/{NAME}/releases/{VERSION}"
-        return {
-            f"kserve-storage {environments.KSERVE}": partial(self._client, python, "kserve", url)
-        }
-
     def _client(self, python: str | Path, name: str, *args: str) -> Sample:
-        env = self.share.env() | {"AZURE_STORAGE_ACCESS_KEY": self.share.double.key}
-        return programs.sample(python, name, self._target, *args, env=env)
+        return programs.sample(python, name, self._target, *args, env=self.share.env())
 
     def _curl(self, files: list[str]) -> None:
         double = self.share.double
