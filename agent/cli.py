@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -138,7 +137,9 @@ def sidecar(context: Context) -> None:
 
     Models are checked on the CPU whatever --device says: the worker checks them on its own.
     """
-    from agent import signatures  # noqa: PLC0415 - keeps --help quick
+    import asyncio  # noqa: PLC0415 - keeps --help quick
+
+    from agent import signatures  # noqa: PLC0415
     from agent.sidecar import serve  # noqa: PLC0415
 
     signatures.prepare(context)

@@ -94,8 +94,8 @@ class Context:
     def _manifest_lane(self) -> Lane:
         return Lane(f"The share {self.share.address}", seconds=MANIFEST_SECONDS)
 
-    def marker_bytes(self, *, known: bytes | None = None) -> bytes | None:
-        """The marker's bytes, read twice unless `known`; see `agent.marking.read`."""
+    def marker_bytes(self, *, known: str | None = None) -> bytes | None:
+        """The marker's bytes, read twice unless their digest is `known`; see `agent.marking`."""
         return self._marker_lane.call(marking.read, self.share, self.settings.marker, known=known)
 
     def manifest(self, version: str) -> Manifest:

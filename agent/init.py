@@ -127,7 +127,7 @@ class _Init:
         return reconcile.still_quarantined(entry, self._marker, digest)
 
     def _candidates(self) -> list[str]:
-        self._marker = marking.understood(self._context)
+        self._marker = marking.understood(self._context, known=self._record.state.tried_for)
         if self._marker:
             chain = list(self._marker.chain)
             if self._context.settings.no_fallback:
@@ -173,15 +173,23 @@ class _Init:
             self._refuse_worn_out(version)
             release = self._hold(version)
             self._guard_space(release)
-            if not self._context.settings.no_warm:
-                with self._attempt.timed("check"):
-                    self._steps.check(version)
+            self._check(release)
         except AgentError as error:
             if error.blames_release:
                 self._steps.quarantine(version, str(error), self._marker)
             raise
         with self._attempt.timed("activate"):
             self._steps.activate(version)
+
+    def _check(self, release: Manifest) -> None:
+        """Warm the release, unless that would only repeat what is on record."""
+        if self._context.settings.no_warm:
+            return
+        if self._context.warmer.has_passed(release, self._store.agent):
+            self._log.info("release.passed_before", version=release.version)
+            return
+        with self._attempt.timed("check"):
+            self._steps.check(release.version)
 
     def _refuse_worn_out(self, version: str) -> None:
         if self._record.worn_out(version):

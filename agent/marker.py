@@ -48,6 +48,11 @@ class Marker:
         return tuple(dict.fromkeys((self.version, *self.previous)))
 
 
+def digest(data: bytes) -> str:
+    """What tells a marker's bytes from all others: their SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def parse(data: bytes) -> Marker:
     """Read a marker; a byte order mark, CRLF and trailing blanks (Windows editors) do no harm.
 
@@ -67,7 +72,7 @@ def parse(data: bytes) -> Marker:
         version,
         previous=_previous(comments),
         allow_new_space=_ALLOW_NEW_SPACE in comments,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=digest(data),
     )
 
 

@@ -24,10 +24,10 @@ class UnsettledMarkerError(marker.UnknownMarkerError):
     """Two reads in a row differed: somebody is writing."""
 
 
-def read(share: Share, path: str, *, known: bytes | None = None) -> bytes | None:
+def read(share: Share, path: str, *, known: str | None = None) -> bytes | None:
     """The marker's bytes, or None where there is no marker.
 
-    New bytes count only once they were read twice: a writer may be half way. Bytes that were
+    New bytes count only once they were read twice: a writer may be half way. Bytes whose digest was
     `known` before count at once.
 
     Raises:
@@ -35,7 +35,7 @@ def read(share: Share, path: str, *, known: bytes | None = None) -> bytes | None
         UnreachableError: The share does not answer.
     """
     last = share.read(path, marker.MAX_BYTES)
-    if last is None or last == known:
+    if last is None or marker.digest(last) == known:
         return last
     reason = ""
     for _ in range(_READS - 1):
@@ -52,25 +52,27 @@ def read(share: Share, path: str, *, known: bytes | None = None) -> bytes | None
     raise UnsettledMarkerError(reason)
 
 
-def current(context: Context) -> Marker | None:
+def current(context: Context, *, known: str | None = None) -> Marker | None:
     """What the marker says; None where there is none.
 
     Raises:
         UnknownMarkerError: It says nothing sound.
         UnreachableError: The share does not answer.
     """
-    data = context.marker_bytes()
+    data = context.marker_bytes(known=known)
     return None if data is None else marker.parse(data)
 
 
-def understood(context: Context) -> Marker | None:
+def understood(context: Context, *, known: str | None = None) -> Marker | None:
     """What the marker says; None where there is none, or, with a warning, nothing sound in it.
+
+    With the digest that is `known`, it is read once; see `read`.
 
     Raises:
         UnreachableError: The share does not answer.
     """
     try:
-        return current(context)
+        return current(context, known=known)
     except UnsettledMarkerError as error:
         raise _unsettled(context, error) from None
     except marker.UnknownMarkerError as error:

@@ -37,7 +37,6 @@ class Observer:
         self.share_error: str | None = None
         self.refused: str | None = None
         self._judged: str | None = None
-        self._bytes: bytes | None = None
         self.marker_unknown: str | None = None
 
     async def observe(self, not_before: Mapping[str, float]) -> Observed:
@@ -131,10 +130,11 @@ class Observer:
     async def look_at_marker(self) -> None:
         """Read the marker; what cannot be read or understood changes nothing."""
         try:
-            data = await threads.run(self._context.marker_bytes, known=self._bytes)
+            known = self.marker.sha256 if self.marker else None
+            data = await threads.run(self._context.marker_bytes, known=known)
             self._share_answers(None)
-            if data is not None and data != self._bytes:
-                self._take(marker.parse(data), data)
+            if data is not None and marker.digest(data) != known:
+                self._take(marker.parse(data))
             self._marker_unknown(None if data is not None else "there is none")
         except (marker.UnknownMarkerError, VerificationError) as error:
             self._share_answers(None)
@@ -142,8 +142,8 @@ class Observer:
         except AgentError as error:
             self._share_answers(str(error))
 
-    def _take(self, found: Marker, data: bytes) -> None:
-        self.marker, self._bytes = found, data
+    def _take(self, found: Marker) -> None:
+        self.marker = found
         self.marker_since = time.monotonic()
         self._context.log.info("marker.read", version=found.version, previous=list(found.previous))
 

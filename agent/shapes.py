@@ -32,10 +32,10 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 # On a GPU what the worker serves, the longest text included, so that its first requests find their
-# kernels chosen and its memory taken; on a CPU there is nothing to choose, and a batch of 32 long
-# texts takes bge-large minutes.
+# kernels chosen and its memory taken. On a CPU there is nothing to choose, a batch of 32 long texts
+# takes bge-large minutes, and a pod's start waits for every run: one short text, to be told a rate.
 DEFAULTS: Final[Mapping[Kind, tuple[Shape, ...]]] = {
-    "cpu": (Shape(1, 16), Shape(4, 32)),
+    "cpu": (Shape(1, 16),),
     "cuda": (Shape(1, 16), Shape(1, 512), Shape(32, 512), Shape(128, 512)),
 }
 

@@ -231,6 +231,7 @@ class Steps:
             device=seen.device,
             load_seconds=round(seen.load_seconds, 3),
             first_seconds=round(seen.first_seconds, 3),
+            canary_seconds=seen.canary_seconds and round(seen.canary_seconds, 3),
             canary_cosine=seen.canary_cosine and round(seen.canary_cosine, 6),
         )
 

@@ -1,8 +1,8 @@
 """A FastEmbed model of a release: found, tokenized and pooled by FastEmbed itself.
 
-The session under it is ours. On a CPU it has prepacking and the memory arena off, so that a check
-of a load-optimised bge-large fits into 512 MiB, where stock FastEmbed takes 1.5 GB; on a GPU it may
-not fall back to the CPU.
+The session under it is ours. On a CPU it has prepacking off, so that a check of a load-optimised
+bge-large fits into 512 MiB, where stock FastEmbed takes 1.5 GB; on a GPU it may not fall back to
+the CPU.
 """
 
 from __future__ import annotations
@@ -83,7 +83,6 @@ class FastEmbedModel:
         options = ort.SessionOptions()
         if self._device.kind == "cpu":
             options.add_session_config_entry("session.disable_prepacking", "1")
-            options.enable_cpu_mem_arena = False
         else:
             self._profiles = tempfile.TemporaryDirectory(prefix="model-agent-profile-")
             options.enable_profiling = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent import canary, devices, memory
+from agent import canary, devices, memory, passed
 from agent.errors import ModelError, WarmupError
 from agent.shapes import DEFAULTS
 from agent.warmup.asking import ask
@@ -58,6 +58,16 @@ class Warmer:
         for model, seen in zip(release.models, measured, strict=True):
             _hold(model, seen, device)
         return measured
+
+    def has_passed(self, release: Manifest, agent: Path) -> bool:
+        """Whether to warm `release` would only repeat what is on record in `agent`.
+
+        What was asked for in shapes of one's own is run in any case.
+        """
+        if self.shapes is not None or devices.choose(self.requested).kind != "cpu":
+            return False
+        models = {(model.name, model.loader) for model in release.models}
+        return models <= passed.on_cpu(agent, release.digest)
 
     def measure(self, subjects: Sequence[Subject], directory: Path) -> tuple[Measured, ...]:
         """Load each model on the CPU and measure it, without a judgement.

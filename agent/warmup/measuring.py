@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from agent.precision import Precision
     from agent.warmup.protocol import Request, Subject
 
+# How often a shape runs again, and the seconds after which that is enough.
 _STEADY_RUNS: Final = 3
+_STEADY_SECONDS: Final = 0.1
 
 
 class Model(Protocol):
@@ -67,8 +69,10 @@ def measure(
         timings.append(_time(model, shape))
         taken.look()
     begin(f"running the canary of {subject.name}")
+    began = time.perf_counter()
     # One at a time, as the canary was made: padding must not excuse a difference.
     vectors = tuple(tuple(model.embed([text])[0]) for text in texts)
+    canary_seconds = time.perf_counter() - began
     finite = all(space.cosine(vector, vector) for vector in vectors)
     taken.look()
     return Measured(
@@ -83,6 +87,7 @@ def measure(
         first_seconds=first,
         share_on_device=share,
         timings=tuple(timings),
+        canary_seconds=canary_seconds,
         cosines=space.cosines(subject.canary, vectors) if subject.canary else (),
         finite=finite,
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -100,8 +105,10 @@ def _fitting(shapes: Sequence[Shape], longest: int) -> list[Shape]:
 
 def _time(model: Model, shape: Shape) -> Timing:
     texts = shape.texts()
-    first, *more = (_seconds(model, texts) for _ in range(1 + _STEADY_RUNS))
-    return Timing(shape, first, min(more))
+    first, steady = _seconds(model, texts), [_seconds(model, texts)]
+    while len(steady) < _STEADY_RUNS and sum(steady) < _STEADY_SECONDS:
+        steady.append(_seconds(model, texts))
+    return Timing(shape, first, min(steady))
 
 
 def _seconds(model: Model, texts: Sequence[str]) -> float:

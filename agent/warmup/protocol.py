@@ -57,6 +57,7 @@ class Measured(msgspec.Struct, frozen=True):
         not_run: Why it was not run, and only its files were looked at.
         first_seconds: Of its very first run.
         share_on_device: How much of a run was really computed on the device.
+        canary_seconds: Of all texts of the canary.
         cosines: With the canary's vectors, text by text.
         finite: Whether no vector was zero or NaN.
         peak_rss_bytes: Of the whole child process.
@@ -77,6 +78,7 @@ class Measured(msgspec.Struct, frozen=True):
     first_seconds: float | None = None
     share_on_device: float | None = None
     timings: tuple[Timing, ...] = ()
+    canary_seconds: float | None = None
     cosines: tuple[float, ...] = ()
     finite: bool = True
     peak_rss_bytes: int | None = None

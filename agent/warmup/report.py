@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from agent import canary, durable
+from agent import canary, durable, passed
 from agent.copying import writing
 from agent.state import utc_now
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from agent.manifest import Manifest, Model
     from agent.warmup.protocol import Measured
 
-NAME: Final = "warmup.json"
 _MIB: Final = 1024 * 1024
 # Large, and told in other words.
 _INSIDE: Final = {"vectors", "answer", "finite", "timings", "cosines"}
@@ -28,7 +27,9 @@ def document(release: Manifest, measured: Sequence[Measured]) -> dict[str, Any]:
     return {
         "schema": 1,
         "version": release.version,
+        "digest": release.digest,
         "at": utc_now(),
+        "ground": _ground(),
         "models": [_model(seen) for seen in measured],
     }
 
@@ -40,8 +41,8 @@ def as_json(release: Manifest, measured: Sequence[Measured]) -> str:
 
 def write(agent: Path, release: Manifest, measured: Sequence[Measured]) -> bool:
     """Write `warmup.json`; False where the volume is full."""
-    with writing(NAME):
-        return durable.try_write(agent / NAME, as_json(release, measured).encode() + b"\n")
+    with writing(passed.REPORT):
+        return durable.try_write(agent / passed.REPORT, as_json(release, measured).encode() + b"\n")
 
 
 def table(release: Manifest, measured: Sequence[Measured]) -> str:
@@ -50,6 +51,13 @@ def table(release: Manifest, measured: Sequence[Measured]) -> str:
     for model, seen in zip(release.models, measured, strict=True):
         lines += ["", *(_rows(model, seen))]
     return "\n".join(lines)
+
+
+def _ground() -> object:
+    try:
+        return msgspec.to_builtins(passed.ground())
+    except OSError:  # then nobody takes this warm-up for their own
+        return None
 
 
 def _model(seen: Measured) -> dict[str, object]:
@@ -100,7 +108,8 @@ def _canary(model: Model, seen: Measured) -> str:
     if seen.canary_cosine is None:
         return "none in this release"
     needed = canary.needed(model.canary, "cuda" if seen.device == "cuda" else "cpu")
-    return f"cosine {seen.canary_cosine:.6f}, at least {needed:g}"
+    near = f"cosine {seen.canary_cosine:.6f}, at least {needed:g}"
+    return f"{near}, in {_time(seen.canary_seconds)}"
 
 
 def _time(seconds: float | None) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _RELEASES: Final = "releases"
 _CURRENT: Final = "current"
+_AGENT: Final = ".agent"
 _REMEDY: Final = "Ask for path releases/<version> of a release that is staged in this store."
 
 
@@ -49,6 +50,11 @@ class Release:
     path: Path
     manifest: Manifest
     inodes: tuple[int, ...] = ()
+
+    @property
+    def agent(self) -> Path:
+        """Where the agent keeps its records of the store."""
+        return self.path.parent.parent / _AGENT
 
     @property
     def target(self) -> Target:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import onnxruntime as ort
 from backends import LOADERS, open_backend
+from msgspec.structs import replace
 
-from agent import canary, shapes, space
+from agent import canary, passed, shapes, space
 from agent.errors import ModelError
 from agent.running.strict import DeviceError
 from agent.shapes import Shape
@@ -52,6 +53,7 @@ class Embedder:
         self._name = name
         self._device = device
         self._max_batch = max_batch
+        self._release = release
         self._entry = _find(name, release)
         try:
             self._backend = open_backend(self._entry, release, device)
@@ -82,12 +84,13 @@ class Embedder:
             ModelError: The vectors are not those that the model must give.
         """
         self._warm()
-        reference = self._entry.canary
+        entry = self._in_question()
+        reference = entry.canary
         texts = reference.texts if reference else space.CANARY_TEXTS[:1]
         # One at a time, as the canary was made: padding must not excuse a difference.
         vectors = [[float(number) for number in self.embed([text])[0]] for text in texts]
         reason = canary.problem(
-            self._entry,
+            entry,
             dim=len(vectors[0]),
             finite=all(space.cosine(vector, vector) for vector in vectors),
             cosines=space.cosines(reference, vectors) if reference else (),
@@ -95,6 +98,20 @@ class Embedder:
         )
         if reason:
             raise self._unfit(reason)
+
+    def _in_question(self) -> Model:
+        """What the manifest says of the model, with the texts that it is held to.
+
+        Where the agent ran all of them on this machine's CPU a moment ago, the first one shows that
+        this process runs the model alike: the one long text takes bge-large 2 s on 2 cores.
+        """
+        entry, release = self._entry, self._release
+        if not entry.canary or self._device.kind != "cpu":
+            return entry
+        if (entry.name, entry.loader) not in passed.on_cpu(release.agent, release.digest):
+            return entry
+        texts, vectors = entry.canary.texts[:1], entry.canary.vectors[:1]
+        return replace(entry, canary=replace(entry.canary, texts=texts, vectors=vectors))
 
     def _warm(self) -> None:
         """Do what the first requests would wait for: choose kernels, take memory.

@@ -34,6 +34,8 @@ _BYTES: Final = 1024**3
 _BLOCK: Final = 8 * 1024**2
 _FAR: Final = 16  # blocks: more than a cache holds
 _ROUNDS: Final = 5
+_WIDE: Final = 2048
+_PRODUCTS: Final = 10
 CORES: Final = len(os.sched_getaffinity(0))
 
 
@@ -48,6 +50,7 @@ class Ceilings:
         read: From the page cache.
         write: Into the page cache, to a new file.
         disk: To a new file and synced.
+        multiply: Billions of operations of float32 a second, in products of matrices.
     """
 
     copy: float
@@ -56,6 +59,7 @@ class Ceilings:
     read: float
     write: float
     disk: float
+    multiply: float
 
     def verify(self, size: int) -> float:
         """The fewest seconds for so many bytes to be read and hashed."""
@@ -73,6 +77,10 @@ class Ceilings:
         """The fewest seconds for weights to be packed, which reads and writes each once."""
         return size / 1e9 / self.copy
 
+    def run(self, operations: float) -> float:
+        """The fewest seconds for so many operations of a model."""
+        return operations / 1e9 / self.multiply
+
     def lines(self) -> Iterator[str]:
         """The ceilings in Markdown."""
         yield "| this machine's ceilings | GB/s |"
@@ -83,6 +91,7 @@ class Ceilings:
         yield f"| read from the page cache, {CORES} cores | {self.read:.1f} |"
         yield f"| write into the page cache, a new file, {CORES} cores | {self.write:.1f} |"
         yield f"| write a new file and sync it | {self.disk:.2f} |"
+        yield f"| multiply matrices of float32, {CORES} cores, GFLOP/s | {self.multiply:.0f} |"
 
 
 def measure(room: Path) -> Ceilings:
@@ -98,6 +107,7 @@ def measure(room: Path) -> Ceilings:
         write=_rate(partial(_write, path), buffers, before=partial(_new, path)),
         read=_rate(partial(_read, path), buffers),
         disk=_rate(partial(_write, path, sync=True), buffers, before=partial(_new, path)),
+        multiply=_multiply(),
     )
     path.unlink()
     return found
@@ -133,6 +143,17 @@ def _copy(halves: NDArray[np.uint8], offsets: range) -> None:
     """NumPy lets other threads run meanwhile."""
     for _ in offsets[::_FAR]:
         np.copyto(halves[1], halves[0])
+
+
+def _multiply() -> float:
+    """NumPy's own threads use all cores."""
+    matrix, rates = np.ones((_WIDE, _WIDE), np.float32), []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        for _ in range(_PRODUCTS):
+            np.matmul(matrix, matrix)
+        rates.append(2 * _WIDE**3 * _PRODUCTS / 1e9 / (time.perf_counter() - began))
+    return median(rates)
 
 
 def _hash(buffer: mmap.mmap, offsets: range) -> None:

@@ -2,7 +2,8 @@
 
 A hypervisor takes back what a machine has had free for two seconds (the kernel's free page
 reporting), and the run that touches it again pays for that: up to 2 s of system time in a run of
-1 s, by chance, was measured in a Firecracker machine.
+1 s, by chance, was measured in a Firecracker machine. It is held in huge pages: given back in small
+ones it is in pieces, and a file that is written to those took up to four times as long.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MOST: Final = 4 * 1024**3
-_FLAGS: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+_FLAGS: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+_POPULATE_WRITE: Final = 23  # MADV_POPULATE_WRITE of Linux 5.14
 _held: list[mmap.mmap] = []
 
 
@@ -32,4 +34,7 @@ def free() -> Iterator[None]:
 
 def _hold() -> None:
     half = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    _held.append(mmap.mmap(-1, min(_MOST, half), flags=_FLAGS))
+    held = mmap.mmap(-1, min(_MOST, half), flags=_FLAGS)
+    held.madvise(mmap.MADV_HUGEPAGE)
+    held.madvise(_POPULATE_WRITE)
+    _held.append(held)

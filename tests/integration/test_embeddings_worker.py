@@ -23,8 +23,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 import pytest
+from msgspec.structs import replace
 
+from agent import passed
 from agent.manifest import Canary
+from agent.warmup import report
+from agent.warmup.protocol import Measured
 from tests.support import models, stores
 from tests.support.workers import APP, ROOT, until, worker
 
@@ -269,6 +273,26 @@ def test_a_model_that_misses_its_canary_never_serves(serving: Worker, shelf: She
     assert model["version"] == "v1"
     assert NAME in model["reason"]
     assert "cosine" in model["reason"]
+
+
+@pytest.mark.parametrize("wrong", [0, 1], ids=["the first text", "another text"])
+def test_what_the_agent_ran_here_is_held_to_one_text(
+    serving: Worker, shelf: Shelf, wrong: int
+) -> None:
+    """After the agent's own check on this machine's CPU, the first text must still be right."""
+    right = shelf.sources.canaries[0]
+    vectors = list(right.vectors)
+    vectors[wrong] = tuple(-number for number in vectors[wrong])
+    staged = shelf.stage("v2", canary=replace(right, vectors=tuple(vectors)))
+    seen = Measured(NAME, "fastembed", 32, 512, "fp32", device="cpu", cosines=(1.0,))
+    (shelf.root / ".agent").mkdir(exist_ok=True)
+    report.write(shelf.root / ".agent", staged, [seen])
+    serving.reload(staged)
+    serving.wait("ready" if wrong else "failed", "v2")
+    (shelf.root / ".agent" / passed.REPORT).unlink()
+    staged = shelf.stage("v3", canary=replace(right, vectors=tuple(vectors)))
+    serving.reload(staged)
+    assert "cosine" in serving.wait("failed", "v3")["reason"]
 
 
 def test_a_release_without_the_model_says_what_it_holds(serving: Worker, shelf: Shelf) -> None:

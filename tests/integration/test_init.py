@@ -412,6 +412,28 @@ def test_the_report_of_a_warm_up(pod: Pod) -> None:
     assert pod.state["attempts"] == {}
 
 
+@pytest.mark.parametrize("flags", [(), ("--warm-shapes", "1x8")], ids=["as before", "in shapes"])
+def test_what_has_passed_here_is_not_run_again(pod: Pod, flags: tuple[str, ...]) -> None:
+    """`init` once more hashes every byte and runs no model, unless it is told what to run."""
+    pod.share.add("v1")
+    pod.share.mark("v1")
+    assert pod.warm().named("model.warmed")
+    again = pod.warm(*flags)
+    assert again.named("release.verified")
+    assert bool(again.named("model.warmed")) == bool(flags)
+    assert bool(again.named("release.passed_before")) != bool(flags)
+    (done,) = again.named("init.done")
+    assert ("check_seconds" in done) == bool(flags)
+
+
+def test_other_bytes_are_run(pod: Pod) -> None:
+    """What another release has passed says nothing of this one."""
+    for version, kind in (("v1", INLINE), ("v2", HALF)):
+        pod.share.add(version, kind)
+        pod.share.mark(version)
+        assert pod.warm().named("model.warmed"), version
+
+
 def test_two_attempts_that_never_ended(pod: Pod) -> None:
     """A release that has its agent killed twice while it is loaded counts as failed.
 

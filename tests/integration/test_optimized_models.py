@@ -49,7 +49,6 @@ BARE: Final = """
 import numpy as np, onnxruntime
 options = onnxruntime.SessionOptions()
 options.add_session_config_entry("session.disable_prepacking", "1")
-options.enable_cpu_mem_arena = False
 start = time.perf_counter()
 session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
 seconds = time.perf_counter() - start

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from agent import context, init, logs, marking, settings
+from agent import context, init, logs, marker, marking, settings
 from agent.context import MANIFEST_SECONDS, MARKER_SECONDS, Context
-from agent.errors import UnreachableError
+from agent.errors import ReleaseMissingError, UnreachableError
 from agent.shares.directory import DirectoryShare
 from agent.sidecar import Sidecar
+from agent.trying import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +53,17 @@ def test_init_takes_no_marker_that_is_not_sure_for_none(
     """It does not choose a release by itself while the marker may name another."""
     monkeypatch.setattr(marking, "_APART_SECONDS", 0.0)
     with pytest.raises(UnreachableError, match="took too long to be sure"):
+        init.run(here)
+
+
+def test_init_reads_a_marker_once_that_it_knows(
+    here: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the store's state was made for is whole: a pod that starts again need not wait."""
+    monkeypatch.setattr(marking, "_APART_SECONDS", 0.0)
+    here.store.prepare()
+    Record(here.store.agent, here.log).wish(marker.parse(b"v1\n"))
+    with pytest.raises(ReleaseMissingError, match="v1 is missing"):
         init.run(here)
 
 

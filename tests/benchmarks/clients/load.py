@@ -26,10 +26,9 @@ def main() -> None:
 
 
 def _make_bare(model: TextEmbedding) -> None:
-    """The session of `agent.embedder`: nothing is packed anew, so mapped weights stay mapped."""
+    """The session of a warm-up: nothing is packed anew, so mapped weights stay mapped."""
     options = ort.SessionOptions()
     options.add_session_config_entry("session.disable_prepacking", "1")
-    options.enable_cpu_mem_arena = False
     inner: Any = model.model
     weights = inner._model_dir / "model.onnx"
     inner.model = ort.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
