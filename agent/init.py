@@ -185,8 +185,9 @@ class _Init:
         """Warm the release, unless that would only repeat what is on record."""
         if self._context.settings.no_warm:
             return
-        if self._context.warmer.has_passed(release, self._store.agent):
-            self._log.info("release.passed_before", version=release.version)
+        on_record = self._record.state.checked.get(release.version) == release.digest
+        if on_record and self._context.warmer.has_passed(release, self._store.agent):
+            self._log.info("release.passed_before", version=release.version, device="cpu")
             return
         with self._attempt.timed("check"):
             self._steps.check(release.version)

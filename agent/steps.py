@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from agent import acquire, progress, retention, verified
+from agent import acquire, passed, progress, retention, verified
 from agent.acquire import Catalogued, Tree
 from agent.errors import (
     AgentError,
@@ -154,6 +154,7 @@ class Steps:
         """
         release = self._store.manifest(version)
         self._record.begin(version)
+        passed.forget(self._store.agent)
         try:
             measured = self._context.warmer.warm(release, self._store.path(version))
         except AgentError as error:
@@ -207,6 +208,7 @@ class Steps:
         except AgentError:
             # It has no sound manifest, so that one which comes later is a change.
             digest = self._store.digest(version) or ""
+        passed.forget(self._store.agent)
         self._record.quarantine(version, reason, marker=marker, digest=digest)
         ended: dict[str, object] = {"version": version, "reason": reason}
         if attempt:

@@ -67,7 +67,7 @@ class Warmer:
         if self.shapes is not None or devices.choose(self.requested).kind != "cpu":
             return False
         models = {(model.name, model.loader) for model in release.models}
-        return models <= passed.on_cpu(agent, release.digest)
+        return models <= passed.held(agent, release.digest)
 
     def measure(self, subjects: Sequence[Subject], directory: Path) -> tuple[Measured, ...]:
         """Load each model on the CPU and measure it, without a judgement.

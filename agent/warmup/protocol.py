@@ -38,7 +38,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """One shape: seconds of its first run, and of the quickest of a few more."""
+    """One shape: seconds of its first run, and of the quickest of up to three more."""
 
     shape: Shape
     first_seconds: float

@@ -56,7 +56,7 @@ def table(release: Manifest, measured: Sequence[Measured]) -> str:
 def _ground() -> object:
     try:
         return msgspec.to_builtins(passed.ground())
-    except OSError:  # then nobody takes this warm-up for their own
+    except (OSError, ValueError):  # then nobody takes this warm-up for their own
         return None
 
 

@@ -8,7 +8,7 @@ import onnxruntime as ort
 from backends import LOADERS, open_backend
 from msgspec.structs import replace
 
-from agent import canary, passed, shapes, space
+from agent import canary, passed, shapes, space, verified
 from agent.errors import ModelError
 from agent.running.strict import DeviceError
 from agent.shapes import Shape
@@ -80,6 +80,8 @@ class Embedder:
     def check(self) -> None:
         """Warm the model, and hold its vectors against the release's canary, if it has one.
 
+        Of a canary that the agent has run on this machine's CPU, that is its first text.
+
         Raises:
             ModelError: The vectors are not those that the model must give.
         """
@@ -102,13 +104,16 @@ class Embedder:
     def _in_question(self) -> Model:
         """What the manifest says of the model, with the texts that it is held to.
 
-        Where the agent ran all of them on this machine's CPU a moment ago, the first one shows that
-        this process runs the model alike: the one long text takes bge-large 2 s on 2 cores.
+        Where the agent ran all of them on this machine's CPU, and no file was written since, the
+        first one shows that this process runs the model alike: the one long text takes bge-large
+        2 s on 2 cores.
         """
         entry, release = self._entry, self._release
         if not entry.canary or self._device.kind != "cpu":
             return entry
         if (entry.name, entry.loader) not in passed.on_cpu(release.agent, release.digest):
+            return entry
+        if not verified.is_untouched(release.agent, release.manifest, release.path):
             return entry
         texts, vectors = entry.canary.texts[:1], entry.canary.vectors[:1]
         return replace(entry, canary=replace(entry.canary, texts=texts, vectors=vectors))
@@ -116,7 +121,7 @@ class Embedder:
     def _warm(self) -> None:
         """Do what the first requests would wait for: choose kernels, take memory.
 
-        On a CPU there is nothing of that, and the canary's texts are enough.
+        On a CPU there are no kernels to choose, and a canary's text is enough.
         """
         if self._device.kind == "cuda":
             wanted = (

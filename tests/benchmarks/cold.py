@@ -148,8 +148,8 @@ def _warm(starts: _Starts, subject: Subject) -> Iterator[Row]:
     }
     ours, stock = starts.compare(ways, empty=False)
     top, size = subject.ceilings, subject.release.size
-    limit = top.verify(size) + top.load(size)
-    yield Row("release in the store to first embedding", ours, "stock FastEmbed alone", stock, limit)
+    limit, beside = top.verify(size) + top.load(size), "stock FastEmbed alone"
+    yield Row("release in the store to first embedding", ours, beside, stock, limit)
 
 
 def _init_phases(done: Result, seconds: float) -> Phases:
@@ -170,7 +170,8 @@ def _stock(cache: Path) -> Phases:
 
 
 def _median(starts: list[Phases]) -> Phases:
-    return {phase: median(each[phase] for each in starts) for phase in starts[0]}
+    phases = dict.fromkeys(phase for each in starts for phase in each)
+    return {phase: median(each.get(phase, 0.0) for each in starts) for phase in phases}
 
 
 def _table(phases: Mapping[str, Phases]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def free() -> Iterator[None]:
 def _hold() -> None:
     half = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     held = mmap.mmap(-1, min(_MOST, half), flags=_FLAGS)
-    held.madvise(mmap.MADV_HUGEPAGE)
+    with suppress(OSError):  # a kernel that has no huge pages
+        held.madvise(mmap.MADV_HUGEPAGE)
     held.madvise(_POPULATE_WRITE)
     _held.append(held)

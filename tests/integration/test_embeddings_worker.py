@@ -25,7 +25,7 @@ import onnxruntime
 import pytest
 from msgspec.structs import replace
 
-from agent import passed
+from agent import passed, verified
 from agent.manifest import Canary
 from agent.warmup import report
 from agent.warmup.protocol import Measured
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.manifest import Manifest
+    from agent.precision import Precision
     from tests.support.workers import Worker
 
 WIDE = 512
@@ -275,24 +276,42 @@ def test_a_model_that_misses_its_canary_never_serves(serving: Worker, shelf: She
     assert "cosine" in model["reason"]
 
 
-@pytest.mark.parametrize("wrong", [0, 1], ids=["the first text", "another text"])
-def test_what_the_agent_ran_here_is_held_to_one_text(
-    serving: Worker, shelf: Shelf, wrong: int
-) -> None:
-    """After the agent's own check on this machine's CPU, the first text must still be right."""
+def stage_passed(shelf: Shelf, *, wrong: int, precision: Precision = "fp32") -> Manifest:
+    """Stage v2 as if the agent had just run it, with a canary that is wrong in one text."""
     right = shelf.sources.canaries[0]
     vectors = list(right.vectors)
     vectors[wrong] = tuple(-number for number in vectors[wrong])
     staged = shelf.stage("v2", canary=replace(right, vectors=tuple(vectors)))
-    seen = Measured(NAME, "fastembed", 32, 512, "fp32", device="cpu", cosines=(1.0,))
-    (shelf.root / ".agent").mkdir(exist_ok=True)
-    report.write(shelf.root / ".agent", staged, [seen])
+    seen = Measured(NAME, "fastembed", 32, 512, precision, device="cpu", cosines=(1.0,))
+    agent = shelf.root / ".agent"
+    agent.mkdir(exist_ok=True)
+    report.write(agent, staged, [seen])
+    verified.write(agent, staged, shelf.root / "releases/v2")
+    return staged
+
+
+def test_what_the_agent_ran_here_is_held_to_one_text(serving: Worker, shelf: Shelf) -> None:
+    """After the agent's own check on this machine's CPU, the other texts are not run again."""
+    serving.reload(stage_passed(shelf, wrong=1))
+    serving.wait("ready", "v2")
+
+
+def test_that_text_must_be_right(serving: Worker, shelf: Shelf) -> None:
+    """Also of what the agent ran here, a model that gives another vector for it is refused."""
+    serving.reload(stage_passed(shelf, wrong=0))
+    assert "cosine" in serving.wait("failed", "v2")["reason"]
+
+
+@pytest.mark.parametrize("why", ["nothing on record", "a file was written", "not fp32"])
+def test_all_texts_are_run_otherwise(serving: Worker, shelf: Shelf, why: str) -> None:
+    """Where the record is of something else, or of weights that have other kernels."""
+    staged = stage_passed(shelf, wrong=1, precision="int8" if why == "not fp32" else "fp32")
+    if why == "nothing on record":
+        passed.forget(shelf.root / ".agent")
+    elif why == "a file was written":
+        next((shelf.root / "releases/v2").rglob("model.onnx")).touch()
     serving.reload(staged)
-    serving.wait("ready" if wrong else "failed", "v2")
-    (shelf.root / ".agent" / passed.REPORT).unlink()
-    staged = shelf.stage("v3", canary=replace(right, vectors=tuple(vectors)))
-    serving.reload(staged)
-    assert "cosine" in serving.wait("failed", "v3")["reason"]
+    assert "cosine" in serving.wait("failed", "v2")["reason"]
 
 
 def test_a_release_without_the_model_says_what_it_holds(serving: Worker, shelf: Shelf) -> None:

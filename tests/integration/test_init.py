@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent import logs, settings
+from agent.context import Context
+from agent.steps import Steps
+from agent.trying import Record
 from tests.support import agents, stores
 from tests.support.crashing import Crasher, Run
 from tests.support.shares import (
@@ -424,6 +428,27 @@ def test_what_has_passed_here_is_not_run_again(pod: Pod, flags: tuple[str, ...])
     assert bool(again.named("release.passed_before")) != bool(flags)
     (done,) = again.named("init.done")
     assert ("check_seconds" in done) == bool(flags)
+
+
+def test_a_quarantine_drops_what_had_passed(pod: Pod) -> None:
+    """A worker, or a check in other shapes, refused it: the next `init` that tries it runs it."""
+    pod.share.add("v1")
+    pod.share.mark("v1")
+    assert pod.warm().named("model.warmed")
+    places = {"share": str(pod.share.root), "store": str(pod.store)}
+    here = Context(settings.parse(places, {}), logs.get())
+    Steps(here, Record(here.store.agent, here.log)).quarantine("v1", "the worker said no", None)
+    assert pod.warm().named("model.warmed")
+
+
+def test_a_check_on_record_alone_is_not_enough(pod: Pod) -> None:
+    """Report and state agree, or the model is run."""
+    pod.share.add("v1")
+    pod.share.mark("v1")
+    pod.warm()
+    state = pod.store / ".agent/state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"checked": {}}))
+    assert pod.warm().named("model.warmed")
 
 
 def test_other_bytes_are_run(pod: Pod) -> None:

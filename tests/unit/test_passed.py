@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from agent import passed
 
@@ -14,7 +15,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIGEST = "d" * 64
-MODEL = {"name": "a", "loader": "fastembed", "device": "cpu", "canary_cosine": 1.0}
+MODEL = {
+    "name": "a",
+    "loader": "fastembed",
+    "precision": "fp32",
+    "device": "cpu",
+    "canary_cosine": 1.0,
+}
+NOT_RUN = MODEL | {"loader": "sentence-transformers", "device": None, "canary_cosine": None}
+HERE = passed.ground()
 
 
 def report(**changes: Any) -> dict[str, Any]:
@@ -35,19 +44,38 @@ def test_what_passed_here(tmp_path: Path) -> None:
     "changes",
     [
         {"digest": "e" * 64},
-        {"ground": {"boot": "another", "libraries": passed.ground().libraries}},
-        {"ground": {"boot": passed.ground().boot, "libraries": {"onnxruntime": "1.0"}}},
+        {"ground": msgspec.to_builtins(replace(HERE, boot="another"))},
+        {"ground": msgspec.to_builtins(replace(HERE, processor="another"))},
+        {"ground": msgspec.to_builtins(replace(HERE, libraries={"onnxruntime": "1.0"}))},
         {"ground": None},
         {"models": [MODEL | {"device": "cuda"}]},
-        {"models": [MODEL | {"canary_cosine": None}]},
-        {"models": [{"name": "a", "loader": "fastembed", "not_run": "no library"}]},
     ],
-    ids=["other bytes", "other boot", "other library", "no ground", "GPU", "no canary", "not run"],
+    ids=["other bytes", "other boot", "other processor", "other library", "no ground", "GPU"],
 )
 def test_what_proves_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
-    """Another release, machine, library or device, or a model that was not held to a canary."""
+    """Another release, machine, library or device."""
     (tmp_path / passed.REPORT).write_text(json.dumps(report(**changes)))
+    assert passed.on_cpu(tmp_path, DIGEST) == passed.held(tmp_path, DIGEST) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [MODEL | {"canary_cosine": None}, MODEL | {"precision": "int8"}, NOT_RUN],
+    ids=["no canary", "int8", "not run"],
+)
+def test_what_a_warm_up_would_only_repeat(tmp_path: Path, model: dict[str, Any]) -> None:
+    """It says nothing of another session, and yet the same warm-up would see the same again."""
+    (tmp_path / passed.REPORT).write_text(json.dumps(report(models=[model])))
     assert passed.on_cpu(tmp_path, DIGEST) == frozenset()
+    assert passed.held(tmp_path, DIGEST) == {("a", model["loader"])}
+
+
+def test_what_is_forgotten(tmp_path: Path) -> None:
+    """Also twice, and where there never was anything."""
+    (tmp_path / passed.REPORT).write_text(json.dumps(report()))
+    for directory in (tmp_path, tmp_path, tmp_path / "none"):
+        passed.forget(directory)
+    assert passed.held(tmp_path, DIGEST) == frozenset()
 
 
 @pytest.mark.parametrize("data", [None, b"", b"{", b"[]", b'{"digest": 1}', b"\xff" * 9])
