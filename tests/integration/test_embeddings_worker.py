@@ -284,7 +284,7 @@ def stage_passed(shelf: Shelf, *, wrong: int, precision: Precision = "fp32") -> 
     staged = shelf.stage("v2", canary=replace(right, vectors=tuple(vectors)))
     seen = Measured(NAME, "fastembed", 32, 512, precision, device="cpu", cosines=(1.0,))
     agent = shelf.root / ".agent"
-    agent.mkdir(exist_ok=True)
+    verified.directory(agent).mkdir(parents=True)
     report.write(agent, staged, [seen])
     verified.write(agent, staged, shelf.root / "releases/v2")
     return staged
