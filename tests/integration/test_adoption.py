@@ -405,6 +405,7 @@ def test_a_manifest_may_be_required(bench: Bench) -> None:
     bench.refused(4, "v1", require_manifest=True)
 
 
+@pytest.mark.slow
 def test_published_and_adopted_are_the_same(bench: Bench, tmp_path: Path) -> None:
     """The same content under the same version has the same digest, however it became a release.
 

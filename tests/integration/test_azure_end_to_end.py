@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     ("kind", "tls"),
     [
         pytest.param("key", False, marks=pytest.mark.slow),
-        ("token", True),
+        pytest.param("token", True, marks=pytest.mark.slow),
         pytest.param("sas", False, marks=pytest.mark.slow),
         pytest.param("connection-string", True, marks=pytest.mark.slow),
         pytest.param("key", True, marks=pytest.mark.slow),

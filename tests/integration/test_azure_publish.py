@@ -84,6 +84,7 @@ def test_two_publishers_of_different_content(share: RestShare, tmp_path: Path) -
     assert_tidy(share)
 
 
+@pytest.mark.slow
 def test_publishing_again(share: RestShare, tmp_path: Path) -> None:
     """The same content again uploads nothing and is no error; a complete release never changes."""
     source = tree(tmp_path / "tree")
@@ -118,6 +119,7 @@ def test_what_was_damaged_after_it_arrived(share: RestShare, tmp_path: Path) -> 
     assert share.run("verify", "v1", "--on", "share").code == 0
 
 
+@pytest.mark.slow
 def test_a_share_that_keeps_damaging(share: RestShare, tmp_path: Path) -> None:
     """A piece that never comes back right is exit 5, and readers see no release."""
     share.double.fault("flip", operation="GetFile", path="/fastembed/.*model.onnx", count=None)
@@ -127,6 +129,7 @@ def test_a_share_that_keeps_damaging(share: RestShare, tmp_path: Path) -> None:
     assert list((share.disk.root / "releases").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_is_there_is_used_if_it_is_right(share: RestShare, tmp_path: Path) -> None:
     """A rerun sends what is missing or wrong, and nothing else: each piece is read, not trusted."""
     source = tree(tmp_path / "tree")
@@ -167,6 +170,7 @@ def test_a_publisher_that_was_only_asleep(share: RestShare, tmp_path: Path) -> N
     assert snapshot(share.disk.root) == before
 
 
+@pytest.mark.slow
 def test_a_publisher_that_came_to_all_but_the_tidying(share: RestShare, tmp_path: Path) -> None:
     """The release is there, so the rerun publishes nothing; it deletes the empty `.staging`."""
     source = tree(tmp_path / "tree")

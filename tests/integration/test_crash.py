@@ -119,7 +119,7 @@ def scene(crasher: Crasher, share: TestShare) -> Iterator[Scene]:
 @pytest.mark.parametrize(
     "before",
     [
-        pytest.param(("v1",), id="bump"),
+        pytest.param(("v1",), id="bump", marks=pytest.mark.slow),
         pytest.param((), id="first", marks=pytest.mark.slow),
         pytest.param(("v2", "v1"), id="prune", marks=pytest.mark.slow),
     ],

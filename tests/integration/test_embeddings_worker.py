@@ -204,6 +204,7 @@ def test_reload_is_not_on_the_serving_port(steady: Worker) -> None:
     assert steady.http.get("/model").status_code == 404
 
 
+@pytest.mark.slow
 def test_every_answer_under_load_is_from_exactly_one_release(serving: Worker, shelf: Shelf) -> None:
     """Through eight reloads under load no request fails, and no answer mixes two releases."""
     shelf.stage("v2", seed=1)

@@ -99,6 +99,7 @@ def test_weights_as_they_are(here: Site) -> None:
     assert files["model.onnx"].upstream_sha256 is None
 
 
+@pytest.mark.slow
 def test_a_bundle(here: Site) -> None:
     """A bundle made where the Hub is becomes the same release where it is not, verified."""
     bundle = here.root / "bundle"
@@ -113,6 +114,7 @@ def test_a_bundle(here: Site) -> None:
     assert here.run("verify", VERSION, "--on", "share").code == 0
 
 
+@pytest.mark.slow
 def test_a_damaged_bundle(here: Site) -> None:
     """One wrong byte in a bundle is exit 5, and the share stays as it was."""
     bundle = here.root / "bundle"
@@ -153,6 +155,7 @@ def test_only_the_catalogs_own_release_is_made(here: Site) -> None:
     assert here.hub.counters()["total"]["requests"] == 0
 
 
+@pytest.mark.slow
 def test_a_marker_that_names_it(here: Site) -> None:
     """The marker names the catalog's release, which is missing: it is made."""
     (here.share / "VERSION").write_text(f"{VERSION}\n")
@@ -185,6 +188,7 @@ def test_sixteen_pods_at_once(here: Site, tmp_path: Path) -> None:
         assert len(here.hub.requests("Content")) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_download_goes_on(here: Site) -> None:
     """After SIGKILL the rerun fetches what had not arrived: not a whole file, nor its beginning."""
     here.hub.fault("stall", operation="Content", after=100_000, count=None)
@@ -214,6 +218,7 @@ def test_a_killed_download_goes_on(here: Site) -> None:
     assert not [path for path in kept.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_what_was_fetched_is_kept_until_the_release_is_out(here: Site) -> None:
     """A publisher that fails in the last moment has the next one fetch nothing again."""
     in_the_way = here.share / "releases"
@@ -277,6 +282,7 @@ def test_a_model_that_has_only_a_pickle(here: Site) -> None:
     assert here.fetched() == 0
 
 
+@pytest.mark.slow
 def test_a_catalog_is_pinned(here: Site) -> None:
     """`catalog pin` writes today's revisions, and leaves comments and all else as they are."""
     text = here.catalog.read_text().replace(f'revision = "{REVISION}"\n', "# not yet pinned\n")

@@ -66,6 +66,7 @@ def test_a_failed_publish_leaves_a_hand_made_share_as_it_was(tmp_path: Path) -> 
     assert done.code == 0, done.sentence
 
 
+@pytest.mark.slow
 def test_publishing_again(tmp_path: Path) -> None:
     """The same content again is a no-op; other content under the same version is exit 9."""
     share = TestShare(tmp_path / "share")
@@ -114,6 +115,7 @@ def test_two_publishers_of_the_same(tmp_path: Path) -> None:
     assert {path.name for path in share.root.iterdir()} == {"releases"}
 
 
+@pytest.mark.slow
 def test_a_publisher_that_was_killed(tmp_path: Path) -> None:
     """After SIGKILL the same command again completes, and nothing of the killed one is left."""
     share = TestShare(tmp_path / "share")

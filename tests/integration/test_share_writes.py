@@ -114,6 +114,7 @@ def desk(kind: str, tmp_path: Path) -> Iterator[Desk]:
         yield desk
 
 
+@pytest.mark.slow
 def test_the_share_is_pruned(desk: Desk) -> None:
     """What neither the marker nor its chain names goes; nothing is touched by a dry run."""
     for version in VERSIONS:
@@ -146,6 +147,7 @@ def test_nothing_is_pruned_without_a_marker(marker: bytes | None, desk: Desk) ->
     assert desk.releases == set(VERSIONS)
 
 
+@pytest.mark.slow
 def test_what_a_killed_publisher_left_is_pruned(kind: str, tmp_path: Path) -> None:
     """Staging that no living publisher holds goes, and nothing that is not ours."""
     with a_desk(kind, tmp_path, with_left_over) as desk:

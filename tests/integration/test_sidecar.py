@@ -112,6 +112,7 @@ def test_bad_release_never_replaces_a_good_one_and_the_good_one_recovers(
     assert (cluster.store / "releases" / "v1" / "manifest.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_quarantined_release_is_tried_again_when_it_changes(cluster: Cluster) -> None:
     """A release that was refused is served once its content, or the marker, is another."""
     flipped = flip_a_bit(cluster.share, "v2")
@@ -179,6 +180,7 @@ def test_current_waits_for_the_worker(cluster: Cluster) -> None:
     assert cluster.active() == "v2"
 
 
+@pytest.mark.slow
 def test_release_that_the_worker_cannot_load_is_quarantined(cluster: Cluster) -> None:
     """A worker that tried and failed puts the release away, and is sent back to the active one."""
 
@@ -200,6 +202,7 @@ def test_release_that_the_worker_cannot_load_is_quarantined(cluster: Cluster) ->
     assert cluster.active() == "v1"
 
 
+@pytest.mark.slow
 def test_stale_failure_of_another_release_is_not_mistaken(cluster: Cluster) -> None:
     """`failed` counts only for the target that was asked for: v1 failed before, v2 still loads."""
 
@@ -262,6 +265,7 @@ def test_two_reloads_that_kill_the_worker_count_as_a_failed_one(cluster: Cluster
     assert cluster.active() == "v1"
 
 
+@pytest.mark.slow
 def test_two_killed_attempts_are_remembered_on_disk(cluster: Cluster) -> None:
     """Agents that are killed while the worker loads leave a record; the third gives up."""
 
@@ -342,6 +346,7 @@ def test_sighup_looks_now(cluster: Cluster) -> None:
         sidecar.wait_for("sync.done", version="v2")
 
 
+@pytest.mark.slow
 def test_worker_that_cannot_be_told_is_left_alone(cluster: Cluster) -> None:
     """`--reload-method none` stages, checks and activates, and never calls the worker."""
     with (
@@ -369,6 +374,7 @@ def test_unix_socket(cluster: Cluster) -> None:
             assert worker.model()["version"] == "v2"
 
 
+@pytest.mark.slow
 def test_only_so_many_releases_are_kept(cluster: Cluster) -> None:
     """`--keep 1` leaves the active release alone in the store."""
     with scripted(obey) as worker, cluster.sidecar(worker.url, "--keep", "1") as sidecar:
@@ -400,6 +406,7 @@ def write_big_release(share: Path, version: str) -> None:
     (release / "manifest.json").write_bytes(new.encoded)
 
 
+@pytest.mark.slow
 def test_sigterm_in_the_middle_of_staging(cluster: Cluster) -> None:
     """SIGTERM ends the agent within 5 s while it stages; the store is good, the next goes on."""
     write_big_release(cluster.share, "v4")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Attack = Callable[[Pod, tuple[Key, Key]], None]
 
 
+@pytest.mark.slow
 def test_a_release_without_a_signature(pod: Pod, key: Key) -> None:
     """With a key alone it is taken, with a warning; where one is required, it is exit 5.
 
@@ -141,6 +142,7 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ATTACKS)
 def test_what_the_owner_of_the_key_did_not_sign(name: str, pod: Pod, keys: tuple[Key, Key]) -> None:
     """Whatever who may write to the share does, it is exit 5 before a byte is staged."""
@@ -166,6 +168,7 @@ def test_a_bad_bump_falls_back_to_what_is_signed(pod: Pod, key: Key) -> None:
     assert [path.name for path in (pod.store / "releases").iterdir()] == ["v1"]
 
 
+@pytest.mark.slow
 def test_what_the_store_holds_is_held_to_the_rule(pod: Pod, keys: tuple[Key, Key]) -> None:
     """A hot restart checks the store's own copy, with the share away too."""
     key, other = keys

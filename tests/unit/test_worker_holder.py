@@ -335,6 +335,7 @@ def test_nor_when_it_is_asked_for_again_at_the_last_moment(
     assert loader.checked == ["v1", "v2"]
 
 
+@pytest.mark.slow
 def test_under_a_storm_every_batch_has_one_release(release: Callable[..., Release]) -> None:
     """With requests and reloads at random, no lease fails or mixes, and memory holds two models."""
     loader = Loader()

@@ -276,6 +276,7 @@ def test_a_gap_that_breaks_is_over(
     settle(holder, "v2")
 
 
+@pytest.mark.slow
 def test_under_a_storm_no_request_is_lost(release: Callable[..., Release]) -> None:
     """With reloads at random, one of which always fails, every request is answered by one model."""
     loader = Loader()
