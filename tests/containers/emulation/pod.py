@@ -132,14 +132,14 @@ class Pod:
     def _run(self) -> None:
         for slot in self._init:
             if slot.container.restart_policy:
-                self._start(slot.run, always=True)
+                self._start(slot.run, restart="Always")
                 while not (slot.started or self._stopping.wait(0.1)):
                     pass
             else:
-                slot.run(always=False)
+                slot.run(restart="OnFailure")
         if not self._stopping.is_set():
             for slot in self._main:
-                self._start(slot.run, always=self.spec.restart_policy == "Always")
+                self._start(slot.run, restart=self.spec.restart_policy)
 
     def _keep_house(self) -> None:
         """As a kubelet does, evict the pod if a volume is over its limit."""

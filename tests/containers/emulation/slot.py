@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.containers.emulation.engine import Sandbox
     from tests.containers.emulation.events import Events
-    from tests.containers.emulation.spec import Container, Probe
+    from tests.containers.emulation.spec import Container, Probe, RestartPolicy
 
 _TICK_SECONDS: Final = 0.1
 _RESTART_SECONDS: Final = 1.0
@@ -53,12 +53,12 @@ class Slot:
         self._idle = threading.Event()
         self._idle.set()
 
-    def run(self, *, always: bool) -> None:
-        """Run it, again and again if `always`, else until it ends with 0, or is stopped."""
+    def run(self, *, restart: RestartPolicy) -> None:
+        """Run it, and again as its policy has it, until it is stopped."""
         self._idle.clear()
         while not self._stopping.is_set():
             code = self._run_once()
-            if code == 0 and not always:
+            if restart == "Never" or (restart == "OnFailure" and code == 0):
                 break
             self._stopping.wait(_RESTART_SECONDS)
         self._idle.set()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from tests.k8s.rendering import Manifest
 
 
+RestartPolicy = Literal["Always", "OnFailure", "Never"]
+
+
 class _Strict(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Takes no field but its own."""
 
@@ -279,7 +282,7 @@ class PodSpec(_Strict, frozen=True):
     enable_service_links: Literal[False]
     init_containers: list[Container] = field(default_factory=list)
     volumes: list[Volume] = field(default_factory=list)
-    restart_policy: Literal["Always", "OnFailure"] = "Always"
+    restart_policy: RestartPolicy = "Always"
     termination_grace_period_seconds: float = 30
     share_process_namespace: bool = False
     # They choose a node.
