@@ -7,17 +7,17 @@ everybody does. It may have gone since, and another process's kernels do not war
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-# Changes with every start of the kernel, so that it also names the machine; see random(4).
-_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
-_PROCESSORS: Final = Path("/proc/cpuinfo")
+from agent import machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _LIBRARIES: Final = (
     "fastembed",
     "fastembed-gpu",
@@ -40,8 +40,7 @@ class Ground(msgspec.Struct, frozen=True):
 
     Attributes:
         boot: The kernel's own name for this start of it.
-        processor: A digest of what the first processor is and can do; clones of a virtual machine
-            share their `boot` and need not share that.
+        processor: See `machine.processor`: clones of a virtual machine share their `boot` alone.
         libraries: Versions by name, of those that are installed.
     """
 
@@ -67,15 +66,14 @@ class _Report(msgspec.Struct, frozen=True):
 
 
 @cache
-def ground() -> Ground:
-    """Where this process runs models, as it was when this was asked first.
-
-    Raises:
-        OSError, ValueError: The kernel does not say.
-    """
-    found = {name: _version(name) for name in _LIBRARIES}
-    boot = _BOOT.read_text(encoding="ascii").strip()
-    return Ground(boot, _processor(), {name: each for name, each in found.items() if each})
+def ground() -> Ground | None:
+    """Where this process runs models, as it was when this was asked first; None if unknown."""
+    found = {name: machine.installed(name) for name in _LIBRARIES}
+    libraries = {name: version for name, version in found.items() if version}
+    try:
+        return Ground(machine.boot(), machine.processor(), libraries)
+    except (OSError, ValueError):
+        return None
 
 
 def held(agent: Path, digest: str) -> frozenset[tuple[str, str]]:
@@ -109,24 +107,6 @@ def forget(agent: Path) -> None:
 def _models(agent: Path, digest: str) -> tuple[_Model, ...]:
     try:
         report = msgspec.json.decode((agent / REPORT).read_bytes(), type=_Report)
-        here = ground()
     except (OSError, ValueError):
         return ()
-    return report.models if (report.digest, report.ground) == (digest, here) else ()
-
-
-def _processor() -> str:
-    """Of the first one alone: to list all of a large machine takes long."""
-    with _PROCESSORS.open("rb") as file:
-        first = file.read(8192).partition(b"\n\n")[0].splitlines()
-    kept = [line for line in first if line.startswith((b"model name", b"flags", b"Features"))]
-    return hashlib.sha256(b"\n".join(kept)).hexdigest()[:16]
-
-
-def _version(name: str) -> str | None:
-    from importlib import metadata  # noqa: PLC0415 - 2 MB, which an idle sidecar need not hold
-
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    return report.models if (report.digest, report.ground) == (digest, ground()) else ()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import onnxruntime as ort
 
-from agent import devices
+from agent import devices, machine
 from agent.devices import driver
 from agent.devices.evidence import Evidence
 
@@ -35,7 +34,7 @@ def of_onnxruntime(device: Device, said: str) -> Evidence:
         device,
         said=said,
         software=f"onnxruntime {ort.__version__}",
-        overwritten=_is_installed("onnxruntime") and _is_installed("onnxruntime-gpu"),
+        overwritten=all(machine.installed(name) for name in ("onnxruntime", "onnxruntime-gpu")),
         provided=device.provider in ort.get_available_providers(),
         built_for=_version(getattr(ort, "cuda_version", None)),
         missing=_missing(),
@@ -67,14 +66,6 @@ def _evidence(device: Device, **seen: Any) -> Evidence:
         memory=driver.memory(device.index) if found and not found.status else None,
         **seen,
     )
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _version(dotted: str | None) -> tuple[int, int] | None:

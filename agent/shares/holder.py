@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from agent import machine
 from agent.state import utc_now
 
 # Of one size always, so that a beat is one write in place.
@@ -57,8 +58,7 @@ def parse(record: bytes) -> Holder | None:
 def _machine() -> str:
     """This boot of this machine and the process numbers that hold here; empty if unknown."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+        return f"{machine.boot()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return secrets.token_hex(8)  # like no other
 

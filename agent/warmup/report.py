@@ -29,7 +29,7 @@ def document(release: Manifest, measured: Sequence[Measured]) -> dict[str, Any]:
         "version": release.version,
         "digest": release.digest,
         "at": utc_now(),
-        "ground": _ground(),
+        "ground": passed.ground(),
         "models": [_model(seen) for seen in measured],
     }
 
@@ -51,13 +51,6 @@ def table(release: Manifest, measured: Sequence[Measured]) -> str:
     for model, seen in zip(release.models, measured, strict=True):
         lines += ["", *(_rows(model, seen))]
     return "\n".join(lines)
-
-
-def _ground() -> object:
-    try:
-        return msgspec.to_builtins(passed.ground())
-    except (OSError, ValueError):  # then nobody takes this warm-up for their own
-        return None
 
 
 def _model(seen: Measured) -> dict[str, object]:

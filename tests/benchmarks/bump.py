@@ -183,8 +183,7 @@ def _pod(site: pod.Site, name: str) -> Path:
     """A new store with the release that the marker names, by `init`."""
     store = site.room / name
     store.mkdir()
-    # The shape of a CPU, said aloud: what is asked for is run, also where it has passed before.
-    started = site.agent(store, "init", "--warm-shapes", "1x16")
+    started = site.agent(store, "init")
     assert started.named("init.done"), started.sentence
     return store
 

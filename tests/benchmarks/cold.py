@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
@@ -37,6 +38,8 @@ _PHASES: Final = {"observe": "marker", "stage": "stage", "verify": "verify", "ch
 # attention of the 512 tokens of its long text.
 _CANARY_OPERATIONS: Final = 24 * (2 * 609 * 12.6e6 + 4 * 512**2 * 1024)
 _COLD: Final = "empty store to first embedding"
+_HAND: Final = "by hand: `cp -r`, stock"
+_KSERVE: Final = f"{programs.KSERVE}, stock"
 
 Phases = dict[str, float]
 Ways = dict[str, "Callable[[], Phases]"]
@@ -54,7 +57,7 @@ class _Starts:
     def store(self) -> Path:
         return self.site.room / "store"
 
-    def compare(self, ways: Ways, *, empty: bool) -> list[Sample]:
+    def compare(self, ways: Ways, *, empty: bool) -> dict[str, Sample]:
         """The medians of some ways, from an empty store or from what the last start left."""
 
         def run(name: str) -> Sample:
@@ -62,7 +65,8 @@ class _Starts:
             return Sample(sum(self.seen[name][-1].values()), None)
 
         runs = [partial(run, name) for name in ways]
-        return medians(runs, between=self.empty if empty else lambda: None)
+        found = medians(runs, between=self.empty if empty else lambda: None)
+        return dict(zip(ways, found, strict=True))
 
     def empty(self) -> None:
         for directory in (self.store, self.site.room / "fetched"):
@@ -75,31 +79,30 @@ class _Starts:
         began = time.perf_counter()
         done = self.site.agent(self.store, "init", *flags, **env)
         phases = _init_phases(done, time.perf_counter() - began)
-        began = time.perf_counter()
-        with self.site.worker(self.store) as running:
-            phases["start worker"] = time.perf_counter() - began
-            began = time.perf_counter()
-            running.wait("ready", seconds=120)
-            phases["load"] = time.perf_counter() - began
-            began = time.perf_counter()
-            running.embed("hello world").raise_for_status()
-            phases["first embedding"] = time.perf_counter() - began
+        with ExitStack() as stack:
+            with _timed(phases, "start worker"):
+                running = stack.enter_context(self.site.worker(self.store))
+            with _timed(phases, "load"):
+                running.wait("ready", seconds=120)
+            with _timed(phases, "first embedding"):
+                running.embed("hello world").raise_for_status()
         return phases
 
     def by_hand(self) -> Phases:
         """Copy the tree, then load it."""
-        began = time.perf_counter()
+        phases: Phases = {}
         target = self.site.room / "fetched" / "fastembed"
-        subprocess.run(["cp", "-r", self.site.share / "fastembed", target], check=True)
-        return {"stage": time.perf_counter() - began} | _stock(target)
+        with _timed(phases, "stage"):
+            subprocess.run(["cp", "-r", self.site.share / "fastembed", target], check=True)
+        return phases | _stock(target)
 
     def by_kserve(self) -> Phases:
         """Fetch the tree with kserve-storage, then load it."""
-        began = time.perf_counter()
+        phases: Phases = {}
         target = self.site.room / "fetched"
-        programs.kserve(self.rest, "fastembed", target)
-        cache = next(target.rglob(pod.FOLDER)).parent
-        return {"stage": time.perf_counter() - began} | _stock(cache)
+        with _timed(phases, "stage"):
+            programs.kserve(self.rest, "fastembed", target)
+        return phases | _stock(next(target.rglob(pod.FOLDER)).parent)
 
     def stock_alone(self) -> Phases:
         """Load what the store has: the optimised release."""
@@ -121,22 +124,21 @@ def found(subject: Subject) -> Iterator[Row | str]:
 
 
 def _cold(starts: _Starts, subject: Subject) -> Iterator[Row]:
-    over_rest = {k: v for k, v in starts.rest.env().items() if k != "MODEL_AGENT_CATALOG"}
     ways: Ways = {
         "ours, directory": starts.ours,
         "ours, not warmed": partial(starts.ours, "--no-warm"),
-        "by hand: `cp -r`, stock": starts.by_hand,
-        "ours, REST over TLS": partial(starts.ours, **over_rest),
+        _HAND: starts.by_hand,
+        "ours, REST over TLS": partial(starts.ours, **starts.rest.env()),
     }
     if programs.has_kserve():
-        ways[f"{programs.KSERVE}, stock"] = starts.by_kserve
-    ours, cold, hand, over, *others = starts.compare(ways, empty=True)
-    names, top, size = list(ways), subject.ceilings, subject.release.size
+        ways[_KSERVE] = starts.by_kserve
+    took = starts.compare(ways, empty=True)
+    top, size, hand = subject.ceilings, subject.release.size, took[_HAND]
     limit = top.stage(size) + top.run(_CANARY_OPERATIONS) + top.load(size)
-    yield Row(f"{_COLD}, directory share", ours, names[2], hand, limit)
-    yield Row(f"{_COLD}, directory share, not warmed", cold, names[2], hand, limit)
-    for other in others:
-        yield Row(f"{_COLD}, REST over TLS", over, names[4], other)
+    yield Row(f"{_COLD}, directory share", took["ours, directory"], _HAND, hand, limit)
+    yield Row(f"{_COLD}, directory share, not warmed", took["ours, not warmed"], _HAND, hand, limit)
+    if _KSERVE in took:
+        yield Row(f"{_COLD}, REST over TLS", took["ours, REST over TLS"], _KSERVE, took[_KSERVE])
 
 
 def _warm(starts: _Starts, subject: Subject) -> Iterator[Row]:
@@ -146,10 +148,17 @@ def _warm(starts: _Starts, subject: Subject) -> Iterator[Row]:
         "ours, in store": starts.ours,
         "stock alone, in store": starts.stock_alone,
     }
-    ours, stock = starts.compare(ways, empty=False)
+    ours, stock = starts.compare(ways, empty=False).values()
     top, size = subject.ceilings, subject.release.size
     limit, beside = top.verify(size) + top.load(size), "stock FastEmbed alone"
     yield Row("release in the store to first embedding", ours, beside, stock, limit)
+
+
+@contextmanager
+def _timed(phases: Phases, phase: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    phases[phase] = time.perf_counter() - began
 
 
 def _init_phases(done: Result, seconds: float) -> Phases:

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "tls"),
     [
-        pytest.param("key", False, marks=pytest.mark.slow),
-        pytest.param("token", True, marks=pytest.mark.slow),
-        pytest.param("sas", False, marks=pytest.mark.slow),
-        pytest.param("connection-string", True, marks=pytest.mark.slow),
-        pytest.param("key", True, marks=pytest.mark.slow),
+        ("key", False),
+        ("token", True),
+        ("sas", False),
+        ("connection-string", True),
+        ("key", True),
     ],
 )
 def test_publish_promote_init_sidecar_reload(kind: Kind, tls: bool, tmp_path: Path) -> None:

@@ -116,14 +116,8 @@ def scene(crasher: Crasher, share: TestShare) -> Iterator[Scene]:
         yield Scene(crasher, share, Path(scratch) / "store")
 
 
-@pytest.mark.parametrize(
-    "before",
-    [
-        pytest.param(("v1",), id="bump", marks=pytest.mark.slow),
-        pytest.param((), id="first", marks=pytest.mark.slow),
-        pytest.param(("v2", "v1"), id="prune", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [("v1",), (), ("v2", "v1")], ids=["bump", "first", "prune"])
 def test_a_kill_at_any_step_of_init(scene: Scene, before: tuple[str, ...]) -> None:
     """Killed at any step, the store serves the old release or the new, and then converges.
 

@@ -282,7 +282,6 @@ def test_a_model_that_has_only_a_pickle(here: Site) -> None:
     assert here.fetched() == 0
 
 
-@pytest.mark.slow
 def test_a_catalog_is_pinned(here: Site) -> None:
     """`catalog pin` writes today's revisions, and leaves comments and all else as they are."""
     text = here.catalog.read_text().replace(f'revision = "{REVISION}"\n', "# not yet pinned\n")

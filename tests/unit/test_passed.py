@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,18 +23,19 @@ MODEL = {
 }
 NOT_RUN = MODEL | {"loader": "sentence-transformers", "device": None, "canary_cosine": None}
 HERE = passed.ground()
+assert HERE
 
 
-def report(**changes: Any) -> dict[str, Any]:
-    """What a warm-up that passed leaves, on this machine."""
-    here = msgspec.to_builtins(passed.ground())
-    return {"digest": DIGEST, "ground": here, "models": [MODEL], **changes}
+def write(agent: Path, **changes: Any) -> None:
+    """Write what a warm-up that passed leaves, on this machine."""
+    report = {"digest": DIGEST, "ground": HERE, "models": [MODEL], **changes}
+    (agent / passed.REPORT).write_bytes(msgspec.json.encode(report))
 
 
 def test_what_passed_here(tmp_path: Path) -> None:
     """Each model counts by its name and its loader."""
     other = MODEL | {"loader": "sentence-transformers"}
-    (tmp_path / passed.REPORT).write_text(json.dumps(report(models=[MODEL, other])))
+    write(tmp_path, models=[MODEL, other])
     found = passed.on_cpu(tmp_path, DIGEST)
     assert found == {("a", "fastembed"), ("a", "sentence-transformers")}
 
@@ -44,9 +44,9 @@ def test_what_passed_here(tmp_path: Path) -> None:
     "changes",
     [
         {"digest": "e" * 64},
-        {"ground": msgspec.to_builtins(replace(HERE, boot="another"))},
-        {"ground": msgspec.to_builtins(replace(HERE, processor="another"))},
-        {"ground": msgspec.to_builtins(replace(HERE, libraries={"onnxruntime": "1.0"}))},
+        {"ground": replace(HERE, boot="another")},
+        {"ground": replace(HERE, processor="another")},
+        {"ground": replace(HERE, libraries={"onnxruntime": "1.0"})},
         {"ground": None},
         {"models": [MODEL | {"device": "cuda"}]},
     ],
@@ -54,7 +54,7 @@ def test_what_passed_here(tmp_path: Path) -> None:
 )
 def test_what_proves_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Another release, machine, library or device."""
-    (tmp_path / passed.REPORT).write_text(json.dumps(report(**changes)))
+    write(tmp_path, **changes)
     assert passed.on_cpu(tmp_path, DIGEST) == passed.held(tmp_path, DIGEST) == frozenset()
 
 
@@ -65,14 +65,14 @@ def test_what_proves_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
 )
 def test_what_a_warm_up_would_only_repeat(tmp_path: Path, model: dict[str, Any]) -> None:
     """It says nothing of another session, and yet the same warm-up would see the same again."""
-    (tmp_path / passed.REPORT).write_text(json.dumps(report(models=[model])))
+    write(tmp_path, models=[model])
     assert passed.on_cpu(tmp_path, DIGEST) == frozenset()
     assert passed.held(tmp_path, DIGEST) == {("a", model["loader"])}
 
 
 def test_what_is_forgotten(tmp_path: Path) -> None:
     """Also twice, and where there never was anything."""
-    (tmp_path / passed.REPORT).write_text(json.dumps(report()))
+    write(tmp_path)
     for directory in (tmp_path, tmp_path, tmp_path / "none"):
         passed.forget(directory)
     assert passed.held(tmp_path, DIGEST) == frozenset()
