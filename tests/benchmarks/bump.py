@@ -12,109 +12,86 @@ import signal
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from statistics import median, quantiles
-from typing import TYPE_CHECKING, Final, Self
-
-import httpx
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
 
 from agent import durable
-from tests.benchmarks import pod
-from tests.benchmarks.measuring import ROUNDS, Sample
+from tests.benchmarks import memory, pod
+from tests.benchmarks.ceilings import CORES
+from tests.benchmarks.measuring import ROUNDS, Sample, cpu_of
 from tests.benchmarks.table import Row
+from tests.benchmarks.traffic import TITLES, Traffic
 from tests.support import agents
 from tests.support.cluster import running_sidecar
-from tests.support.workers import client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tests.benchmarks.release import Subject
     from tests.support.workers import Worker
 
-_EVERY: Final = 0.2  # seconds between two requests of one text
 _BEFORE: Final = 10.0
 _AFTER: Final = 5.0
 _DRAIN: Final = 2.0  # seconds from the switch to the end of the pod before
-_MILLI: Final = 1000
-_PARTS: Final = ("before", "during", "after")
+_PHASES: Final = ("stage", "check", "activate", "reload")
 
 Markers = dict[str, bytes]
-
-
-@dataclass
-class Traffic:
-    """Requests at even times, however long the answers take, to whatever worker is in turn.
-
-    Attributes:
-        url: The serving address of that worker.
-        latencies: Seconds by part of the round.
-        failed: How many were not answered with 200.
-    """
-
-    url: str
-    part: str = _PARTS[0]
-    latencies: dict[str, list[float]] = field(default_factory=lambda: {p: [] for p in _PARTS})
-    failed: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        asking: list[threading.Thread] = []
-        due = time.monotonic()
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
-            due += _EVERY
-            asking.append(threading.Thread(target=self._ask, args=(self.url, self.part)))
-            asking[-1].start()
-        for each in asking:
-            each.join()
-
-    def _ask(self, url: str, part: str) -> None:
-        began = time.monotonic()
-        try:
-            with client(url) as http:
-                body = {"input": ["where does the bus to the campus stop"]}
-                http.post("/v1/embeddings", json=body).raise_for_status()
-        except httpx.HTTPError:
-            self.failed += 1
-        self.latencies[part].append(time.monotonic() - began)
-
-    def line(self, name: str) -> str:
-        """The 50th and 99th percentile of each part, in ms, and what failed, in Markdown."""
-        cells = [name]
-        for part in _PARTS:
-            cuts = [_MILLI * cut for cut in quantiles(self.latencies[part], n=100)]
-            cells += [f"{cuts[49]:.0f}", f"{cuts[98]:.0f}"]
-        asked = sum(len(each) for each in self.latencies.values())
-        return f"| {' | '.join([*cells, f'{self.failed} of {asked}'])} |"
+Event = dict[str, Any]  # a line of the sidecar's log
 
 
 def found(subject: Subject) -> Iterator[Row | str]:
-    """A row of the times, and a table of the requests' percentiles."""
+    """A row of the times, tables of the requests' percentiles and of a reload's phases."""
     site = pod.publish(subject.room / "pod")
     markers = _markers(site)
-    reload, quiet = _reloads(site, markers)
+    reloads = _reloads(site, markers)
     restart, noisy = _restarts(site, markers)
     shutil.rmtree(site.room)
-    yield Row("bump to confirmed, by reload", reload, "rolling restart, same checks", restart)
-    titles = [f"{part} {percent}" for part in _PARTS for percent in ("p50", "p99")]
-    yield f"| requests, ms | {' | '.join(titles)} | failed |"
-    yield f"| --- |{' --- |' * (len(titles) + 1)}"
-    yield quiet.line("by reload")
+    yield Row("bump to confirmed, by reload", reloads.took, "rolling restart, same checks", restart)
+    yield from _titles(*TITLES)
+    yield reloads.traffic.line("by reload")
     yield noisy.line("by restart")
+    yield ""
+    yield from _titles("a reload, s", *_PHASES)
+    yield _phases(
+        f"beside requests, which take {reloads.busy:.1f} of {CORES} cores", reloads.busily
+    )
+    yield _phases("beside none, memory at hand", reloads.alone)
     yield ""
 
 
-def _reloads(site: pod.Site, markers: Markers) -> tuple[Sample, Traffic]:
+def _titles(*titles: str) -> Iterator[str]:
+    yield f"| {' | '.join(titles)} |"
+    yield f"|{' --- |' * len(titles)}"
+
+
+def _phases(name: str, events: Sequence[Event]) -> str:
+    """The medians of what the sidecar logged, in Markdown."""
+    found = [median(event[f"{phase}_seconds"] for event in events) for phase in _PHASES]
+    return f"| {name} | {' | '.join(f'{seconds:.1f}' for seconds in found)} |"
+
+
+@dataclass(frozen=True)
+class _Reloads:
+    """What is told of the reloads.
+
+    Attributes:
+        took: A bump beside requests.
+        traffic: These requests.
+        busy: Cores that the worker is busy with them while nothing else is done.
+        busily: What the sidecar logged of each bump beside requests.
+        alone: What it logged of each with none.
+    """
+
+    took: Sample
+    traffic: Traffic
+    busy: float
+    busily: Sequence[Event]
+    alone: Sequence[Event]
+
+
+def _reloads(site: pod.Site, markers: Markers) -> _Reloads:
     """A worker that is told of each release; its store keeps one, so all of it is staged anew."""
     _mark(site, markers, pod.VERSIONS[0])
     store = _pod(site, "store")
@@ -123,14 +100,34 @@ def _reloads(site: pod.Site, markers: Markers) -> tuple[Sample, Traffic]:
         running = stack.enter_context(site.worker(store))
         running.wait("ready", seconds=120)
         sidecar = stack.enter_context(running_sidecar(env, running.admin, "--keep", "1", poll="1h"))
-        traffic = stack.enter_context(Traffic(running.serving))
 
-        def reload(version: str) -> None:
+        def reload(version: str) -> Event:
             sidecar.events.clear()
             sidecar.look_now()
-            sidecar.wait_for("sync.done", version=version, seconds=300)
+            return sidecar.wait_for("sync.done", version=version, seconds=300)
 
-        return _bump(site, markers, traffic, reload), traffic
+        busily: list[Event] = []
+        with Traffic(running.serving) as traffic:
+            busy = _cores(running.process.pid)
+            took = _bump(site, markers, traffic, lambda version: busily.append(reload(version)))
+        return _Reloads(took, traffic, busy, busily, _alone(site, markers, reload))
+
+
+def _cores(pid: int) -> float:
+    before = cpu_of(pid)
+    time.sleep(_BEFORE)
+    return (cpu_of(pid) - before) / _BEFORE
+
+
+def _alone(site: pod.Site, markers: Markers, reload: Callable[[str], Event]) -> Sequence[Event]:
+    """What the sidecar logs of bumps that go on from where those beside requests ended."""
+    events = []
+    for number in range(ROUNDS, 2 * ROUNDS):
+        version = _version(number)
+        _mark(site, markers, version)
+        with memory.free():
+            events.append(reload(version))
+    return events
 
 
 def _restarts(site: pod.Site, markers: Markers) -> tuple[Sample, Traffic]:
@@ -162,12 +159,12 @@ def _serving(site: pod.Site, number: int) -> Iterator[Worker]:
 
 
 def _bump(
-    site: pod.Site, markers: Markers, traffic: Traffic, bring: Callable[[str], None]
+    site: pod.Site, markers: Markers, traffic: Traffic, bring: Callable[[str], object]
 ) -> Sample:
     """Bump to and fro; the median seconds of a bump, counted from the agent's look."""
     seconds = []
     for number in range(ROUNDS):
-        version = pod.VERSIONS[(number + 1) % 2]
+        version = _version(number)
         traffic.part = "before"
         time.sleep(_BEFORE)
         _mark(site, markers, version)
@@ -177,6 +174,11 @@ def _bump(
         traffic.part = "after"
         time.sleep(_AFTER)
     return Sample(median(seconds), None)
+
+
+def _version(number: int) -> str:
+    """What the bump of this number brings, counted from 0; before it was the other one."""
+    return pod.VERSIONS[(number + 1) % 2]
 
 
 def _pod(site: pod.Site, name: str) -> Path:

@@ -27,7 +27,7 @@ STALE: Final = (ESTALE, "VERSION on the share /share: Stale file handle")
 DEAD: Final = (HANG, "The share /share did not answer within 10 s")
 # The root answers: an engine, as a kubelet, starts no container on a mount where it does not.
 INITIAL: Final = pytest.mark.parametrize(
-    ("fault", "reason"),
+    "trouble",
     [(replace(fault, paths="?*"), reason) for fault, reason in (SICK, DEAD, SLOW)],
     ids=["sick", "dead", "slow"],
 )
@@ -127,21 +127,38 @@ def test_a_sidecar_outlives_it(
 
 @INITIAL
 def test_init_starts_from_the_store(
-    fault: Fault, reason: str, mount: Mount, site: Site, pod: Pod
+    trouble: tuple[Fault, str], share: TestShare, mount: Mount, site: Site, pod: Pod
 ) -> None:
-    """What keeps the share from answering kills no pod that has good data, and is told."""
+    """What keeps a bump from being read kills no pod that has good data, and is told."""
+    fault, reason = trouble
+    before = pod.current()
     with mount.fault(fault):
+        wanted = bump(share, pod)
         done = site.init(pod.store)
     assert done.code == 0, done.said
     assert reason in done.errors
+    assert f"{before} is active" in done.printed
+    pod.wait_for(wanted)
+
+
+def test_a_slow_share_is_asked_once_for_a_marker_that_is_known(
+    mount: Mount, site: Site, pod: Pod
+) -> None:
+    """What one read says is what the store was made for, so that no second has to confirm it."""
+    fault, reason = SLOW
+    with mount.fault(replace(fault, paths="?*")):
+        done = site.init(pod.store)
+    assert done.code == 0, done.said
+    assert reason not in done.errors
     assert f"{pod.current()} is active" in done.printed
 
 
 @INITIAL
 def test_init_has_nothing_to_start_from(
-    fault: Fault, reason: str, mount: Mount, site: Site
+    trouble: tuple[Fault, str], mount: Mount, site: Site
 ) -> None:
     """It is given up in time, by exit code 3 and one sentence with its remedy."""
+    fault, reason = trouble
     with site.store() as empty, mount.fault(fault):
         began = time.monotonic()
         done = site.init(empty)
