@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from agent import reconcile
+from agent import passed, reconcile
 from agent.attempts import Attempts
 from agent.confirming import Reloader
 from agent.errors import AgentError, StoppedError
@@ -109,6 +109,9 @@ class Carrier:
         if error.blames_release and version != self._record.state.active:
             await self._quarantine(version, str(error))
             return
+        if error.blames_release:
+            # It stays active for want of a better one; whoever starts on it checks all of it again.
+            passed.forget(self._store.agent)
         self._metrics.syncs.labels("error").inc()
         pause = self._put_off(version)
         self._record.failed(error)

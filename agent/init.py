@@ -185,7 +185,7 @@ class _Init:
         """Warm the release, unless that would only repeat what is on record."""
         if self._context.settings.no_warm:
             return
-        on_record = self._record.state.checked.get(release.version) == release.digest
+        on_record = self._record.checked().get(release.version) == release.digest
         if on_record and self._context.warmer.has_passed(release, self._store.agent):
             self._log.info("release.passed_before", version=release.version, device="cpu")
             return

@@ -55,7 +55,7 @@ class Observer:
             offered=await self._offered(desired) if moving and desired else None,
             active=active,
             held=held,
-            checked=state.checked,
+            checked=self._record.checked() if moving else {},
             quarantined=state.quarantined,
             attempts=state.attempts,
             not_before=not_before,

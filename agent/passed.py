@@ -7,6 +7,7 @@ everybody does. It may have gone since, and another process's kernels do not war
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -74,6 +75,13 @@ def ground() -> Ground | None:
         return Ground(machine.boot(), machine.processor(), libraries)
     except (OSError, ValueError):
         return None
+
+
+@cache
+def sha256() -> str | None:
+    """The digest of `ground`; None where that is unknown."""
+    here = ground()
+    return hashlib.sha256(msgspec.json.encode(here, order="sorted")).hexdigest() if here else None
 
 
 def held(agent: Path, digest: str) -> frozenset[tuple[str, str]]:

@@ -38,8 +38,7 @@ def of(directory: Path) -> Precision:
                 _count_onnx(file, numbers)
         elif path.suffix == ".safetensors":
             with path.open("rb") as file:
-                for info in structure.safetensors_header(file).values():
-                    numbers[_SAFETENSORS.get(info["dtype"], 1)] += math.prod(info["shape"])
+                _count_safetensors(file, numbers)
     return _judge(numbers)
 
 
@@ -48,6 +47,14 @@ def _judge(numbers: Counter[int]) -> Precision:
     if sum(numbers[kind] for kind in _SHORT) > enough:
         return "int8"
     return "fp16" if sum(numbers[kind] for kind in _HALVES) > enough else "fp32"
+
+
+def _count_safetensors(file: BinaryIO, numbers: Counter[int]) -> None:
+    try:
+        for info in structure.safetensors_header(file).values():
+            numbers[_SAFETENSORS.get(info["dtype"], 1)] += math.prod(map(int, info["shape"]))
+    except (KeyError, TypeError, OverflowError, RecursionError):
+        raise ValueError("its safetensors header lists no dtype or shape") from None
 
 
 def _count_onnx(file: BinaryIO, numbers: Counter[int]) -> None:

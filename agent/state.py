@@ -65,6 +65,7 @@ class State(msgspec.Struct, frozen=True):
         attempts: How often an attempt at a version began without ending.
         tried_for: The SHA-256 of the marker's bytes that the attempts are for.
         checked: The digest, by version, of what passed its check in this store.
+        ground: Where it did; see `passed.sha256`.
         rot: What is wrong with the active release's files, until they are repaired.
         outdated: The active release, if the worker may still serve bytes from before a repair.
         last_reverified: When all of the active release was last read again and found right, UTC.
@@ -82,6 +83,7 @@ class State(msgspec.Struct, frozen=True):
     attempts: dict[str, int] = msgspec.field(default_factory=dict)
     tried_for: str | None = None
     checked: dict[str, str] = msgspec.field(default_factory=dict)
+    ground: str | None = None
     rot: Rot | None = None
     outdated: str | None = None
     last_reverified: str | None = None
@@ -96,7 +98,7 @@ def load(directory: Path) -> State:
     """
     try:
         state = msgspec.json.decode((directory / FILE_NAME).read_bytes(), type=State)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (OSError, ValueError):
         return State()
     return state if state.schema == SCHEMA else State()
 

@@ -87,7 +87,7 @@ class Steps:
                     self._record.begin(version)
                 spare = self._spare(1, desired)
                 staged = acquire.acquire(self._context, version, found, spare=spare, moved=counted)
-            except AgentError as error:
+            except Exception as error:
                 told.add_all(counted.by_source)
                 self._ended(version, error)
                 raise
@@ -157,7 +157,7 @@ class Steps:
         passed.forget(self._store.agent)
         try:
             measured = self._context.warmer.warm(release, self._store.path(version))
-        except AgentError as error:
+        except Exception as error:
             self._ended(version, error)
             raise
         self._record.end(version)
@@ -237,8 +237,9 @@ class Steps:
             canary_cosine=seen.canary_cosine and round(seen.canary_cosine, 6),
         )
 
-    def _ended(self, version: str, error: AgentError) -> None:
-        if error.ends_attempt:
+    def _ended(self, version: str, error: Exception) -> None:
+        # What nobody expected did not kill this process either.
+        if not isinstance(error, AgentError) or error.ends_attempt:
             self._record.end(version)
         if self._metrics and isinstance(error, VerificationError):
             self._metrics.verify_failures.inc()

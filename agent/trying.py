@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
-from agent import state
+from agent import passed, state
 from agent.reconcile import MAX_UNFINISHED
 from agent.state import Quarantine, utc_now
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
@@ -99,9 +100,17 @@ class Record:
             last_error=reason,
         )
 
+    def checked(self) -> Mapping[str, str]:
+        """The digest, by version, of what passed its check on this machine in these libraries.
+
+        A store may outlive its pod: on a node that was rebooted, in an image that was changed, what
+        passed before proves nothing.
+        """
+        return self.state.checked if self.state.ground == passed.sha256() else {}
+
     def passed(self, version: str, digest: str) -> None:
         """`version` passed its check."""
-        self.update(checked=self.state.checked | {version: digest})
+        self.update(checked={**self.checked(), version: digest}, ground=passed.sha256())
 
     def failed(self, error: AgentError) -> None:
         """Something failed that the release is not to blame for."""

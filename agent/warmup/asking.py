@@ -12,8 +12,9 @@ from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 
+from agent import durable
 from agent.children import environment
-from agent.errors import KilledError, StoppedError, WarmupError
+from agent.errors import KilledError, NoSpaceError, StoppedError, WarmupError
 from agent.warmup.protocol import Line, Outcome, Step
 
 if TYPE_CHECKING:
@@ -43,8 +44,18 @@ def ask(
 
     Raises:
         WarmupError: It took longer than `timeout` seconds, was killed, or could not start.
+        NoSpaceError: There is no room for what it is asked.
         StoppedError: `stop` was set.
     """
+    try:
+        return _ask(request, stop, timeout, log)
+    except OSError as error:
+        raise _not_started(error) from error
+
+
+def _ask(
+    request: Request, stop: threading.Event, timeout: float, log: FilteringBoundLogger
+) -> Outcome:
     with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as answer:
         question.write(msgspec.json.encode(request))
         question.seek(0)
@@ -52,6 +63,20 @@ def ask(
             status = _Watch(child, answer, log).wait(stop, timeout)
             said.seek(0)
             return _read(status, _lines(answer), said.read())
+
+
+def _not_started(error: OSError) -> NoSpaceError | WarmupError:
+    """What the system refused says nothing of the release."""
+    if error.errno in durable.FULL:
+        return NoSpaceError(
+            f"The warm-up could not start: {tempfile.gettempdir()} is full.",
+            remedy="Give that volume, or the node's disk, more room.",
+        )
+    return WarmupError(
+        f"The warm-up could not start: {error.strerror or error}.",
+        remedy="Look at the container's limits of processes and memory, and whether "
+        "/tmp can be written.",
+    )
 
 
 @contextmanager

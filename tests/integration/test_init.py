@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
-from typing import TYPE_CHECKING, Any
+import subprocess
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from agent import logs, settings
+from agent import logs, memory, settings
 from agent.context import Context
+from agent.errors import NoSpaceError, WarmupError
 from agent.steps import Steps
 from agent.trying import Record
 from tests.support import agents, stores
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from agent.errors import AgentError
     from tests.support.agents import Result
 
 UNKNOWN = {
@@ -122,6 +127,15 @@ def assert_fell_back(done: Result, *, active: str, desired: str) -> None:
     (event,) = done.named("init.fell_back")
     assert (event["level"], event["active"], event["desired"]) == ("error", active, desired)
     assert any("NOT the desired release" in line for line in done.lines if line[0] != "{")
+
+
+def with_v1(pod: Pod) -> Context:
+    """The pod's own context, with v1 in its store."""
+    pod.share.add("v1")
+    pod.share.mark("v1")
+    pod.warm()
+    places = {"share": str(pod.share.root), "store": str(pod.store), "device": "cpu"}
+    return Context(settings.parse(places, {}), logs.get())
 
 
 def test_without_a_marker_the_catalogs_version(pod: Pod) -> None:
@@ -432,11 +446,7 @@ def test_what_has_passed_here_is_not_run_again(pod: Pod, flags: tuple[str, ...])
 
 def test_a_quarantine_drops_what_had_passed(pod: Pod) -> None:
     """A worker, or a check in other shapes, refused it: the next `init` that tries it runs it."""
-    pod.share.add("v1")
-    pod.share.mark("v1")
-    assert pod.warm().named("model.warmed")
-    places = {"share": str(pod.share.root), "store": str(pod.store)}
-    here = Context(settings.parse(places, {}), logs.get())
+    here = with_v1(pod)
     Steps(here, Record(here.store.agent, here.log)).quarantine("v1", "the worker said no", None)
     assert pod.warm().named("model.warmed")
 
@@ -449,6 +459,56 @@ def test_a_check_on_record_alone_is_not_enough(pod: Pod) -> None:
     state = pod.store / ".agent/state.json"
     state.write_text(json.dumps(json.loads(state.read_text()) | {"checked": {}}))
     assert pod.warm().named("model.warmed")
+
+
+def test_what_passed_elsewhere_is_run(pod: Pod) -> None:
+    """A store that outlives its pod may be on a node that was started again, or in a new image."""
+    pod.share.add("v1")
+    pod.share.mark("v1")
+    pod.warm()
+    state = pod.store / ".agent/state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"ground": "of another boot"}))
+    assert pod.warm().named("model.warmed")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "sentence"),
+    [
+        (errno.ENOSPC, NoSpaceError, r"The warm-up could not start: /\S+ is full\. Give"),
+        (errno.EAGAIN, WarmupError, r"could not start: Resource temporarily unavailable\. Look"),
+    ],
+)
+def test_a_warm_up_that_cannot_start_is_no_attempt(
+    number: int,
+    kind: type[AgentError],
+    sentence: str,
+    pod: Pod,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A full /tmp or a limit of processes is not the release's fault, however often it is met."""
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    here = with_v1(pod)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(kind, match=sentence) as failure:
+        Steps(here, Record(here.store.agent, here.log)).check("v1")
+    assert not failure.value.blames_release
+    assert Record(here.store.agent, here.log).state.attempts == {}
+
+
+def test_what_nobody_expected_is_no_kill(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process lives, so that two of those do not count as a release that kills it."""
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise LookupError
+
+    here = with_v1(pod)
+    monkeypatch.setattr(memory, "require", fail)
+    with pytest.raises(LookupError):
+        Steps(here, Record(here.store.agent, here.log)).check("v1")
+    assert Record(here.store.agent, here.log).state.attempts == {}
 
 
 def test_other_bytes_are_run(pod: Pod) -> None:

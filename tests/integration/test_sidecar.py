@@ -202,6 +202,21 @@ def test_release_that_the_worker_cannot_load_is_quarantined(cluster: Cluster) ->
     assert cluster.active() == "v1"
 
 
+def test_active_release_that_the_worker_refuses_is_checked_again(cluster: Cluster) -> None:
+    """It stays, for want of a better one; what it had passed before counts no more."""
+
+    def refuse(worker: ScriptedWorker, request: dict[str, str]) -> int:
+        worker.load(request, state="failed", reason="out of tune")
+        return 202
+
+    report = cluster.store / ".agent/warmup.json"
+    assert report.exists()
+    with scripted(refuse) as worker, cluster.sidecar(worker.url) as sidecar:
+        assert "out of tune" in sidecar.wait_for("sync.failed", version="v1")["reason"]
+        assert not report.exists()
+    assert cluster.active() == "v1"
+
+
 @pytest.mark.slow
 def test_stale_failure_of_another_release_is_not_mistaken(cluster: Cluster) -> None:
     """`failed` counts only for the target that was asked for: v1 failed before, v2 still loads."""

@@ -161,6 +161,15 @@ def test_of_safetensors(
     assert precision.of(tmp_path) == expected
 
 
+@pytest.mark.parametrize("lost", ["dtype", "shape"])
+def test_safetensors_that_do_not_say_what_they_hold(lost: str, tmp_path: Path) -> None:
+    """It is an error that names the header, and no other."""
+    content = safetensors(("F32", 4, 8)).replace(lost.encode(), b"x" * len(lost))
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match="lists no dtype or shape"):
+        precision.of(tmp_path)
+
+
 def test_of_weights_in_several_files(tmp_path: Path) -> None:
     """They are counted together."""
     (tmp_path / "model-00001-of-00002.safetensors").write_bytes(safetensors(("F32", 4, 100)))

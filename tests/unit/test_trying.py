@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from agent import logs, state
+from agent import logs, passed, state
 from agent.trying import Record
 
 if TYPE_CHECKING:
@@ -41,6 +41,27 @@ def test_what_could_not_be_saved_is_saved_later(
     assert state.load(tmp_path) == state.State()
     record.update()
     assert state.load(tmp_path) == record.state
+
+
+def test_what_passed_elsewhere_counts_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another start of the machine, or in other libraries, all of a store is checked again."""
+    Record(tmp_path, logs.get()).passed("v1", "1" * 64)
+    assert Record(tmp_path, logs.get()).checked() == {"v1": "1" * 64}
+    monkeypatch.setattr(passed, "sha256", lambda: "another")
+    record = Record(tmp_path, logs.get())
+    assert record.checked() == {}
+    record.passed("v2", "2" * 64)
+    assert Record(tmp_path, logs.get()).checked() == {"v2": "2" * 64}
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"schema": 2}', None], ids=repr)
+def test_a_state_that_cannot_be_read_is_a_new_one(data: bytes | None, tmp_path: Path) -> None:
+    """Torn, another's, or what the disk does not give: here a directory stands for that."""
+    place = tmp_path / state.FILE_NAME
+    place.mkdir() if data is None else place.write_bytes(data)
+    assert state.load(tmp_path) == state.State()
 
 
 def test_a_state_that_was_deleted_is_put_back(tmp_path: Path) -> None:
