@@ -111,11 +111,11 @@ def acquire(
     """
     moved = moved or Moved()
     if isinstance(found, Tree):
-        return _adopt(context, version, found, moved)
+        return _adopt(context, version, found, moved, spare)
     if isinstance(found, Catalogued):
         if not found.to_share:
             signatures.unsigned(context, version)
-            return populate.into_store(context, version)
+            return populate.into_store(context, version, spare)
         found = populate.into_share(context)
     pickles.refuse(context, found)
     signature = signatures.on_share(context, found)
@@ -131,7 +131,9 @@ def acquire(
         )
 
 
-def _adopt(context: Context, version: str, tree: Tree, moved: Moved) -> Staged:
+def _adopt(
+    context: Context, version: str, tree: Tree, moved: Moved, spare: Sequence[str]
+) -> Staged:
     store = context.store
     source = Source(context.share, context.wanted, tree.suffix, strict=context.strict)
     plan = source.plan()
@@ -140,7 +142,7 @@ def _adopt(context: Context, version: str, tree: Tree, moved: Moved) -> Staged:
     directory = store.staging / version
     store.sweep()
     total = building.size(plan, source)
-    store.need(total + staging.OVERHEAD_BYTES)
+    store.have_room(total + staging.OVERHEAD_BYTES, spare)
     with writing(version):
         durable.make_directory(directory)
     builder = Builder(context.warmer, context.stop, moved.add)

@@ -166,9 +166,9 @@ class Builder:
         return digests
 
     def _copy(self, source: Source, plan: Plan, directory: Path) -> Mapping[str, tuple[str, ...]]:
-        before = source.share.tree(_tops(plan)).nodes
+        sizes = _sizes(plan, source)
         copier = Copier(source.share, directory, manifest.CHUNK_SIZE, self.stop, self.moved)
-        jobs = [Job(path, origin, before[origin].size) for path, origin in plan.files.items()]
+        jobs = [Job(path, origin, sizes[origin]) for path, origin in plan.files.items()]
         return copier.copy(jobs)
 
     def _link(self, owned: Path, plan: Plan, directory: Path) -> Mapping[str, tuple[str, ...]]:
@@ -193,9 +193,25 @@ class Builder:
 
 
 def size(plan: Plan, source: Source) -> int:
-    """Bytes that building will take."""
+    """Bytes that building will take.
+
+    Raises:
+        ReleaseMissingError: A file has gone since it was planned.
+    """
+    sizes = _sizes(plan, source)
+    return sum(sizes[origin] for origin in plan.files.values())
+
+
+def _sizes(plan: Plan, source: Source) -> dict[str, int]:
+    """Bytes of each file of the tree that is planned for, by its path there."""
     nodes = source.share.tree(_tops(plan)).nodes
-    return sum(nodes[origin].size for origin in plan.files.values())
+    for origin in plan.files.values():
+        if origin not in nodes:
+            raise ReleaseMissingError(
+                f"{origin} has gone from {source.share.address} while a release was made of it.",
+                remedy="Put the tree back, and leave it as it is until the release is made.",
+            )
+    return {origin: nodes[origin].size for origin in plan.files.values()}
 
 
 def _tops(plan: Plan) -> tuple[str, ...]:

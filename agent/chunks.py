@@ -64,6 +64,7 @@ def run(
     threads: int = THREADS,
     stall_seconds: float = STALL_SECONDS,
     given_up: threading.Event | None = None,
+    pulse: Callable[[], object] = lambda: None,
 ) -> None:
     """Run every task, each with a buffer that is its own while it runs.
 
@@ -75,6 +76,7 @@ def run(
         stall_seconds: How long all may go on without one of them ending.
         given_up: Set once the run is over while a task may still hang in a read: it must write
             nothing if it ever wakes.
+        pulse: What it gives changes as a task that is long goes on, and counts as much as its end.
 
     Raises:
         StoppedError: `stop` was set.
@@ -91,7 +93,7 @@ def run(
             name=f"chunks-{number}",
             daemon=True,
         ).start()
-    _watch(crew, stop, stall_seconds, given_up)
+    _watch(crew, stop, stall_seconds, given_up, pulse)
     if crew.error:
         raise crew.error
     if stop.is_set():
@@ -99,17 +101,22 @@ def run(
 
 
 def _watch(
-    crew: _Crew, stop: threading.Event, stall_seconds: float, given_up: threading.Event
+    crew: _Crew,
+    stop: threading.Event,
+    stall_seconds: float,
+    given_up: threading.Event,
+    pulse: Callable[[], object],
 ) -> None:
     """Wait until all threads left; go on without those that hang in a read."""
-    finished, since = -1, time.monotonic()
+    seen: tuple[int, object] | None = None
+    since = time.monotonic()
     stopped_at: float | None = None
     with crew.changed:
         while crew.working:
             crew.changed.wait(_LOOK_SECONDS)
             now = time.monotonic()
-            if crew.finished != finished:
-                finished, since = crew.finished, now
+            if seen != (crew.finished, pulse()):
+                seen, since = (crew.finished, pulse()), now
             if stop.is_set():
                 stopped_at = stopped_at or now
                 if now - stopped_at > STOP_SECONDS:

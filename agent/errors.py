@@ -81,7 +81,7 @@ class WarmupError(AgentError):
 
 
 class KilledError(WarmupError):
-    """The warm-up's process was killed, most likely for want of memory."""
+    """A signal ended the warm-up's process: most likely for want of memory, or it crashed."""
 
     ends_attempt = False
 

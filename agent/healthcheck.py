@@ -15,13 +15,16 @@ from agent.quantities import address
 
 _DEFAULT: Final = "0.0.0.0:9090"
 _SECONDS: Final = 3.0
+# Where to ask what listens on every address.
+_LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 def main() -> int:
-    """Ask `/healthz` on loopback."""
-    _, listening = address(os.environ.get("MODEL_AGENT_LISTEN") or _DEFAULT)
-    port = int(sys.argv[1]) if sys.argv[1:] else listening
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
+    """Ask `/healthz` where it is served; on loopback, if that is everywhere."""
+    host, port = address(os.environ.get("MODEL_AGENT_LISTEN") or _DEFAULT)
+    if sys.argv[1:]:
+        host, port = "", int(sys.argv[1])
+    connection = http.client.HTTPConnection(_LOOPBACK.get(host, host), port, timeout=_SECONDS)
     try:
         connection.request("GET", "/healthz")
         return 0 if connection.getresponse().status == http.client.OK else 1

@@ -200,10 +200,9 @@ class _Init:
     def _hold(self, version: str) -> Manifest:
         """The release in the store, every byte of it verified just now."""
         if version in self._store.versions():
+            self._warn_if_changed(version)
             try:
-                self._warn_if_changed(version)
-                with self._attempt.timed("verify"):
-                    release = self._steps.verify(version)
+                release = self._verified(version)
                 signatures.in_store(self._context, release)
             except VerificationError as error:
                 self._log.error("store.corrupt", version=version, error=str(error))
@@ -213,6 +212,18 @@ class _Init:
         moved = self._attempt.moved
         with self._attempt.timed("stage"):
             return self._steps.stage(version, desired=version, populate=True, moved=moved)
+
+    def _verified(self, version: str) -> Manifest:
+        """A release that the store holds, hashed.
+
+        Raises:
+            VerificationError: It has other bytes, or its disk does not give them.
+        """
+        try:
+            with self._attempt.timed("verify"):
+                return self._steps.verify(version)
+        except (ReleaseMissingError, UnreachableError) as error:
+            raise VerificationError(error.what, remedy=error.remedy) from error
 
     def _warn_if_changed(self, version: str) -> None:
         """Say so if the share has other content under this version: what is verified stays."""

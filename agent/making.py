@@ -55,11 +55,17 @@ def of_directory(context: Context, directory: Path, version: str | None) -> Make
         VerificationError: The bundle's manifest is refused.
         ReleaseMissingError: The tree lacks a file.
     """
-    if not directory.is_dir():
-        raise ConfigError(f"{directory} is not a directory.", remedy="Check --from.")
     path = directory / manifest.FILE_NAME
-    if path.is_file():
-        release = manifest.parse(path.read_bytes(), where=str(path))
+    try:
+        there = directory.is_dir()
+        data = path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        what = f"{directory} cannot be read: {error.strerror}."
+        raise ConfigError(what, remedy="Run as a user who may, or check --from.") from None
+    if not there:
+        raise ConfigError(f"{directory} is not a directory.", remedy="Check --from.")
+    if data is not None:
+        release = manifest.parse(data, where=str(path))
         if version not in {None, release.version}:
             raise ConfigError(
                 f"The bundle {directory} is the release {release.version}, not {version}.",
@@ -88,6 +94,11 @@ def into(target: Path, make: Callable[[Path], Manifest]) -> Manifest:
     Raises:
         RefusedError: There is something in it.
     """
+    # A directory is made beside it and renamed, which would take this one from under its user.
+    if not target.name:
+        raise RefusedError(
+            "The current directory is no place for a bundle.", remedy="Name a new directory."
+        )
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise RefusedError(f"{target} is not empty.", remedy="Name a new directory.")
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
@@ -173,6 +184,7 @@ class BundleMaker:
         with writing(manifest.FILE_NAME):
             durable.write(target / manifest.FILE_NAME, release.encoded)
         signatures.keep(target, signatures.read(self._directory))
+        _pass_on_gpu(self._context, release, target)
         return release
 
     def _verify(self) -> None:
@@ -256,9 +268,14 @@ def _build(
     with progress.shown(context.log, "build", moved, total):
         release = builder.build(source, plan, version, target)
     _say_unchecked(context, release, expected)
-    if context.settings.device.startswith("cuda"):
-        context.warmer.warm(release, target)
+    _pass_on_gpu(context, release, target)
     return release
+
+
+def _pass_on_gpu(context: Context, release: Manifest, directory: Path) -> None:
+    """Hold a release to its canaries on a GPU as well, if one is asked for."""
+    if context.settings.device.startswith("cuda"):
+        context.warmer.warm(release, directory)
 
 
 def _say_unchecked(context: Context, release: Manifest, expected: Numbers) -> None:

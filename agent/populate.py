@@ -11,6 +11,8 @@ from agent.copying import writing
 from agent.staging import Staged
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agent.context import Context
     from agent.manifest import Manifest
 
@@ -24,10 +26,10 @@ def into_share(context: Context) -> Manifest:
     return publish.populate(context).manifest
 
 
-def into_store(context: Context, version: str) -> Staged:
+def into_store(context: Context, version: str, spare: Sequence[str]) -> Staged:
     """Make it in the store, for this store alone. The caller holds the store's lock.
 
-    What was fetched is kept for the next try if this one fails.
+    What was fetched is kept for the next try if this one fails. `spare` is as for `staging.stage`.
 
     Raises:
         NoSpaceError: It does not fit.
@@ -44,7 +46,7 @@ def into_store(context: Context, version: str) -> Staged:
         downloads,
         version,
         directory,
-        need=lambda room: store.need(room + staging.OVERHEAD_BYTES),
+        need=lambda room: store.have_room(room + staging.OVERHEAD_BYTES, spare),
     )
     pickles.refuse(context, release)
     staging.publish(store, release, directory)

@@ -72,7 +72,7 @@ def _count_tensor(file: BinaryIO, tensor: Field, numbers: Counter[int]) -> None:
         if field.number == _DIMS:
             count *= math.prod(_numbers(file, field))
         elif field.number == _DATA_TYPE:
-            kind = next(_numbers(file, field))
+            kind = next(_numbers(file, field), kind)
     numbers[kind] += count
 
 

@@ -11,15 +11,17 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
+from agent.copying import writing
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_WHAT: Final = "a temporary file"
 _PREFIX: Final = ".model-agent-scratch-"
 # One that was made just now may not be locked yet.
 _YOUNG_SECONDS: Final = 60.0
@@ -27,9 +29,15 @@ _YOUNG_SECONDS: Final = 60.0
 
 @contextmanager
 def directory(what: str) -> Iterator[Path]:
-    """An empty directory while the block runs."""
-    _sweep()
-    made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{what}-"))
+    """An empty directory while the block runs.
+
+    Raises:
+        NoSpaceError: TMPDIR is full.
+        ConfigError: It cannot be written.
+    """
+    with writing(_WHAT):
+        _sweep()
+        made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{what}-"))
     descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -46,9 +54,11 @@ def kept(what: str) -> Iterator[Path]:
     One process of this user at a time has it; others wait.
 
     Raises:
-        ConfigError: There is something else, or another user made it.
+        ConfigError: There is something else, or another user made it, or TMPDIR cannot be written.
     """
-    made = Path(tempfile.gettempdir()) / f".model-agent-kept-{os.geteuid()}-{what}"
+    with writing(_WHAT):
+        root = Path(tempfile.gettempdir())
+    made = root / f".model-agent-kept-{os.geteuid()}-{what}"
     descriptor = _open_own(made)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -57,6 +67,20 @@ def kept(what: str) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def file() -> Iterator[IO[bytes]]:
+    """An empty file without a name while the block runs.
+
+    Raises:
+        NoSpaceError: TMPDIR is full.
+        ConfigError: It cannot be written.
+    """
+    with ExitStack() as stack:
+        with writing(_WHAT):
+            made = stack.enter_context(tempfile.TemporaryFile())
+        yield made
 
 
 def _open_own(path: Path) -> int:

@@ -69,6 +69,9 @@ class Sidecar:
         assert task  # noqa: S101 - we are in one
 
         def stop() -> None:
+            # A second one would break off the clean-up of the first.
+            if self._stopping:
+                return
             # A step that is ended just then may swallow the cancellation; the flag stays.
             self._stopping = True
             task.cancel()

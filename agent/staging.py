@@ -180,7 +180,7 @@ def _reusable(store: Store, release: Manifest) -> dict[Content, Path]:
     for version in store.versions():
         try:
             held = store.manifest(version)
-        except VerificationError:
+        except (VerificationError, ReleaseMissingError):
             continue
         for file in verified.trusted(store.agent, held, store.path(version)):
             if _content(held, file) in wanted:

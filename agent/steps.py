@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from agent import acquire, passed, progress, retention, verified
+from agent import acquire, passed, progress, retention, signatures, verified
 from agent.acquire import Catalogued, Tree
 from agent.errors import (
     AgentError,
@@ -72,6 +72,7 @@ class Steps:
         if unchanged := self._still_right(version):
             return unchanged
         counted, told = Moved(), moved or Moved()
+        before = self._store.verified().get(version)
         with self._store.lock(self._context.stop):
             found: Found
             try:
@@ -82,6 +83,8 @@ class Steps:
                     raise
                 self._log.warning("release.missing", version=version, reason=error.what)
                 found = made
+            if came := self._came_meanwhile(version, found, before):
+                return came
             try:
                 if not isinstance(found, Manifest):
                     self._record.begin(version)
@@ -128,6 +131,21 @@ class Steps:
                 f"{version} is right, and the store is too full to write that down.",
                 remedy="Give the store more room.",
             )
+        return release
+
+    def _came_meanwhile(self, version: str, found: Found, before: str | None) -> Manifest | None:
+        """The release, if another agent staged it while this one waited for the lock.
+
+        To stage it once more would take it from under whoever checks or serves it by now.
+
+        Raises:
+            VerificationError: It is not signed as the settings want it.
+        """
+        now = self._store.verified().get(version)
+        if now is None or now == before or (isinstance(found, Manifest) and found.digest != now):
+            return None
+        release = self._store.manifest(version)
+        signatures.in_store(self._context, release)
         return release
 
     def verify(self, version: str) -> Manifest:

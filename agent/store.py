@@ -251,6 +251,15 @@ class Store:
             remedy="Give the volume more room, raise --store-limit, or lower --keep.",
         )
 
+    def have_room(self, wanted: int, spare: Sequence[str]) -> None:
+        """Make room for `wanted` bytes, by as many of the `spare` releases as that takes.
+
+        Raises:
+            NoSpaceError: All of them are too few; none was deleted.
+        """
+        self.need(wanted, spare=spare)
+        self.make_room(wanted, spare)
+
     def make_room(self, wanted: int, spare: Sequence[str]) -> None:
         """Delete `spare` releases, the first one first, until `wanted` bytes can be written."""
         for version in spare:

@@ -138,8 +138,9 @@ def _check_external(entries: dict[str, str], directory: Path) -> None:
     if not entries:
         return
     location = entries.get("location", "")
-    data = directory / location[:_NAME_BYTES]
-    if not location or "/" in location or not data.is_file():
+    data = directory / location
+    named = location and "/" not in location and len(location.encode()) <= _NAME_BYTES
+    if not named or not data.is_file():
         raise ValueError(f"its weights are in {location[:200]!r}, which is not beside it")
     needed = int(entries.get("offset", "0")) + int(entries.get("length", "0"))
     if data.stat().st_size < needed:

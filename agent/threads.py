@@ -48,6 +48,11 @@ def start(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future
     def run() -> None:
         try:
             future.set_result(function(*args, **kwargs))
+        except StopIteration as error:
+            # asyncio takes no such exception of a future: who awaits it would wait for ever.
+            failure = RuntimeError(f"{function.__name__} raised StopIteration")
+            failure.__cause__ = error
+            future.set_exception(failure)
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits
             future.set_exception(error)
 

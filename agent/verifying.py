@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,8 @@ def verify(
     # One byte more than a chunk, so that a file that is longer than it should be shows.
     size = manifest.chunk_size + 1
     threads = chunks.crew(share.parallel, size)
-    chunks.run(tasks, buffer_size=size, stop=stop, threads=threads)
+    # A whole file of gigabytes takes minutes over SMB, in which no task may end.
+    chunks.run(tasks, buffer_size=size, stop=stop, threads=threads, pulse=lambda: task.read.total)
 
 
 def is_right(manifest: Manifest, share: Share, prefix: str, file: File, index: int) -> bool:
@@ -77,6 +78,7 @@ class _Verifier:
     share: Share
     prefix: str
     moved: Moved
+    read: Moved = field(default_factory=Moved)  # in whole files, which no other count has
 
     def check_whole(self, file: File, buffer: memoryview) -> None:
         # Once more where it is wrong: the bad bytes may be of a cache, or of the way here.
@@ -90,6 +92,7 @@ class _Verifier:
             while got := reader.read_into(buffer[: self.chunk_size], offset):
                 digest.update(buffer[:got])
                 offset += got
+                self.read.add("whole", got)
         finally:
             reader.close()
         return digest.hexdigest()

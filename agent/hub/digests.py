@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from agent.hub.protocol import Remote
@@ -13,17 +14,24 @@ if TYPE_CHECKING:
 _LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
 _HTML: Final = (b"<!doctype html", b"<html")
 _PIECE: Final = 1024 * 1024
+_BEAT: Final = 64 * _PIECE
 
 
-def problem(path: Path, remote: Remote) -> str | None:
-    """What is wrong with a fetched file, as far as that can be seen; None if it is the Hub's."""
-    size = path.stat().st_size
-    if size == remote.size and _digest(path, size, remote) == (remote.sha256 or remote.blob_id):
+def problem(path: Path, remote: Remote, hashing: Callable[[], object]) -> str | None:
+    """What is wrong with a fetched file, as far as that can be seen; None if it is the Hub's.
+
+    Args:
+        path: The file.
+        remote: What the Hub says of it.
+        hashing: Called now and then while it is hashed, so that nobody takes that for a hang.
+    """
+    size, known = path.stat().st_size, remote.sha256 or remote.blob_id
+    if size == remote.size and _digest(path, size, remote, hashing) == known:
         return None
     return _looks(path, size, remote)
 
 
-def _digest(path: Path, size: int, remote: Remote) -> str:
+def _digest(path: Path, size: int, remote: Remote, hashing: Callable[[], object]) -> str:
     """SHA-256, or git's id of a blob: SHA-1 of a header and the bytes ("Git Objects", Pro Git)."""
     digest = hashlib.sha256()
     if remote.sha256 is None:
@@ -31,6 +39,8 @@ def _digest(path: Path, size: int, remote: Remote) -> str:
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
+            if file.tell() % _BEAT == 0:
+                hashing()
     return digest.hexdigest()
 
 

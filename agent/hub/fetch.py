@@ -13,10 +13,11 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
 from agent import layout, paths, picking, retrying
 from agent.adopt import Wanted
-from agent.errors import PickleError, ReleaseMissingError, VerificationError
+from agent.copying import writing
+from agent.errors import AgentError, PickleError, ReleaseMissingError, VerificationError
 from agent.hub import digests
 from agent.hub.explain import explain
-from agent.hub.protocol import Fetched, Note, Remote, Resolved
+from agent.hub.protocol import Fetched, Hashing, Note, Remote, Resolved
 from agent.manifest import is_pickle
 
 if TYPE_CHECKING:
@@ -86,20 +87,26 @@ class Fetcher:
         with ThreadPoolExecutor(_PARALLEL) as pool:
             for _ in pool.map(partial(self._file, model, home), model.files):
                 pass
-        (home / "refs").mkdir(exist_ok=True)
-        (home / "refs" / "main").write_text(model.revision)
+        with writing(f"{model.ask.repo} refs/main"):
+            (home / "refs").mkdir(exist_ok=True)
+            (home / "refs" / "main").write_text(model.revision)
 
     def _file(self, model: Resolved, home: Path, remote: Remote) -> None:
         """Fetch one file; one that is there and right is kept."""
+        with writing(remote.path):
+            self._have(model, home, remote)
+        self._tell(Fetched(remote.path))
+
+    def _have(self, model: Resolved, home: Path, remote: Remote) -> None:
         path = home / "snapshots" / model.revision / remote.path
         part = home / ".part" / model.revision / remote.path
-        if path.is_file() and not digests.problem(path, remote):
-            self._tell(Fetched(remote.path))
+        hashing = partial(self._tell, Hashing(remote.path))
+        if path.is_file() and not digests.problem(path, remote, hashing):
             return
         part.parent.mkdir(parents=True, exist_ok=True)
         for last in (False, True):
             self._attempt(partial(self._get, model, remote, part), model.ask.repo, remote.path)
-            problem = digests.problem(part, remote)
+            problem = digests.problem(part, remote, hashing)
             if not problem:
                 break
             # Never go on from wrong bytes: neither now nor in the next run.
@@ -111,7 +118,6 @@ class Fetcher:
                 )
         path.parent.mkdir(parents=True, exist_ok=True)
         part.replace(path)
-        self._tell(Fetched(remote.path))
 
     def _get(self, model: Resolved, remote: Remote, part: Path) -> None:
         """Fetch what is missing of a file: a killed process, or a broken connection, left a part.
@@ -128,7 +134,7 @@ class Fetcher:
         with get_session().stream("GET", url, headers=headers, timeout=self._timeout) as answer:
             hf_raise_for_status(answer)
             going_on = answer.status_code == httpx.codes.PARTIAL_CONTENT
-            with part.open("ab" if going_on else "wb") as file:
+            with writing(remote.path), part.open("ab" if going_on else "wb") as file:
                 for piece in answer.iter_bytes():
                     file.write(piece)
 
@@ -136,6 +142,8 @@ class Fetcher:
         def explained() -> T:
             try:
                 return call()
+            except AgentError:  # of this machine's disk
+                raise
             except Exception as error:  # noqa: BLE001 - the library raises whatever its parts do
                 told = explain(error, repo=repo, about=about, endpoint=constants.ENDPOINT)
             raise told

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from agent import children, disk, errors
+from agent import children, disk, errors, scratch
 from agent.errors import AgentError, StoppedError, UnreachableError
 from agent.hub.protocol import Ask, Done, Event, Failed, Note, Request, Resolved
 
@@ -92,7 +91,7 @@ class Hub:
 
     def _run(self, request: Request, arrived: Callable[[], int]) -> tuple[Resolved, ...]:
         with (
-            tempfile.TemporaryFile() as log,
+            scratch.file() as log,
             subprocess.Popen(
                 [sys.executable, "-m", "agent.hub.child"],
                 stdin=subprocess.PIPE,

@@ -77,6 +77,12 @@ class Fetched(msgspec.Struct, frozen=True, tag="fetched"):
     path: str
 
 
+class Hashing(msgspec.Struct, frozen=True, tag="hashing"):
+    """Bytes of a file that came are held to its digest, which takes long for gigabytes."""
+
+    path: str
+
+
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """It did not work; `kind` names the error of `agent.errors`."""
 
@@ -93,4 +99,4 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     """All models are there."""
 
 
-Event = Started | Resolved | Note | Fetched | Failed | Done
+Event = Started | Resolved | Note | Fetched | Hashing | Failed | Done

@@ -28,10 +28,12 @@ def connect(settings: Settings, log: FilteringBoundLogger) -> Share:
     if address.startswith(_AZURE_FILES):
         return _azure_files(address, settings, log)
     if "://" in address:
+        # Not what follows: a SAS, or a password before an @.
+        kind = address.partition("://")[0]
         raise ConfigError(
-            f"--share {address!r} is of no kind that this version reads.",
+            f"--share {kind}://… is of no kind that this version reads.",
             remedy="Give a directory, such as the mount of the share, or "
-            "azurefiles://ACCOUNT/SHARE[/PREFIX].",
+            "azurefiles://ACCOUNT/SHARE[/PREFIX]; a SAS goes into AZURE_STORAGE_SAS_TOKEN.",
         )
     return DirectoryShare(Path(address))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 _BEAT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.02
 _KILL_SECONDS: Final = 5.0
-_SIGKILL: Final = -9
 # glibc raises the size from which it gives memory back at once, up to 32 MiB, and then keeps what
 # each layer of a long text took: measured 492 MiB for bge-large without this, 61 MiB with it.
 _FRUGAL: Final = {"MALLOC_MMAP_THRESHOLD_": "131072"}
@@ -145,10 +145,16 @@ def _lines(answer: IO[bytes]) -> list[Line]:
 def _read(status: int, lines: list[Line], said: bytes) -> Outcome:
     if status == 0 and lines and isinstance(lines[-1], Outcome):
         return lines[-1]
-    if status == _SIGKILL:
+    if status == -signal.SIGKILL:
         raise KilledError(
             "The warm-up was killed, most likely for want of memory.",
             remedy="Raise the container's memory limit, or publish load-optimised weights.",
+        )
+    if status < 0:
+        raise KilledError(
+            f"The warm-up crashed ({signal.Signals(-status).name}).",
+            remedy="Publish another release if it does so again; a file of this one, or a driver, "
+            "breaks the runtime.",
         )
     last = said.decode(errors="replace").strip().rpartition("\n")[2][:300]
     raise WarmupError(

@@ -17,10 +17,13 @@ import pytest
 from fastembed import TextEmbedding
 from structlog.testing import capture_logs
 
-from agent import init, logs, manifest
+from agent import building, init, logs, manifest, staging
+from agent.building import Source
 from agent.context import Context
-from agent.errors import AgentError
+from agent.errors import AgentError, ReleaseMissingError
 from agent.settings import Settings
+from agent.shares.directory import DirectoryShare
+from agent.store import Store
 from tests.support import agents, models
 from tests.support.shares import REVISION, TestShare, in_memory, snapshot
 
@@ -199,6 +202,29 @@ def test_a_suffix(bench: Bench, vectors: Any) -> None:
     release = bench.adopt("v2")
     assert all(file.path.startswith(f"fastembed/{CACHE}/") for file in release.files)
     np.testing.assert_allclose(embed(bench.store / "fastembed"), vectors, atol=1e-6)
+
+
+def test_room_is_made_for_a_tree(bench: Bench) -> None:
+    """A release before the active one makes way for what is adopted, as for what is published."""
+    for version in ("v1", "v2"):
+        bench.cache(root=f"fastembed-{version}")
+        (bench.share / "VERSION").write_text(f"{version}\n")
+        release = bench.adopt(version)
+    bench.cache(root="fastembed-v3")
+    (bench.share / "VERSION").write_text("v3\n")
+    limit = Store(bench.store).used_bytes() + staging.OVERHEAD_BYTES + release.size // 2
+    bench.adopt("v3", store_limit=limit)
+    assert set(Store(bench.store).versions()) == {"v2", "v3"}
+
+
+def test_a_tree_that_changes_meanwhile(bench: Bench) -> None:
+    """A file that goes after it was planned for is named."""
+    snapshot = bench.cache()
+    source = Source(DirectoryShare(bench.share), bench.wanted, strict=False)
+    plan = source.plan()
+    (snapshot / "model.onnx").unlink()
+    with pytest.raises(ReleaseMissingError, match=r"model\.onnx has gone from"):
+        building.size(plan, source)
 
 
 def test_a_suffix_that_no_tree_has(bench: Bench) -> None:

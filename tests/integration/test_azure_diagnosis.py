@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from azure.storage.fileshare import ShareSasPermissions
 
-from agent import logs
+from agent import logs, shares
 from agent.errors import AgentError, ConfigError, UnreachableError
+from agent.settings import Settings
 from agent.shares.azurefiles import address
 from agent.shares.azurefiles.credentials import Credentials
 from agent.shares.azurefiles.files import Files
@@ -233,6 +234,22 @@ def test_what_is_no_address(text: str) -> None:
     """A mistyped address is a mistake in the settings, and shows the form."""
     with pytest.raises(AgentError, match="azurefiles://ACCOUNT/SHARE"):
         address.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "azurefiles://account/models?sv=2026-01-01&sig=s3cret",
+        "https://account.file.core.windows.net/models?sv=2026-01-01&sig=s3cret",
+        "smb://user:s3cret@account/models",
+    ],
+)
+def test_a_secret_in_an_address_is_not_shown(text: str) -> None:
+    """A pasted URL with its SAS is refused, says where the SAS goes, and is not quoted."""
+    with pytest.raises(AgentError, match="AZURE_STORAGE_SAS_TOKEN") as refused:
+        shares.connect(Settings(share=text), logs.get())
+    assert refused.value.exit_code == 2
+    assert "s3cret" not in str(refused.value)
 
 
 def test_an_address() -> None:

@@ -115,6 +115,38 @@ def test_a_bundle(here: Site) -> None:
 
 
 @pytest.mark.slow
+def test_a_bundle_is_held_to_a_gpu_if_one_is_asked_for(here: Site) -> None:
+    """Where there is none it is exit 7, as for a tree, and the share stays as it was."""
+    bundle = here.root / "bundle"
+    assert here.publish("--bundle", bundle).code == 0
+    done = here.run("publish", "--from", bundle, "--device", "cuda")
+    assert done.code == 7, done.sentence
+    assert list(here.share.glob("releases/*")) == []
+
+
+def test_where_no_bundle_can_be(here: Site) -> None:
+    """A name that no file can have, and the very directory that the command runs in."""
+    done = here.run("publish", "--from", here.root / ("x" * 300), "--version", "v1")
+    assert done.code == 2, done.sentence
+    assert "cannot be read: File name too long" in done.sentence
+    done = here.publish("--bundle", ".")
+    assert done.code == 9, done.sentence
+    assert "Name a new directory" in done.sentence
+
+
+def test_a_disk_that_fills_while_a_model_is_fetched(here: Site) -> None:
+    """It is the disk's fault and not the Hub's: exit 6, at once."""
+    here.hub.fault("forbidden", operation="Content", count=None)
+    assert here.publish().code == 3
+    here.hub.heal()
+    (revision,) = here.root.glob("tmp/.model-agent-kept-*/**/.part/*")
+    (revision / "model.onnx").symlink_to("/dev/full")
+    done = here.publish()
+    assert done.code == 6, done.sentence
+    assert "is full" in done.sentence
+    assert not done.named("hub.retry")
+
+
 def test_a_damaged_bundle(here: Site) -> None:
     """One wrong byte in a bundle is exit 5, and the share stays as it was."""
     bundle = here.root / "bundle"

@@ -7,11 +7,13 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from structlog.testing import capture_logs
 
-from agent import logs, memory, settings
+from agent import init, logs, memory, settings
 from agent.context import Context
 from agent.errors import NoSpaceError, WarmupError
 from agent.steps import Steps
@@ -461,6 +463,26 @@ def test_a_check_on_record_alone_is_not_enough(pod: Pod) -> None:
     assert pod.warm().named("model.warmed")
 
 
+def test_what_the_disk_of_the_store_does_not_give(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is staged again, as what it gives wrong is: the share has it."""
+    here, whole = with_v1(pod), os.preadv
+    sick = (here.store.path("v1") / here.store.manifest("v1").files[-1].path).stat().st_ino
+
+    def fail(descriptor: int, *args: Any) -> int:
+        if os.fstat(descriptor).st_ino == sick:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return whole(descriptor, *args)
+
+    monkeypatch.setattr(os, "preadv", fail)
+    with capture_logs() as said:
+        assert init.run(here).active == "v1"
+    events = [each["event"] for each in said]
+    assert "store.corrupt" in events
+    assert "release.staged" in events
+
+
 def test_what_passed_elsewhere_is_run(pod: Pod) -> None:
     """A store that outlives its pod may be on a node that was started again, or in a new image."""
     pod.share.add("v1")
@@ -496,6 +518,20 @@ def test_a_warm_up_that_cannot_start_is_no_attempt(
         Steps(here, Record(here.store.agent, here.log)).check("v1")
     assert not failure.value.blames_release
     assert Record(here.store.agent, here.log).state.attempts == {}
+
+
+def test_a_warm_up_that_crashes_is_an_attempt(
+    pod: Pod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that breaks the runtime counts as one that kills it: the second time is the last."""
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    broken.chmod(0o755)
+    here = with_v1(pod)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    with pytest.raises(WarmupError, match=r"crashed \(SIGSEGV\)"):
+        Steps(here, Record(here.store.agent, here.log)).check("v1")
+    assert Record(here.store.agent, here.log).state.attempts == {"v1": 1}
 
 
 def test_what_nobody_expected_is_no_kill(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 
 from agent import logs, settings
 from agent.context import Context
@@ -29,6 +31,7 @@ async def sidecar(tmp_path: Path) -> Sidecar:
     share = TestShare(tmp_path / "share")
     (tmp_path / "store").mkdir()
     flags = {"share": str(share.root), "store": str(tmp_path / "store"), "poll_interval": "1h"}
+    flags["listen"] = "127.0.0.1:0"
     return Sidecar(Context(settings.parse(flags, {}), logs.get()))
 
 
@@ -41,6 +44,27 @@ async def test_a_stop_in_the_moment_of_a_wake(sidecar: Sidecar) -> None:
     resting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(asyncio.shield(resting), 5)
+
+
+async def test_a_second_signal_changes_nothing(
+    sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever presses Ctrl-C twice still sees a clean end."""
+    whole, cleaning = web.AppRunner.cleanup, asyncio.Event()
+
+    async def slowly(runner: web.AppRunner) -> None:
+        cleaning.set()
+        await asyncio.sleep(0.2)
+        await whole(runner)
+
+    monkeypatch.setattr(web.AppRunner, "cleanup", slowly)
+    running = asyncio.ensure_future(sidecar.run())
+    while not sidecar._looked:  # noqa: ASYNC110 - it is told of nothing
+        await asyncio.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(cleaning.wait(), 5)
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.wait_for(running, 5)
 
 
 async def test_a_step_that_was_stopped_is_not_complained_of(sidecar: Sidecar) -> None:

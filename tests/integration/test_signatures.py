@@ -307,6 +307,24 @@ def test_the_sidecar_takes_signed_bumps_only(tmp_path: Path, key: Key) -> None:
 
 
 @pytest.mark.slow
+def test_a_signed_upload_that_is_resumed(tmp_path: Path, key: Key) -> None:
+    """What is signed is the manifest that is published, not the one a killed publisher left."""
+    publish = ("publish", "--from", tree(tmp_path / "tree"), "--version", "v1")
+    with rest_share(tmp_path / "root") as share:
+        share.double.fault("forbidden", operation="RenameDirectory", count=None)
+        assert share.run(*publish, "--sign-key", key.private).code == 3
+        share.double.heal()
+        (left,) = (share.disk.root / ".staging").glob("*/manifest.json")
+        manifests = {manifest.parse(left.read_bytes()).created}
+        done = share.run(*publish, "--sign-key", key.private)
+        assert done.code == 0, done.sentence
+        checked = share.run("verify", "v1", "--on", "share", *key.requiring)
+        assert checked.code == 0, checked.sentence
+        manifests.add(share.disk.manifest("v1").created)
+        assert len(manifests) == 2, "both were made in the same second"
+
+
+@pytest.mark.slow
 def test_over_rest(tmp_path: Path, keys: tuple[Key, Key]) -> None:
     """On Azure Files releases are signed, signed anew and refused just the same."""
     key, other = keys

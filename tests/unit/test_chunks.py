@@ -73,6 +73,26 @@ def test_hung_read_is_left_behind() -> None:
     wake.set()
 
 
+def test_long_task_that_goes_on_is_no_hang() -> None:
+    """A whole file may be one task; what it has read by now shows that it moves."""
+    read: list[int] = []
+
+    def read_slowly(_: memoryview) -> None:
+        for piece in range(10):
+            time.sleep(0.05)
+            read.append(piece)
+
+    chunks.run(
+        [read_slowly],
+        buffer_size=1,
+        stop=threading.Event(),
+        threads=1,
+        stall_seconds=0.3,
+        pulse=lambda: len(read),
+    )
+    assert len(read) == 10
+
+
 def test_stop_does_not_wait_for_a_hung_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM ends a run in time even though one of its reads hangs."""
     monkeypatch.setattr(chunks, "STOP_SECONDS", 0.1)

@@ -22,7 +22,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7000
 def problem(path: Path, data: bytes, remote: Remote) -> str | None:
     """What is found wrong with a file of these bytes."""
     path.write_bytes(data)
-    return digests.problem(path, remote)
+    return digests.problem(path, remote, lambda: None)
 
 
 def test_large_files_by_their_sha256(tmp_path: Path) -> None:
@@ -31,6 +31,17 @@ def test_large_files_by_their_sha256(tmp_path: Path) -> None:
     assert problem(tmp_path / "file", DATA, remote) is None
     flipped = DATA[:-1] + b"\x00"
     assert problem(tmp_path / "file", flipped, remote) == "has another digest than the Hub says"
+
+
+def test_a_large_file_is_seen_to_be_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashing gigabytes takes longer than a Hub may be silent."""
+    monkeypatch.setattr(digests, "_PIECE", 1000)
+    monkeypatch.setattr(digests, "_BEAT", 2000)
+    (tmp_path / "file").write_bytes(DATA)
+    beats: list[None] = []
+    remote = Remote("model.onnx", len(DATA), sha256=SHA256)
+    assert digests.problem(tmp_path / "file", remote, lambda: beats.append(None)) is None
+    assert len(beats) == 3
 
 
 def test_small_files_by_their_git_blob(tmp_path: Path) -> None:

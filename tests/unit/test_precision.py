@@ -185,6 +185,14 @@ def test_a_directory_without_weights(tmp_path: Path) -> None:
     assert precision.of(tmp_path) == "fp32"
 
 
+def test_a_tensor_whose_type_is_empty(tmp_path: Path) -> None:
+    """A field of no bytes says nothing; the walk neither ends there nor raises."""
+    tensor = b"\x12\x00" + b"\x08\x40"
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    (tmp_path / "model.onnx").write_bytes(b"\x3a" + bytes([len(graph)]) + graph)
+    assert precision.of(tmp_path) == "fp32"
+
+
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9])
 def test_a_graph_that_is_cut_off(kept: float, tmp_path: Path) -> None:
     """It is an error, and no guess."""

@@ -110,3 +110,11 @@ def test_what_another_user_may_have_put_there(what: str, tmp_path: Path) -> None
         os.chown(path, 65534, 65534)
     with pytest.raises(ConfigError, match="TMPDIR"), scratch.kept("hub"):
         pass
+
+
+def test_nowhere_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container without a /tmp is told so in a sentence."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    for room in (scratch.directory("one"), scratch.kept("two"), scratch.file()):
+        with pytest.raises(ConfigError, match=r"temporary file|TMPDIR"), room:
+            pass

@@ -201,6 +201,7 @@ def moved(directory: Path, target: Path, **entries: str) -> Path:
         ({"location": "/etc/passwd"}, "which is not beside it"),
         ({"location": "."}, "which is not beside it"),
         ({"location": ".."}, "which is not beside it"),
+        ({"location": "\ufffd" * 100}, "which is not beside it"),
         ({"offset": "999999999"}, "are needed"),
         ({"length": "999999999"}, "are needed"),
         ({"length": "many"}, "many"),

@@ -68,6 +68,12 @@ async def test_run_awaits_a_thread_of_its_own() -> None:
         await threads.run(int, "seven")
 
 
+async def test_no_error_is_waited_for_in_vain() -> None:
+    """A future of asyncio loses StopIteration, and with it whoever awaits the thread."""
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await asyncio.wait_for(threads.run(next, iter(())), 5)
+
+
 async def test_thread_that_nobody_awaits_any_more_ends_in_silence() -> None:
     """Giving up a call that hangs leaves no error behind when its thread ends at last."""
     release, ended = threading.Event(), threading.Event()

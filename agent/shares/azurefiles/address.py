@@ -50,6 +50,13 @@ def parse(text: str) -> Address:
     Raises:
         ConfigError: It is no such address, or names what no account or share can be called.
     """
+    text, query, _ = text.partition("?")
+    if query:
+        raise ConfigError(
+            f"--share {text[:200]!r} is followed by a query.",
+            remedy="Write azurefiles://ACCOUNT/SHARE[/PREFIX]; a SAS goes into "
+            "AZURE_STORAGE_SAS_TOKEN.",
+        )
     account, _, rest = text.removeprefix(SCHEME).partition("/")
     share, _, prefix = rest.partition("/")
     prefix = prefix.strip("/")

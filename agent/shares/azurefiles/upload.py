@@ -58,6 +58,7 @@ class Upload:
         self._publication = publication
         self._log = files.service.log
         self._staged = staging_path(release.version)
+        self._manifest = f"{self._staged}/{manifest.FILE_NAME}"
         self._signature = f"{self._staged}/{manifest.SIGNATURE}"
         self._moved = Moved()
 
@@ -105,8 +106,8 @@ class Upload:
                 self._share.remove(left)
         if ours:
             self._files.delete(self._signature)
-        else:
-            self._write(f"{self._staged}/{manifest.FILE_NAME}", self._release.encoded)
+        # Also where one is there: it was made at another time, and what is signed is this one.
+        self._write(self._manifest, self._release.encoded)
 
     def _write(self, path: str, data: bytes) -> None:
         self._files.create(path, len(data))
@@ -175,10 +176,13 @@ class Upload:
                 stop=self._publication.stop,
                 moved=moved,
             )
-        if self._files.read(self._signature, signing.MAX_BYTES) != signatures.read(self._local):
+        self._hold(self._manifest, self._release.encoded, manifest.MAX_BYTES)
+        self._hold(self._signature, signatures.read(self._local), signing.MAX_BYTES)
+
+    def _hold(self, path: str, written: bytes | None, limit: int) -> None:
+        if self._files.read(path, limit) != written:
             raise VerificationError(
-                f"The share did not give back what was written as {self._signature}.",
-                remedy="Publish again.",
+                f"The share did not give back what was written as {path}.", remedy="Publish again."
             )
 
     def _commit(self) -> None:

@@ -1,0 +1,62 @@
+"""Two agents that stage the same release into one store."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from agent import logs, settings
+from agent.context import Context
+from agent.steps import Steps
+from agent.trying import Record
+from tests.support.shares import TestShare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Watched(threading.Event):
+    """A stop that tells when somebody who waits looks at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Event()
+
+    def is_set(self) -> bool:
+        """As of any event."""
+        self.asked.set()
+        return super().is_set()
+
+
+def agent(share: TestShare, store: Path) -> Context:
+    """What one agent works with."""
+    return Context(settings.parse({"share": str(share.root), "store": str(store)}, {}), logs.get())
+
+
+def steps(here: Context) -> Steps:
+    """What it can do."""
+    return Steps(here, Record(here.store.agent, here.log))
+
+
+def test_who_waited_takes_what_the_other_staged(tmp_path: Path) -> None:
+    """Staged once more, it would go from under whoever checks or serves it by now."""
+    share, store = TestShare(tmp_path / "share"), tmp_path / "store"
+    store.mkdir()
+    share.add("v1")
+    one, other = agent(share, store), agent(share, store)
+    one.store.prepare()
+    staged: list[str] = []
+
+    def wait_and_stage() -> None:
+        staged.append(steps(other).stage("v1", desired="v1").digest)
+
+    waiting, stop = threading.Thread(target=wait_and_stage), Watched()
+    vars(other)["stop"] = stop
+    with one.store.lock(one.stop):
+        waiting.start()
+        assert stop.asked.wait(30)
+        digest = steps(one).stage("v1", desired="v1").digest
+        inode = one.store.path("v1").stat().st_ino
+    waiting.join(30)
+    assert staged == [digest]
+    assert one.store.path("v1").stat().st_ino == inode
