@@ -35,7 +35,7 @@ def test_a_release_that_the_worker_cannot_load(cluster: Cluster) -> None:
 
 @case("worker", "no memory for two models")
 def test_a_worker_without_room(cluster: Cluster) -> None:
-    """The worker says so before it loads, serves on, and takes the release once it has more."""
+    """The worker says so before it loads and serves on; with more, and promoted again, it loads."""
     with limited_group(PLENTY) as group, pod(cluster, prefix=group.prefix) as running:
         running.settle("v1")
         group.limit(group.anonymous() + TOO_LITTLE)
