@@ -7,6 +7,7 @@ import shutil
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from agent import building, disk, durable, manifest, progress, scratch, signatures, verifying
@@ -20,7 +21,6 @@ from agent.version import is_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from agent.adopt import Plan, Wanted
     from agent.building import Numbers
@@ -95,10 +95,8 @@ def into(target: Path, make: Callable[[Path], Manifest]) -> Manifest:
         RefusedError: There is something in it.
     """
     # A directory is made beside it and renamed, which would take this one from under its user.
-    if not target.name:
-        raise RefusedError(
-            "The current directory is no place for a bundle.", remedy="Name a new directory."
-        )
+    if not target.name or target.resolve() == Path.cwd():
+        raise RefusedError(f"{target} is no place for a bundle.", remedy="Name a new directory.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise RefusedError(f"{target} is not empty.", remedy="Name a new directory.")
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 MAX_UNFINISHED: Final = 2
 WORN_OUT: Final = (
-    f"{MAX_UNFINISHED} attempts never ended: the agent or the worker was killed, most likely for "
-    "want of memory."
+    f"{MAX_UNFINISHED} attempts never ended: the agent, its check or the worker was killed, most "
+    "likely for want of memory, or crashed."
 )
-WORN_OUT_REMEDY: Final = "Raise the container's memory limit, then promote the release again."
+WORN_OUT_REMEDY: Final = (
+    "Raise the container's memory limit, or see in its log what crashed; then promote again."
+)
 
 _FIRST_DELAY: Final = 5.0
 _LONGEST_DELAY: Final = 300.0

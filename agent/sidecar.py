@@ -147,7 +147,9 @@ class Sidecar:
         """Take steps until there is nothing to do; what nobody expected is tried again."""
         self._looked = time.monotonic()
         try:
-            for _ in range(0 if self._stopping else _STEPS_AT_ONCE):
+            for _ in range(_STEPS_AT_ONCE):
+                if self._stopping:
+                    break
                 # Before each decision: `current` may have been deleted while a step took long.
                 await self._carrier.upkeep.mend()
                 action = await self._decide()

@@ -72,7 +72,7 @@ class Steps:
         if unchanged := self._still_right(version):
             return unchanged
         counted, told = Moved(), moved or Moved()
-        before = self._store.verified().get(version)
+        before = self._looks(version)
         with self._store.lock(self._context.stop):
             found: Found
             try:
@@ -133,16 +133,24 @@ class Steps:
             )
         return release
 
-    def _came_meanwhile(self, version: str, found: Found, before: str | None) -> Manifest | None:
+    def _looks(self, version: str) -> int | None:
+        """What changes whenever a release is staged."""
+        path = self._store.path(version)
+        return path.stat().st_ino if path.is_dir() else None
+
+    def _came_meanwhile(self, version: str, found: Found, before: int | None) -> Manifest | None:
         """The release, if another agent staged it while this one waited for the lock.
 
         To stage it once more would take it from under whoever checks or serves it by now.
 
         Raises:
             VerificationError: It is not signed as the settings want it.
+            UnreachableError: The share would have to be asked for its signature.
         """
-        now = self._store.verified().get(version)
-        if now is None or now == before or (isinstance(found, Manifest) and found.digest != now):
+        digest = self._store.verified().get(version)
+        if digest is None or self._looks(version) == before:
+            return None
+        if isinstance(found, Manifest) and found.digest != digest:
             return None
         release = self._store.manifest(version)
         signatures.in_store(self._context, release)

@@ -104,7 +104,7 @@ class Record:
         """The digest, by version, of what passed its check on this machine in these libraries.
 
         A store may outlive its pod: on a node that was rebooted, in an image that was changed, what
-        passed before proves nothing.
+        passed before proves nothing. (Where nobody can tell, a pass counts for as long.)
         """
         return self.state.checked if self.state.ground == passed.sha256() else {}
 

@@ -124,10 +124,11 @@ class Fetcher:
 
         (`hf_hub_download` starts a file from its beginning in every process.)
         """
-        have = part.stat().st_size if part.is_file() else 0
-        if have == remote.size:
-            part.touch()
-            return
+        with writing(remote.path):
+            have = part.stat().st_size if part.is_file() else 0
+            if have == remote.size:
+                part.touch()
+                return
         headers = build_hf_headers() | {"Accept-Encoding": "identity"}
         headers |= {"Range": f"bytes={have}-"} if have else {}
         url = hf_hub_url(model.ask.repo, remote.path, revision=model.revision)

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 _BEAT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.02
 _KILL_SECONDS: Final = 5.0
+# What a runtime dies of by itself; others come from outside, as when a terminal stops all at once.
+_CRASHES: Final = {
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT),
+    *(signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS),
+}
 # glibc raises the size from which it gives memory back at once, up to 32 MiB, and then keeps what
 # each layer of a long text took: measured 492 MiB for bge-large without this, 61 MiB with it.
 _FRUGAL: Final = {"MALLOC_MMAP_THRESHOLD_": "131072"}
@@ -150,7 +155,7 @@ def _read(status: int, lines: list[Line], said: bytes) -> Outcome:
             "The warm-up was killed, most likely for want of memory.",
             remedy="Raise the container's memory limit, or publish load-optimised weights.",
         )
-    if status < 0:
+    if -status in _CRASHES:
         raise KilledError(
             f"The warm-up crashed ({signal.Signals(-status).name}).",
             remedy="Publish another release if it does so again; a file of this one, or a driver, "

@@ -114,7 +114,6 @@ def test_a_bundle(here: Site) -> None:
     assert here.run("verify", VERSION, "--on", "share").code == 0
 
 
-@pytest.mark.slow
 def test_a_bundle_is_held_to_a_gpu_if_one_is_asked_for(here: Site) -> None:
     """Where there is none it is exit 7, as for a tree, and the share stays as it was."""
     bundle = here.root / "bundle"
@@ -129,11 +128,14 @@ def test_where_no_bundle_can_be(here: Site) -> None:
     done = here.run("publish", "--from", here.root / ("x" * 300), "--version", "v1")
     assert done.code == 2, done.sentence
     assert "cannot be read: File name too long" in done.sentence
-    done = here.publish("--bundle", ".")
-    assert done.code == 9, done.sentence
-    assert "Name a new directory" in done.sentence
+    (here.root / "empty").mkdir()
+    for name in (".", here.root / "empty"):
+        done = here.run("publish", here.catalog, "--bundle", name, cwd=here.root / "empty")
+        assert done.code == 9, done.sentence
+        assert "Name a new directory" in done.sentence
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_while_a_model_is_fetched(here: Site) -> None:
     """It is the disk's fault and not the Hub's: exit 6, at once."""
     here.hub.fault("forbidden", operation="Content", count=None)
@@ -147,6 +149,7 @@ def test_a_disk_that_fills_while_a_model_is_fetched(here: Site) -> None:
     assert not done.named("hub.retry")
 
 
+@pytest.mark.slow
 def test_a_damaged_bundle(here: Site) -> None:
     """One wrong byte in a bundle is exit 5, and the share stays as it was."""
     bundle = here.root / "bundle"

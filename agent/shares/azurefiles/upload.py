@@ -106,8 +106,6 @@ class Upload:
                 self._share.remove(left)
         if ours:
             self._files.delete(self._signature)
-        # Also where one is there: it was made at another time, and what is signed is this one.
-        self._write(self._manifest, self._release.encoded)
 
     def _write(self, path: str, data: bytes) -> None:
         self._files.create(path, len(data))
@@ -123,6 +121,9 @@ class Upload:
 
     def _send(self) -> None:
         """Upload what is not there yet."""
+        # One that was left there was made at another time, and what is signed is this one.
+        if self._files.read(self._manifest, manifest.MAX_BYTES) != self._release.encoded:
+            self._write(self._manifest, self._release.encoded)
         nodes = self._share.tree((self._staged,)).nodes
         sizes = {path: node.size for path, node in nodes.items() if node.kind == "file"}
         there = {f.path for f in self._release.files if sizes.get(self._at(f)) == f.size}
