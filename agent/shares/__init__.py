@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,10 @@ def connect(settings: Settings, log: FilteringBoundLogger) -> Share:
     if address.startswith(_AZURE_FILES):
         return _azure_files(address, settings, log)
     if "://" in address:
-        # Not what follows: a SAS, or a password before an @.
-        kind = address.partition("://")[0]
+        # Neither a SAS after a `?` nor a password before an `@` is anybody's business.
+        shown = re.sub("//.*@", "//…@", address.partition("?")[0])
         raise ConfigError(
-            f"--share {kind}://… is of no kind that this version reads.",
+            f"--share {shown!r} is of no kind that this version reads.",
             remedy="Give a directory, such as the mount of the share, or "
             "azurefiles://ACCOUNT/SHARE[/PREFIX]; a SAS goes into AZURE_STORAGE_SAS_TOKEN.",
         )
