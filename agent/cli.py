@@ -218,7 +218,7 @@ def rollback(context: Context, version: str | None) -> None:
     """Have every pod serve the release before, or VERSION."""
     from agent import operators  # noqa: PLC0415 - keeps --help quick
 
-    _promoted(operators.rollback(context, version))
+    _promoted(operators.rollback(context, version, say=click.echo))
 
 
 @command(*_SHARE, *_LOCAL)

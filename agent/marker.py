@@ -117,7 +117,7 @@ def rolled_back(old: Marker, version: str | None = None) -> Marker:
     if target is None:
         raise ReleaseMissingError(
             f"The marker names {old.version} and has no previous release to roll back to.",
-            remedy="Name the release: model-agent rollback VERSION.",
+            remedy="Name the release: model-agent promote VERSION.",
         )
     previous = tuple(v for v in old.previous if v not in {target, old.version})[:CHAIN_LENGTH]
     return Marker(target, previous=previous, allow_new_space=target in old.previous)

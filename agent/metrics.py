@@ -83,7 +83,7 @@ class Metrics:
         )
         self.share_reachable = self._gauge("share_reachable", "1 if the share answers, else 0.")
         self.quarantined = self._gauge(
-            "quarantined_releases", "Releases that failed and are not tried again."
+            "quarantined_releases", "Releases that failed and are not tried under this marker."
         )
 
     def show(self, state: State) -> None:
@@ -92,7 +92,7 @@ class Metrics:
         self.release_info.labels(
             state.desired or "", state.active or "", state.worker.version or ""
         ).set(1)
-        self.quarantined.set(len(state.quarantined))
+        self.quarantined.set(len(state.refused()))
         rot = state.rot if state.rot and state.rot.version == state.active else None
         self.rotten_files.set(len(rot.files) if rot else 0)
         for gauge, at in (

@@ -64,20 +64,29 @@ def promote(
     old = marking.understood(context)
     if old and isinstance(found, Manifest):
         _guard_space(context, old.version, found, say)
-    allowed = context.settings.allow_new_space
+    # Promoted again, to lift a quarantine, it goes on to be allowed what it was.
+    again = old is not None and old.version == version and old.allow_new_space
+    allowed = again or context.settings.allow_new_space
     return _write(context, marker.promoted(old, version, allow_new_space=allowed))
 
 
-def rollback(context: Context, version: str | None) -> Marker:
+def rollback(context: Context, version: str | None, *, say: Callable[[str], None]) -> Marker:
     """Have the marker name the release before, or `version`.
+
+    One that the marker does not remember was never served before it: it is held to what `promote`
+    holds it to.
 
     Raises:
         ReleaseMissingError: There is no marker, nothing to go back to, or it is not on the share.
+        NewSpaceError: It is none of those before, and embeds into another space.
     """
     _require_version(version)
     old = marking.required(context)
     new = marker.rolled_back(old, version)
-    acquire.locate(context, new.version)
+    found = acquire.locate(context, new.version)
+    if new.version not in old.previous and isinstance(found, Manifest):
+        staging.require_whole(context.share, found)
+        _guard_space(context, old.version, found, say)
     return _write(context, new)
 
 

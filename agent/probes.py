@@ -42,8 +42,8 @@ def application(probed: Probed, registry: CollectorRegistry) -> web.Application:
         return _verdict(probed.alive(), "the loop does not turn")
 
     async def readyz(_: web.Request) -> web.Response:
-        """200 once a verified release is active; else 503."""
-        return _verdict(probed.ready(), "no verified release is active")
+        """200 once a verified release is active that may be served (signatures); else 503."""
+        return _verdict(probed.ready(), "no verified release is active that may be served")
 
     async def status(_: web.Request) -> web.Response:
         """The state, and what is going on, as JSON."""

@@ -90,6 +90,11 @@ class State(msgspec.Struct, frozen=True):
     last_success: str | None = None
     last_error: str | None = None
 
+    def refused(self) -> dict[str, Quarantine]:
+        """What is not tried under the marker that was read last; others are history."""
+        marker = self.tried_for or ""
+        return {v: entry for v, entry in self.quarantined.items() if entry.marker_sha256 == marker}
+
 
 def load(directory: Path) -> State:
     """The state in `directory`; a new one where there is none or it is unreadable.

@@ -123,8 +123,15 @@ def test_promote_into_another_space(desk: Desk) -> None:
     assert desk.run("promote", "other", "--allow-new-space").code == 0
     assert desk.lines == ["other", "# previous: half one", "# allow-new-space"]
     assert len(desk.marker) == 512
+    # Once more, as a quarantine is lifted: pods that are not there yet are still allowed to go.
+    assert desk.run("promote", "other").code == 0
+    assert desk.lines == ["other", "# previous: half one", "# allow-new-space"]
     assert desk.run("rollback").code == 0
     assert desk.lines[:2] == ["half", "# previous: one"]
+    done = desk.run("rollback", "other")
+    assert done.code == 9, done.lines
+    assert "--allow-new-space" in done.sentence
+    assert desk.lines[0] == "half"
 
 
 def test_rollback(desk: Desk) -> None:

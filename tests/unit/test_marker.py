@@ -200,7 +200,7 @@ def test_a_rollback_undoes_a_promotion(old: Marker | None) -> None:
         with pytest.raises(ReleaseMissingError, match="v9 and has no previous release") as caught:
             marker.rolled_back(bad)
         assert caught.value.exit_code == 4
-        assert "rollback VERSION" in caught.value.remedy
+        assert "promote VERSION" in caught.value.remedy
         return
     back = marker.rolled_back(bad)
     assert back.version == old.version

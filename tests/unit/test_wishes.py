@@ -26,3 +26,17 @@ def test_attempts_are_for_the_marker_s_bytes(tmp_path: Path) -> None:
     record.wish(again)
     assert not record.worn_out("v2")
     assert (record.state.desired, record.state.attempts) == ("v2", {})
+
+
+def test_what_is_refused_now(tmp_path: Path) -> None:
+    """A release that was refused under an earlier marker is history, which nobody is called for."""
+    first, again = marker.parse(b"v2\n"), marker.parse(b"v1\n")
+    record = Record(tmp_path, logs.get())
+    record.wish(first)
+    record.quarantine("v2", "corrupt", marker=first, digest=None)
+    assert set(record.state.refused()) == {"v2"}
+    record.wish(None)
+    assert set(record.state.refused()) == {"v2"}
+    record.wish(again)
+    assert record.state.refused() == {}
+    assert set(record.state.quarantined) == {"v2"}
