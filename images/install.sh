@@ -15,6 +15,13 @@ if ls "$wheelhouse"/*.whl >/dev/null 2>&1; then
   pip() { python3 "$runner" --python "$target/bin/python" "$@"; }
   set -- --no-index --find-links "$wheelhouse"
   agent=$(ls "$wheelhouse"/model_agent-*.whl)
+  # One that was made of an earlier checkout would be the agent of then.
+  python3 -c 'import pathlib, sys, zipfile
+wheel, source = zipfile.ZipFile(sys.argv[1]), pathlib.Path(sys.argv[2])
+made = {n: wheel.read(n) for n in wheel.namelist() if n.startswith("agent/") and n.endswith(".py")}
+here = {str(p.relative_to(source)): p.read_bytes() for p in source.glob("agent/**/*.py")}
+sys.exit(made != here and "The wheel of model-agent is of another checkout: run make wheelhouse.")
+' "$agent" "$source"
 else
   pip() { python3 -m pip --python "$target/bin/python" "$@"; }
   set --

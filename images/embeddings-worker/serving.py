@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _DRAIN_SECONDS: Final = 20.0  # under Kubernetes' grace period of 30
 _LAST_BYTES_SECONDS: Final = 2.0
+_LINGER_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.05
 _BACKLOG: Final = 1024
 
 
@@ -43,9 +45,23 @@ async def serving_listener(app: web.Application, host: str, port: int) -> AsyncI
         await site.stop()
         # Before the clean-up: from then on, aiohttp ignores the rest of a body that still arrives.
         await in_flight.drain(_DRAIN_SECONDS)
+        await _linger(runner)
+        await in_flight.drain(_DRAIN_SECONDS)
     finally:
         await runner.cleanup()
         listener.close()
+
+
+async def _linger(runner: web.AppRunner) -> None:
+    """Wait a moment for clients that keep a connection: the next request may be on its way.
+
+    Its answer ends the connection; one that is closed under a request loses it.
+    """
+    until = asyncio.get_running_loop().time() + _LINGER_SECONDS
+    while runner.server and runner.server.connections:
+        if asyncio.get_running_loop().time() > until:
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 class _InFlight:

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -407,6 +408,24 @@ def test_sigterm_answers_what_is_in_flight(serving: Worker) -> None:
         answer = begun.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 200")
     assert len(json.loads(answer.partition(b"\r\n\r\n")[2])["data"]) == len(TEXTS)
+    assert serving.process.wait(10) == 0
+
+
+def test_sigterm_answers_who_keeps_a_connection(serving: Worker) -> None:
+    """Its next request may be on its way already: it is answered, and told to go elsewhere."""
+    host, port = serving.serving.removeprefix("http://").split(":")
+    client = HTTPConnection(host, int(port), timeout=20)
+    body, said = json.dumps({"input": TEXTS}).encode(), []
+    for ending in (False, True):
+        if ending:
+            serving.process.terminate()
+            until(lambda: refuses(host, int(port)))
+        client.request("POST", "/v1/embeddings", body, {"Content-Type": "application/json"})
+        answer = client.getresponse()
+        assert answer.status == 200
+        assert len(json.loads(answer.read())["data"]) == len(TEXTS)
+        said.append(answer.getheader("Connection"))
+    assert said == [None, "close"]
     assert serving.process.wait(10) == 0
 
 

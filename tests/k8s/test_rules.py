@@ -32,6 +32,7 @@ def release(desired: str, active: str, values: str) -> dict[str, str]:
 
 CASES: Final[list[tuple[str, list[dict[str, str]], str, dict[str, str] | None]]] = [
     ("ModelAgentBehindMarker", [release("v2", "v1", "1x20")], "11m", {"desired": "v2"}),
+    ("ModelAgentBehindMarker", [release("v2", "", "1x20")], "11m", {"desired": "v2"}),
     ("ModelAgentBehindMarker", [release("v2", "v1", "1x20")], "9m", None),
     ("ModelAgentBehindMarker", [release("v2", "v2", "1x20")], "15m", None),
     ("ModelAgentBehindMarker", [release("", "v1", "1x20")], "15m", None),
@@ -41,31 +42,11 @@ CASES: Final[list[tuple[str, list[dict[str, str]], str, dict[str, str] | None]]]
         "20m",
         None,
     ),
-    (
-        "ModelAgentReloadFailing",
-        [
-            series("last_reload_successful", "1x2 0x20"),
-            series("reload_failures_total", "0x2 1x20"),
-        ],
-        "15m",
-        {},
-    ),
-    # No reload was asked for yet: the gauge is 0, and nothing failed.
-    (
-        "ModelAgentReloadFailing",
-        [series("last_reload_successful", "0x20"), series("reload_failures_total", "0x20")],
-        "15m",
-        None,
-    ),
-    (
-        "ModelAgentReloadFailing",
-        [
-            series("last_reload_successful", "0x5 1x20"),
-            series("reload_failures_total", "0x2 1x20"),
-        ],
-        "15m",
-        None,
-    ),
+    ("ModelAgentReloadFailing", [series("reload_failures_total", "0x2 1x2 2x30")], "15m", {}),
+    # Once is no series of failures, and half an hour later it is over.
+    ("ModelAgentReloadFailing", [series("reload_failures_total", "0x20")], "15m", None),
+    ("ModelAgentReloadFailing", [series("reload_failures_total", "0x2 1x30")], "15m", None),
+    ("ModelAgentReloadFailing", [series("reload_failures_total", "0x2 1x2 2x60")], "50m", None),
     ("ModelAgentQuarantine", [series("quarantined_releases", "1x20")], "1m", {}),
     ("ModelAgentQuarantine", [series("quarantined_releases", "0x20")], "15m", None),
     ("ModelAgentShareUnreachable", [series("share_reachable", "0x20")], "6m", {}),
