@@ -53,6 +53,7 @@ def test_a_catalog_becomes_a_release(here: Site) -> None:
     assert {path.name for path in here.share.iterdir()} == {"releases"}
 
 
+@pytest.mark.slow
 def test_publishing_again(here: Site) -> None:
     """The same catalog again asks the Hub what there is, and fetches nothing."""
     assert here.publish().code == 0
@@ -114,6 +115,7 @@ def test_a_bundle(here: Site) -> None:
     assert here.run("verify", VERSION, "--on", "share").code == 0
 
 
+@pytest.mark.slow
 def test_a_bundle_is_held_to_a_gpu_if_one_is_asked_for(here: Site) -> None:
     """Where there is none it is exit 7, as for a tree, and the share stays as it was."""
     bundle = here.root / "bundle"

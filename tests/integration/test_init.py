@@ -720,6 +720,7 @@ def test_the_desired_release_is_remembered(share: TestShare, store: Path) -> Non
     assert json.loads((store / ".agent/state.json").read_text())["desired"] == "v1"
 
 
+@pytest.mark.slow
 def test_a_hand_made_release_survives_the_first_publish(share: TestShare, store: Path) -> None:
     """A marker that names the hand-made tree still means it once `releases/` holds another one."""
     shutil.rmtree(share.root / "releases")
