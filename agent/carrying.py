@@ -170,3 +170,4 @@ class Carrier:
         self._metrics.syncs.labels("quarantined").inc()
         marker, attempt = self._observer.marker, self.attempts.take(version)
         await self._runner.run(lambda steps: steps.quarantine(version, reason, marker, attempt))
+        self._metrics.show(self._record.state)

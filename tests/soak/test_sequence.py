@@ -26,7 +26,7 @@ def refuse(running: Pod, version: str) -> None:
     running.sidecar.wait_for("release.quarantined", version=version)
     running.assert_active(before)
     assert "corrupt" in running.sidecar.status()["quarantined"][version]["reason"]
-    assert running.sidecar.metric("model_agent_quarantined_releases") == 1
+    until(lambda: running.sidecar.metric("model_agent_quarantined_releases") == 1)
     assert not (running.cluster.store / "releases" / version).exists()
 
 
