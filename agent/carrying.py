@@ -106,10 +106,10 @@ class Carrier:
         return self.attempts.on(version, previous=self._store.active(), number=number)
 
     async def _failed(self, version: str, error: AgentError) -> None:
-        if error.blames_release and version != self._record.state.active:
-            await self._quarantine(version, str(error))
-            return
         if error.blames_release:
+            if version != self._record.state.active:
+                await self._quarantine(version, str(error))
+                return
             # It stays active for want of a better one; whoever starts on it checks all of it again.
             passed.forget(self._store.agent)
         self._metrics.syncs.labels("error").inc()

@@ -115,8 +115,8 @@ def _watch(
         while crew.working:
             crew.changed.wait(_LOOK_SECONDS)
             now = time.monotonic()
-            if seen != (crew.finished, pulse()):
-                seen, since = (crew.finished, pulse()), now
+            if seen != (latest := (crew.finished, pulse())):
+                seen, since = latest, now
             if stop.is_set():
                 stopped_at = stopped_at or now
                 if now - stopped_at > STOP_SECONDS:

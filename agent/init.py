@@ -202,7 +202,8 @@ class _Init:
         if version in self._store.versions():
             self._warn_if_changed(version)
             try:
-                release = self._verified(version)
+                with self._attempt.timed("verify"):
+                    release = self._steps.verify(version)
                 signatures.in_store(self._context, release)
             except VerificationError as error:
                 self._log.error("store.corrupt", version=version, error=str(error))
@@ -212,18 +213,6 @@ class _Init:
         moved = self._attempt.moved
         with self._attempt.timed("stage"):
             return self._steps.stage(version, desired=version, populate=True, moved=moved)
-
-    def _verified(self, version: str) -> Manifest:
-        """A release that the store holds, hashed.
-
-        Raises:
-            VerificationError: It has other bytes, or its disk does not give them.
-        """
-        try:
-            with self._attempt.timed("verify"):
-                return self._steps.verify(version)
-        except (ReleaseMissingError, UnreachableError) as error:
-            raise VerificationError(error.what, remedy=error.remedy) from error
 
     def _warn_if_changed(self, version: str) -> None:
         """Say so if the share has other content under this version: what is verified stays."""

@@ -6,7 +6,7 @@ from time import monotonic as clock
 from typing import TYPE_CHECKING
 
 from agent import repairing, verified
-from agent.errors import ReleaseMissingError, UnreachableError, VerificationError
+from agent.errors import VerificationError
 from agent.state import Rot, utc_now
 from agent.steps import Steps
 
@@ -36,7 +36,7 @@ class Keeping(Steps):
             if active and active not in self._store.verified():
                 try:
                     self.verify(active)
-                except (VerificationError, ReleaseMissingError, UnreachableError) as error:
+                except VerificationError as error:
                     self._log.error("store.corrupt", version=active, error=str(error))
 
     def reverify(self, reverifier: Reverifier, version: str) -> None:

@@ -123,7 +123,7 @@ class Steps:
                 return None
         try:
             self.verify(version)
-        except (VerificationError, ReleaseMissingError, UnreachableError) as error:
+        except VerificationError as error:
             self._log.warning("store.corrupt", version=version, error=str(error))
             return None
         if not verified.is_untouched(self._store.agent, release, self._store.path(version)):
@@ -147,10 +147,10 @@ class Steps:
             VerificationError: It is not signed as the settings want it.
             UnreachableError: The share would have to be asked for its signature.
         """
-        digest = self._store.verified().get(version)
-        if digest is None or self._looks(version) == before:
+        if self._looks(version) == before:
             return None
-        if isinstance(found, Manifest) and found.digest != digest:
+        digest = self._store.verified().get(version)
+        if digest is None or (isinstance(found, Manifest) and found.digest != digest):
             return None
         release = self._store.manifest(version)
         signatures.in_store(self._context, release)
@@ -160,13 +160,16 @@ class Steps:
         """Hash every byte of a release in the store, and record that it is sound.
 
         Raises:
-            VerificationError: It is not.
+            VerificationError: It is not, or the store's disk does not give it.
         """
         with self._store.lock(self._context.stop):
-            release = self._store.manifest(version)
-            path, moved = self._store.path(version), Moved()
-            with progress.shown(self._log, "verify", moved, release.size):
-                verified.verify(release, path, stop=self._context.stop, moved=moved)
+            try:
+                release, moved = self._store.manifest(version), Moved()
+                path = self._store.path(version)
+                with progress.shown(self._log, "verify", moved, release.size):
+                    verified.verify(release, path, stop=self._context.stop, moved=moved)
+            except (ReleaseMissingError, UnreachableError) as error:
+                raise VerificationError(error.what, remedy=error.remedy) from error
             if not verified.write(self._store.agent, release, path):
                 self._log.warning("record.unsaved", reason="the store is full")
         self._log.info("release.verified", version=version, bytes=release.size)
