@@ -17,7 +17,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from agent import durable
-from tests.benchmarks import memory, pod
+from tests.benchmarks import memory, pod, table
 from tests.benchmarks.ceilings import CORES
 from tests.benchmarks.measuring import ROUNDS, Sample, cpu_of
 from tests.benchmarks.table import Row
@@ -49,11 +49,11 @@ def found(subject: Subject) -> Iterator[Row | str]:
     restart, noisy = _restarts(site, markers)
     shutil.rmtree(site.room)
     yield Row("bump to confirmed, by reload", reloads.took, "rolling restart, same checks", restart)
-    yield from _titles(*TITLES)
+    yield from table.head(TITLES)
     yield reloads.traffic.line("by reload")
     yield noisy.line("by restart")
     yield ""
-    yield from _titles("a reload, s", *_PHASES)
+    yield from table.head(("a reload, s", *_PHASES))
     yield _phases(
         f"beside requests, which take {reloads.busy:.1f} of {CORES} cores", reloads.busily
     )
@@ -61,15 +61,10 @@ def found(subject: Subject) -> Iterator[Row | str]:
     yield ""
 
 
-def _titles(*titles: str) -> Iterator[str]:
-    yield f"| {' | '.join(titles)} |"
-    yield f"|{' --- |' * len(titles)}"
-
-
 def _phases(name: str, events: Sequence[Event]) -> str:
     """The medians of what the sidecar logged, in Markdown."""
     found = [median(event[f"{phase}_seconds"] for event in events) for phase in _PHASES]
-    return f"| {name} | {' | '.join(f'{seconds:.1f}' for seconds in found)} |"
+    return table.line([name, *(f"{seconds:.1f}" for seconds in found)])
 
 
 @dataclass(frozen=True)

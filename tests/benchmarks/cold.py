@@ -20,7 +20,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from tests.azure_files.certificates import make_certificate
-from tests.benchmarks import plot, pod, programs
+from tests.benchmarks import plot, pod, programs, table
 from tests.benchmarks.measuring import Sample, medians
 from tests.benchmarks.table import Row
 from tests.support.rest import rest_share
@@ -185,9 +185,8 @@ def _median(starts: list[Phases]) -> Phases:
 
 def _table(phases: Mapping[str, Phases]) -> Iterator[str]:
     names = list(dict.fromkeys(phase for each in phases.values() for phase in each))
-    yield f"| seconds | {' | '.join(names)} |"
-    yield f"| --- |{' --- |' * len(names)}"
+    yield from table.head(["seconds", *names])
     for way, each in phases.items():
         cells = (f"{each[phase]:.2f}" if phase in each else "" for phase in names)
-        yield f"| {way} | {' | '.join(cells)} |"
+        yield table.line([way, *cells])
     yield ""

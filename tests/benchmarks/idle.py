@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from tests.azure_files.doubles import ROOT
-from tests.benchmarks import environments
+from tests.benchmarks import environments, table
 from tests.benchmarks.measuring import ROUNDS, cpu_of
 from tests.support import agents, models, proc
 from tests.support.cluster import Cluster
@@ -51,8 +51,7 @@ def found(subject: Subject) -> Iterator[str]:
         commands = _commands(subject.room / "idle", stack)
         rounds = [_round(commands) for _ in range(ROUNDS)]
     titles = (f"idle, polls {_POLL}", "s to ready", "MiB resident", "CPU, % of a core", "threads")
-    yield f"| {' | '.join(titles)} |"
-    yield "| --- | --- | --- | --- | --- |"
+    yield from table.head(titles)
     for name in commands:
         seen = [each[name] for each in rounds]
         start, cpu = median(s.start for s in seen), median(s.cpu for s in seen)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tests.benchmarks.measuring import Sample
 
@@ -31,12 +31,12 @@ class Row:
 
 def render(rows: Iterable[Row]) -> str:
     """The rows as Markdown; the last number is their seconds by ours."""
-    lines = [_line(_TITLES), _line(["---"] * len(_TITLES))]
+    lines = [*head(_TITLES)]
     for row in rows:
         ratio = f"{row.theirs.seconds / row.ours.seconds:.2f}"
         limit = "" if row.limit is None else f"{row.limit:.2f}"
         ours, theirs = _cells(row.ours), _cells(row.theirs)
-        lines.append(_line([row.what, *ours, limit, row.beside, *theirs, ratio]))
+        lines.append(line([row.what, *ours, limit, row.beside, *theirs, ratio]))
     return "\n".join(lines)
 
 
@@ -46,5 +46,12 @@ def _cells(sample: Sample) -> list[str]:
     return [*cells, "" if sample.peak_mib is None else f"{sample.peak_mib:.0f}"]
 
 
-def _line(cells: Iterable[str]) -> str:
+def head(titles: Sequence[str]) -> Iterator[str]:
+    """The two lines that a table in Markdown begins with."""
+    yield line(titles)
+    yield line(["---"] * len(titles))
+
+
+def line(cells: Iterable[str]) -> str:
+    """A line of a table in Markdown."""
     return f"| {' | '.join(cells)} |"

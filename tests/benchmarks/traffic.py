@@ -10,6 +10,7 @@ from typing import Final, Self
 
 import httpx
 
+from tests.benchmarks import table
 from tests.support.workers import client
 
 PARTS: Final = ("before", "during", "after")
@@ -71,4 +72,4 @@ class Traffic:
             cuts = [_MILLI * cut for cut in quantiles(self.latencies[part], n=100)]
             cells += [f"{cuts[49]:.0f}", f"{cuts[98]:.0f}"]
         asked = sum(len(each) for each in self.latencies.values())
-        return f"| {' | '.join([*cells, f'{self.failed} of {asked}'])} |"
+        return table.line([*cells, f"{self.failed} of {asked}"])
