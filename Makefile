@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-soak faults fuzz test-gpu test-containers test-k8s images wheelhouse lock lint docs bench clean
+.PHONY: help environments demo test test-slow test-soak faults fuzz test-gpu test-containers test-k8s images wheelhouse lock lint docs bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -134,11 +134,14 @@ $(CHECKOV): Makefile
 	.venv-checkov/bin/pip install --quiet --disable-pip-version-check checkov==3.3.30
 	touch $@
 
+# All that the tests want, for `make -j2`: most of an installation waits for the index or the disk.
+environments: $(STAMP) $(LOADERS) $(FUZZ) $(GPU) $(KUBECTL) $(CHECKOV)
+
 test-k8s: $(KUBECTL) $(CHECKOV) ## The manifests of k8s/, rendered and checked
 	REQUIRE_KUBECTL=1 REQUIRE_CHECKOV=1 CHECKOV=$(CHECKOV) $(BIN)/python -m pytest -n 2 -m k8s tests/k8s
 
-test-containers: $(STAMP) ## The images, run on an engine; says why if there is none
-	$(BIN)/python -m pytest -m containers tests/containers
+test-containers: $(KUBECTL) ## The images, run on an engine; says why if there is none
+	REQUIRE_KUBECTL=1 $(BIN)/python -m pytest -m containers tests/containers
 
 # The modules that do no I/O; import-linter holds them to that.
 comma := ,

@@ -72,11 +72,11 @@ def locate(context: Context, version: str) -> Manifest | Tree:
         names = () if context.settings.require_manifest else context.names("")
         releases = context.names("releases")
         if version not in releases:
-            suffixed = any(f"{root}-{version}" in names for root in layout.ROOTS)
+            suffix = layout.suffix(names, version)
             bare = any(root in names for root in layout.ROOTS)
-            if suffixed or (bare and (not releases or version == _adopted(context))):
+            if suffix or (bare and (not releases or version == _adopted(context))):
                 signatures.unsigned(context, version)
-                return Tree(f"-{version}" if suffixed else "")
+                return Tree(suffix)
         raise
     signatures.on_share(context, release)
     return release

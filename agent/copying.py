@@ -233,7 +233,7 @@ def writing(path: str) -> Iterator[None]:
         if error.errno in durable.FULL:
             raise NoSpaceError(
                 f"The volume is full: writing {path} failed ({error.strerror}).",
-                remedy="Give the volume more room, or lower --keep.",
+                remedy="Give the volume more room.",
             ) from None
         raise ConfigError(
             f"The volume cannot be written: {path}: {error.strerror or error}.",

@@ -54,7 +54,7 @@ class Exit(IntEnum):
     NO_SPACE = (
         6,
         "The store has no room for the release.",
-        "A larger volume, a higher `--store-limit`, a lower `--keep`.",
+        "A larger volume, and a higher `--store-limit` with it.",
     )
     WARMUP = (
         7,

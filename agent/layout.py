@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from agent.manifest import Manifest
 
@@ -39,6 +39,16 @@ class Placed(Protocol):
     def repo(self) -> str: ...  # noqa: D102
     @property
     def revision(self) -> str: ...  # noqa: D102
+
+
+def suffix(names: Collection[str], version: str) -> str:
+    """What the top directories of a hand-made tree end in: `-v2`, if it has some for this version.
+
+    Args:
+        names: What is at the top.
+        version: What the tree is wanted as.
+    """
+    return f"-{version}" if any(f"{root}-{version}" in names for root in ROOTS) else ""
 
 
 def repo_folder(repo: str) -> str:

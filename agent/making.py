@@ -10,7 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from agent import building, disk, durable, manifest, progress, scratch, signatures, verifying
+from agent import (
+    building,
+    disk,
+    durable,
+    layout,
+    manifest,
+    progress,
+    scratch,
+    signatures,
+    verifying,
+)
 from agent.building import Builder, Source
 from agent.copying import Copier, Job, writing
 from agent.errors import ConfigError, RefusedError
@@ -119,8 +129,10 @@ class TreeMaker:
     def __init__(self, context: Context, directory: Path, version: str) -> None:
         self.version = version
         self._context = context
-        wanted = _wanted(context)
-        self._source = Source(DirectoryShare(directory), wanted, strict=context.strict)
+        tree = DirectoryShare(directory)
+        # As adoption has it: `fastembed-v2/` is v2, whatever `fastembed/` beside it is.
+        suffix = layout.suffix(tree.names(""), version)
+        self._source = Source(tree, _wanted(context), suffix, strict=context.strict)
         self._plan = self._source.plan()
 
     def make(self, target: Path) -> Manifest:

@@ -248,7 +248,7 @@ class Store:
         raise NoSpaceError(
             f"The store {self.root} has {max(free, 0)} bytes free{limit} and the release needs "
             f"{wanted} more.",
-            remedy="Give the volume more room, raise --store-limit, or lower --keep.",
+            remedy="Give the volume more room, and raise --store-limit with it.",
         )
 
     def have_room(self, wanted: int, spare: Sequence[str]) -> None:

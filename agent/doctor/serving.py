@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agent.reconcile import WorkerView
 
 _PROC: Final = Path("/proc")
+_AGENT: Final = "model-agent"
 _ANSWER_SECONDS: Final = 5.0
 
 
@@ -66,7 +67,7 @@ def _judged(case: Case, view: WorkerView) -> Finding:
 
 
 def _others(store: Path) -> Iterator[Process]:
-    """The processes beside this one whose environment may be read."""
+    """The processes of others in this pod whose environment may be read."""
     for entry in _PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -76,7 +77,8 @@ def _others(store: Path) -> Iterator[Process]:
         except OSError:  # it is another user's, or it is gone
             continue
         found = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
-        if len(pairs) > 1:
+        # The sidecar has no model to load.
+        if len(pairs) > 1 and command != _AGENT:
             yield _process(f"process {entry.name} ({command})", found, entry / "root", store)
 
 

@@ -15,6 +15,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
+# Process 1 has no default action: a SIGTERM during the imports below, which take seconds, would be
+# lost, and the pod would wait out its grace.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
 from api import serving_app
 from batching import Batcher
 from embedder import Embedder, share_threads

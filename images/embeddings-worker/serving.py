@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-_DRAIN_SECONDS: Final = 20.0  # under Kubernetes' grace period of 30
+_DRAIN_SECONDS: Final = 20.0  # with what follows, under Kubernetes' grace period of 30
 _LAST_BYTES_SECONDS: Final = 2.0
 _LINGER_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.05
@@ -44,9 +44,10 @@ async def serving_listener(app: web.Application, host: str, port: int) -> AsyncI
         yield f"http://{_in_url(host)}:{listener.getsockname()[1]}"
         await site.stop()
         # Before the clean-up: from then on, aiohttp ignores the rest of a body that still arrives.
-        await in_flight.drain(_DRAIN_SECONDS)
+        until = asyncio.get_running_loop().time() + _DRAIN_SECONDS
+        await in_flight.drain(until)
         await _linger(runner)
-        await in_flight.drain(_DRAIN_SECONDS)
+        await in_flight.drain(until)
     finally:
         await runner.cleanup()
         listener.close()
@@ -87,10 +88,11 @@ class _InFlight:
             response.force_close()  # the client's next request is for another worker
         return response
 
-    async def drain(self, seconds: float) -> None:
+    async def drain(self, until: float) -> None:
+        """Wait for the last answer, up to this moment of the loop's clock."""
         self._draining = True
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._none.wait(), seconds)
+            await asyncio.wait_for(self._none.wait(), until - asyncio.get_running_loop().time())
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -6,13 +6,13 @@ import os
 import shutil
 import subprocess
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import docker
 import pytest
 from testcontainers.core.network import Network
 
-from tests.containers.engine import NoEngineError, client, engine
+from tests.containers.engine import NoEngineError, client, engine, want_running
 from tests.containers.node import Node
 from tests.support import models
 from tests.support.agents import REPO
@@ -48,40 +48,52 @@ def host() -> Iterator[str]:
     """An engine's address; without one the tests are skipped, or fail if they are required."""
     try:
         with engine() as address:
-            os.environ |= {
-                "DOCKER_HOST": address,
-                "DOCKER_BUILDKIT": "1",
-                "TESTCONTAINERS_RYUK_DISABLED": "true",
-                "TESTCONTAINERS_HOST_OVERRIDE": "127.0.0.1",
-            }
+            os.environ |= {"DOCKER_HOST": address, "DOCKER_BUILDKIT": "1"}
             yield address
     except NoEngineError as error:
-        if os.environ.get("REQUIRE_CONTAINERS"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+        _unavailable(str(error))
 
 
 @pytest.fixture(scope="session")
 def base(host: str) -> str:
-    """An image with Python: the one that BASE_IMAGE names, or one that is made from nothing."""
-    if named := os.environ.get("BASE_IMAGE"):
-        return named
+    """An image with Python that the engine runs: what BASE_IMAGE names, or one from nothing."""
+    image = os.environ.get("BASE_IMAGE") or _made()
+    try:
+        want_running(host, image)
+    except NoEngineError as error:
+        _unavailable(str(error))
+    return image
+
+
+def _made() -> str:
     if shutil.which("mmdebstrap") is None:
-        pytest.skip("no BASE_IMAGE is set, and there is no mmdebstrap to make one")
+        _unavailable("no BASE_IMAGE is set, and there is no mmdebstrap to make one")
     with subprocess.Popen(_MAKE, stdout=subprocess.PIPE) as made:
         subprocess.run([client(), "import", "-", BASE], stdin=made.stdout, check=True)
     assert made.returncode == 0
     return BASE
 
 
+def _unavailable(reason: str) -> NoReturn:
+    """Skip what needs containers, with the reason; fail it where they are required."""
+    if os.environ.get("REQUIRE_CONTAINERS"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def images(base: str) -> dict[str, str]:
     """All images by their names, built as `make images` builds them; the network is off."""
-    command = ["make", "images", f"BASE_IMAGE={base}", f"DOCKER={client()}"]
+    return built(base, "cpu")
+
+
+def built(base: str, variant: str) -> dict[str, str]:
+    """The images of a variant by their names."""
+    command = ["make", "images", f"BASE_IMAGE={base}", f"DOCKER={client()}", f"VARIANT={variant}"]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     names = ("model-agent", "embeddings-worker", "azure-files-double", "hub-double")
-    return {name: f"{name}:cpu" for name in names}
+    return {name: f"{name}:{variant}" for name in names}
 
 
 @pytest.fixture(scope="session")

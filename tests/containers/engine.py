@@ -1,6 +1,6 @@
 """An engine to run containers on: the one that is there, or Debian's own, started for the tests.
 
-An engine counts as there if it answers; what is on the PATH proves nothing.
+An engine counts as there if it answers, and runs a container; what is on the PATH proves nothing.
 """
 
 from __future__ import annotations
@@ -81,6 +81,19 @@ def answers(address: str) -> bool:
             return asking.get(f"{url}/_ping").text == "OK"
     except httpx.HTTPError:
         return False
+
+
+def want_running(address: str, image: str) -> None:
+    """See that the engine runs containers: `true`, in this image.
+
+    Raises:
+        NoEngineError: It does not; what it said is in the sentence.
+    """
+    command = [client(), "--host", address, "run", "--rm", "--network=none", image, "true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip()[-500:]
+        raise NoEngineError(f"the engine at {address} does not run `true` in {image}: {said}")
 
 
 def client() -> str:

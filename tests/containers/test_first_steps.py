@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from testcontainers.core.network import Network
 
+from tests.containers.mirror import MIRROR, mirror
 from tests.containers.node import AGENT, INIT, WORKER, Node, served, settings
-from tests.containers.running import service
 from tests.k8s.rendering import K8S
 from tests.support import models
-from tests.support.cluster import REVISION
 from tests.support.workers import until
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ NOTHING: Final = (
     "Neither the share /mnt/share nor the store has a release. "
     "Publish one: model-agent publish --from DIR --version V.\n"
 )
-# A mirror instead of the Hub; it has no Xet.
-MIRROR: Final = {"HF_ENDPOINT": "http://hub:8080", "HF_HUB_DISABLE_XET": "1"}
 
 
 @pytest.fixture
@@ -42,18 +39,11 @@ def node(
     room: Path,
 ) -> Iterator[Node]:
     """A node that reaches a mirror of the Hub, with the true MiniLM, and an empty claim."""
-    repo = room / "hub" / models.MINILM_REPO
-    models.write_minilm_onnx(repo / REVISION)
-    (repo / "refs").mkdir()
-    (repo / "refs" / "main").write_text(REVISION)
-    with Network() as network:
-        double = service(
-            images["hub-double"],
-            *("--root", "/hub", "--cdn-host", "cdn"),
-            volumes={str(room / "hub"): {"bind": "/hub", "mode": "ro"}},
-        )
-        with double.with_network(network).with_network_aliases("hub", "cdn"):
-            yield Node(docker_client, network, room, {"ml-models": room / "share"})
+    with (
+        Network() as network,
+        mirror(images["hub-double"], network, room / "hub", models.write_minilm_onnx),
+    ):
+        yield Node(docker_client, network, room, {"ml-models": room / "share"})
 
 
 def another_release(node: Node) -> list[Manifest]:

@@ -12,8 +12,11 @@ from tests.support.workers import until
 
 if TYPE_CHECKING:
     import docker
+    from testcontainers.core.container import DockerContainer
 
 MB = 1_000_000
+# Of the image's own check, only how often is set: without a test, the engine takes the image's.
+OFTEN = {"interval": 500_000_000}
 OWN = ["model-agent", "embeddings-worker", "azure-files-double", "hub-double"]
 
 
@@ -40,6 +43,16 @@ def test_what_is_in_it(images: dict[str, str], docker_client: docker.DockerClien
     assert config["Healthcheck"]["Test"][0] == "CMD"
 
 
+def test_what_a_worker_is_told(images: dict[str, str], docker_client: docker.DockerClient) -> None:
+    """The variables that loaders document lead to the store, and the variant has its device."""
+    config: dict[str, Any] = docker_client.images.get(images["embeddings-worker"]).attrs["Config"]
+    told = dict(each.split("=", 1) for each in config["Env"])
+    assert told["FASTEMBED_CACHE_PATH"] == "/mnt/models/fastembed"
+    assert told["HF_HOME"] == "/mnt/models/huggingface"
+    assert told["SENTENCE_TRANSFORMERS_HOME"] == "/mnt/models/sentence_transformers"
+    assert (told["EMBEDDINGS_DEVICE"], told["EMBEDDINGS_MAX_BATCH"]) == ("cpu", "32")
+
+
 def test_layers_are_shared(images: dict[str, str], docker_client: docker.DockerClient) -> None:
     """A node that has the agent's image has all of the worker's but a few files."""
     layers = {
@@ -62,40 +75,36 @@ def test_a_mistake_is_one_sentence(
 def test_a_sidecar_is_healthy_and_stops_at_once(
     images: dict[str, str], docker_client: docker.DockerClient
 ) -> None:
-    """The engine's own check finds it healthy; as process 1 it ends on SIGTERM, with 0."""
-    with volume(docker_client, images["model-agent"], "16m") as store:
-        sidecar = service(
+    """The image's own check finds it healthy; as process 1 it ends on SIGTERM, with 0."""
+    with (
+        volume(docker_client, images["model-agent"], "16m") as store,
+        service(
             images["model-agent"],
-            "sidecar",
-            "--share",
-            "/nowhere",
+            *("sidecar", "--share", "/nowhere"),
             volumes={store: {"bind": "/mnt/models", "mode": "rw"}},
-            healthcheck={
-                "test": ["CMD", "python", "-m", "agent.healthcheck"],
-                "interval": 500_000_000,
-            },
-        )
-        with sidecar:
-            container = sidecar.get_wrapped_container()
-
-            def health() -> bool:
-                container.reload()
-                return bool(container.attrs["State"]["Health"]["Status"] == "healthy")
-
-            until(health, seconds=60)
-            began = time.monotonic()
-            container.kill("SIGTERM")
-            assert container.wait(timeout=20)["StatusCode"] == 0
-            assert time.monotonic() - began < 5
+            healthcheck=OFTEN,
+        ) as sidecar,
+    ):
+        stops_at_once(sidecar)
 
 
-def test_a_worker_stops_at_once(images: dict[str, str], docker_client: docker.DockerClient) -> None:
+def test_a_worker_is_healthy_and_stops_at_once(images: dict[str, str]) -> None:
     """So does the worker, though it waits for its first release."""
-    del docker_client
-    with service(images["embeddings-worker"], "--model", "Org/name") as worker:
-        container = worker.get_wrapped_container()
-        until(lambda: b"worker.listening" in container.logs(), seconds=60)
-        began = time.monotonic()
-        container.kill("SIGTERM")
-        assert container.wait(timeout=20)["StatusCode"] == 0
-        assert time.monotonic() - began < 5
+    command = ("--model", "Org/name")
+    with service(images["embeddings-worker"], *command, healthcheck=OFTEN) as worker:
+        stops_at_once(worker)
+
+
+def stops_at_once(service: DockerContainer) -> None:
+    """See that a service gets healthy, and ends on SIGTERM."""
+    container = service.get_wrapped_container()
+
+    def healthy() -> bool:
+        container.reload()
+        return bool(container.attrs["State"]["Health"]["Status"] == "healthy")
+
+    until(healthy, seconds=60)
+    began = time.monotonic()
+    container.kill("SIGTERM")
+    assert container.wait(timeout=20)["StatusCode"] == 0
+    assert time.monotonic() - began < 5

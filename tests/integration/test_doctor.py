@@ -529,6 +529,23 @@ def test_the_environment_of_another_process(place: Place) -> None:
     assert f"should be '{place.store}/fastembed'" in said[0]
 
 
+def test_the_sidecar_is_not_the_worker(place: Place) -> None:
+    """In a pod whose containers share nothing, the only other process is the sidecar's."""
+    place.env = dict(POD)
+    env = {"FASTEMBED_CACHE_PATH": "/nowhere", "MODEL_AGENT_STORE": str(place.store)}
+    flags = ("--share", str(place.share.root), "--listen", "127.0.0.1:0")
+    with subprocess.Popen(
+        [agents.PROGRAM, "sidecar", *flags], env=agents.environment(env), stderr=subprocess.PIPE
+    ) as sidecar:
+        assert sidecar.stderr
+        sidecar.stderr.readline()
+        done = place.doctor()
+        sidecar.terminate()
+    said = [line.text for line in of(done, "environment")]
+    assert said
+    assert not [text for text in said if f"process {sidecar.pid} (" in text]
+
+
 def test_a_worker_that_mounts_the_store_elsewhere(place: Place) -> None:
     """A variable that leads to the store under another path is right."""
     elsewhere = place.root / "elsewhere"

@@ -429,6 +429,18 @@ def test_sigterm_answers_who_keeps_a_connection(serving: Worker) -> None:
     assert serving.process.wait(10) == 0
 
 
+@pytest.mark.slow
+def test_sigterm_waits_once_for_who_never_ends(serving: Worker) -> None:
+    """A request that never comes whole holds the end up for 20 s, within a pod's grace of 45 s."""
+    host, port = serving.serving.removeprefix("http://").split(":")
+    head = b"POST /v1/embeddings HTTP/1.1\r\nHost: worker\r\nContent-Length: 9\r\n"
+    with socket.create_connection((host, int(port)), timeout=20) as begun:
+        begun.sendall(head + b"Expect: 100-continue\r\n\r\n")
+        assert b"100 Continue" in begun.recv(100)
+        serving.process.terminate()
+        assert serving.process.wait(35) == 0
+
+
 def refuses(host: str, port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex((host, port)) != 0

@@ -66,6 +66,20 @@ def test_a_failed_publish_leaves_a_hand_made_share_as_it_was(tmp_path: Path) -> 
     assert done.code == 0, done.sentence
 
 
+def test_a_tree_with_the_suffix_of_the_version(tmp_path: Path) -> None:
+    """`fastembed-v2/` is what v2 is made of, as in adoption, though `fastembed/` is beside it."""
+    share = TestShare(tmp_path / "share")
+    source = tree(tmp_path / "source")
+    tree(tmp_path / "new", ELSEWHERE)
+    (tmp_path / "new" / "fastembed").rename(source / "fastembed-v2")
+    done = publish(share, source, "v2")
+    assert done.code == 0, done.sentence
+    published = (share.release("v2") / SNAPSHOT / "model.onnx").read_bytes()
+    suffixed = source / SNAPSHOT.replace("fastembed/", "fastembed-v2/", 1) / "model.onnx"
+    assert published == suffixed.read_bytes()
+    assert published != (source / SNAPSHOT / "model.onnx").read_bytes()
+
+
 @pytest.mark.slow
 def test_publishing_again(tmp_path: Path) -> None:
     """The same content again is a no-op; other content under the same version is exit 9."""

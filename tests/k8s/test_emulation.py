@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from tests.containers.emulation import pod_spec
+from tests.containers.emulation.engine import refuse_missing
 from tests.containers.emulation.files import Volumes
 from tests.k8s import pods
-from tests.k8s.rendering import BASE, OVERLAYS, render
+from tests.k8s.rendering import BASE, OVERLAYS, combine, render
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,3 +56,11 @@ def test_a_projected_volume_is_not_made_here(tmp_path: Path) -> None:
     spec = pod_spec(pods.deployment(docs))
     with pytest.raises(ValueError, match="kubernetes-api is projected"):
         Volumes(spec, tmp_path, docs, {"ml-models": tmp_path})
+
+
+def test_fields_of_a_pod_are_not_known_here(tmp_path: Path) -> None:
+    """A variable of them is refused, rather than given empty."""
+    docs = combine(tmp_path, ["local-share", "cpu", "events"])
+    spec = pod_spec(pods.deployment(docs))
+    with pytest.raises(ValueError, match="fields for POD_NAME"):
+        refuse_missing(spec)

@@ -5,8 +5,9 @@ initContainers in order, native sidecars up to their startup probe, volumes, env
 context, limits, probes, restarts, and the order in which all of it ends. A field that it does not
 know is refused, so that nothing in a manifest is passed over in silence.
 
-What it leaves out: scheduling, Services, roll-outs, tokens, GPUs. Restarts come after a second, and
-not after ten, twenty, and so on.
+What it leaves out: scheduling, Services, roll-outs, tokens, GPUs, limits of disk. A container whose
+probe fails is killed without its grace. Restarts come after a second, and not after ten, twenty,
+and so on.
 """
 
 from tests.containers.emulation.pod import Pod

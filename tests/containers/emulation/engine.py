@@ -75,7 +75,7 @@ class Sandbox:
 
 
 def refuse_missing(spec: PodSpec) -> None:
-    """Refuse a pod that asks for what no engine here has.
+    """Refuse a pod that asks for what is not here.
 
     Raises:
         ValueError: it does.
@@ -84,6 +84,8 @@ def refuse_missing(spec: PodSpec) -> None:
         asked = {*container.resources.requests, *container.resources.limits}
         if missing := asked - _KNOWN:
             raise ValueError(f"no engine here has {', '.join(sorted(missing))}")
+        if fields := [each.name for each in container.env if each.value_from]:
+            raise ValueError(f"no pod here has the fields for {', '.join(fields)}")
 
 
 def pause(client: docker.DockerClient, spec: PodSpec, name: str, network: str) -> Running:

@@ -67,7 +67,8 @@ def _service_ports(docs: list[Manifest]) -> Iterator[str]:
     for doc in of_kind(docs, "Service", "PodMonitor"):
         selected = [w for w in workloads(docs) if _selects(doc["spec"]["selector"], pod_labels(w))]
         there = _ports([each for w in selected for each in containers(w)])
-        endpoints = doc["spec"].get("ports", doc["spec"].get("podMetricsEndpoints", []))
+        field = "ports" if doc["kind"] == "Service" else "podMetricsEndpoints"
+        endpoints = doc["spec"][field]
         for endpoint in endpoints:
             port = endpoint.get("targetPort", endpoint["port"])
             if port not in there:
