@@ -54,7 +54,7 @@ def test_a_node_without_a_gpu(
         },
     )
     assert done.code == 7, done.said
-    assert "no GPU" in done.sentence
+    assert "No GPU is visible" in done.sentence
 
 
 def test_what_a_worker_is_told(gpu: dict[str, str], docker_client: docker.DockerClient) -> None:

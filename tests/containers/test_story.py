@@ -160,7 +160,7 @@ def test_from_the_hub_to_a_refused_release(pod: Pod, room: Path) -> None:
             publish(pod, "v3", partial(models.write_tiny, seed=1))
             refused = pod.agent("promote", "v3")
             assert (refused.code, "another space" in refused.sentence) == (9, True)
-            publish(pod, "v4", models.write_tiny)
+            publish(pod, "v4", partial(models.write_tiny, weights="fp16"))
             pod.spoil("v4")
             promote(pod, "v4")
             until(lambda: "v4" in status(sidecar)["state"]["quarantined"], seconds=60)
