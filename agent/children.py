@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
-_PARENT: Final = "_MODEL_AGENT_PARENT"
+PARENT: Final = "_MODEL_AGENT_PARENT"
 
 
 def environment() -> dict[str, str]:
@@ -20,7 +20,7 @@ def environment() -> dict[str, str]:
     ours = str(Path(__file__).resolve().parent.parent)
     paths = [ours, os.environ.get("PYTHONPATH", "")]
     python_path = os.pathsep.join(path for path in paths if path)
-    parent = {_PARENT: str(os.getpid())}
+    parent = {PARENT: str(os.getpid())}
     return os.environ | parent | {"PYTHONPATH": python_path, "ORT_DISABLE_TELEMETRY": "1"}
 
 
@@ -28,5 +28,5 @@ def die_with_parent() -> None:
     """A killed agent leaves no child behind that holds memory or writes where the next one does."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # One that died while this one started sends no signal any more.
-    if os.environ.get(_PARENT) != str(os.getppid()):
+    if os.environ.get(PARENT) != str(os.getppid()):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -282,7 +282,7 @@ def doctor(context: Context, as_json: bool) -> None:
 def main() -> NoReturn:
     """Run the command line and exit; see `agent.exits` for the codes."""
     # Process 1 has no default action: a SIGTERM before a command listens would be lost, and the pod
-    # would wait out its grace. Nothing is begun by then.
+    # would wait out its grace. No release is touched by then.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(Exit.STOPPED))
     try:
         cli(standalone_mode=False)

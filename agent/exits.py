@@ -74,6 +74,6 @@ class Exit(IntEnum):
     )
     STOPPED = (
         _SIGNALLED + signal.SIGTERM,
-        "Told to stop (SIGTERM); the sidecar ends with 0 then.",
+        "Told to stop (SIGTERM); a sidecar that runs ends with 0 then.",
         "Run it again: what is done so far is used.",
     )

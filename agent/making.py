@@ -64,6 +64,7 @@ def of_directory(context: Context, directory: Path, version: str | None) -> Make
         ConfigError: It is no directory, or the version is missing or not the bundle's.
         VerificationError: The bundle's manifest is refused.
         ReleaseMissingError: The tree lacks a file.
+        RefusedError: There are two trees, and either could be meant.
     """
     path = directory / manifest.FILE_NAME
     try:
@@ -123,15 +124,27 @@ def into(target: Path, make: Callable[[Path], Manifest]) -> Manifest:
     return made
 
 
+def _suffix(directory: Path, version: str) -> str:
+    """What the tree's directories end in: as adoption has it, `fastembed-v2/` is v2."""
+    there = [root for root in layout.ROOTS if (directory / root).is_dir()]
+    suffix = layout.suffix([path.name for path in directory.glob("*-*")], version)
+    if suffix and there:
+        raise RefusedError(
+            f"{directory} holds {there[0]}/, and directories that end in {suffix}: either could be "
+            f"meant by {version}.",
+            remedy="Publish under another version, or from a directory that holds one tree.",
+        )
+    return suffix
+
+
 class TreeMaker:
     """Makes a release of a tree as operators make it by hand."""
 
     def __init__(self, context: Context, directory: Path, version: str) -> None:
         self.version = version
         self._context = context
+        suffix = _suffix(directory, version)
         tree = DirectoryShare(directory)
-        # As adoption has it: `fastembed-v2/` is v2, whatever `fastembed/` beside it is.
-        suffix = layout.suffix(tree.names(""), version)
         self._source = Source(tree, _wanted(context), suffix, strict=context.strict)
         self._plan = self._source.plan()
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from agent import children
 from agent.doctor import variables
 from agent.doctor.findings import Finding, fail, ok, warn
 from agent.doctor.variables import DIRECTORIES, Process
@@ -77,8 +78,8 @@ def _others(store: Path) -> Iterator[Process]:
         except OSError:  # it is another user's, or it is gone
             continue
         found = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
-        # The sidecar has no model to load.
-        if len(pairs) > 1 and command != _AGENT:
+        # The sidecar's variables, and its children's, are not the worker's.
+        if len(pairs) > 1 and command != _AGENT and children.PARENT not in found:
             yield _process(f"process {entry.name} ({command})", found, entry / "root", store)
 
 

@@ -44,6 +44,7 @@ async def serving_listener(app: web.Application, host: str, port: int) -> AsyncI
         yield f"http://{_in_url(host)}:{listener.getsockname()[1]}"
         await site.stop()
         # Before the clean-up: from then on, aiohttp ignores the rest of a body that still arrives.
+        # Once for both: a request that never comes whole must not take a second 20 s of the grace.
         until = asyncio.get_running_loop().time() + _DRAIN_SECONDS
         await in_flight.drain(until)
         await _linger(runner)

@@ -1,6 +1,7 @@
 """An engine to run containers on: the one that is there, or Debian's own, started for the tests.
 
-An engine counts as there if it answers, and runs a container; what is on the PATH proves nothing.
+An engine counts as there if it answers; what is on the PATH proves nothing. That it runs a
+container is seen once there is an image.
 """
 
 from __future__ import annotations

@@ -75,6 +75,11 @@ def service(image: str, *command: str, **options: Any) -> DockerContainer:
     return made.with_kwargs(**wanted)
 
 
+def told(client: docker.DockerClient, image: str) -> dict[str, str]:
+    """The variables that an image sets."""
+    return dict(each.split("=", 1) for each in client.images.get(image).attrs["Config"]["Env"])
+
+
 @contextmanager
 def volume(client: docker.DockerClient, image: str, size: str) -> Iterator[str]:
     """An empty volume in memory of so many bytes that belongs to a user, as an emptyDir does.

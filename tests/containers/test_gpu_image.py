@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from tests.containers.conftest import built
-from tests.containers.running import run
+from tests.containers.running import run, told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +59,5 @@ def test_a_node_without_a_gpu(
 
 def test_what_a_worker_is_told(gpu: dict[str, str], docker_client: docker.DockerClient) -> None:
     """CUDA, and no other device; batches that fill a GPU."""
-    config: dict[str, Any] = docker_client.images.get(gpu["embeddings-worker"]).attrs["Config"]
-    told = dict(each.split("=", 1) for each in config["Env"])
-    assert (told["EMBEDDINGS_DEVICE"], told["EMBEDDINGS_MAX_BATCH"]) == ("cuda", "128")
+    variables = told(docker_client, gpu["embeddings-worker"])
+    assert (variables["EMBEDDINGS_DEVICE"], variables["EMBEDDINGS_MAX_BATCH"]) == ("cuda", "128")

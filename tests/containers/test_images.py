@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.containers.running import UID, run, service, volume
+from tests.containers.running import UID, run, service, told, volume
 from tests.support.workers import until
 
 if TYPE_CHECKING:
@@ -45,12 +45,11 @@ def test_what_is_in_it(images: dict[str, str], docker_client: docker.DockerClien
 
 def test_what_a_worker_is_told(images: dict[str, str], docker_client: docker.DockerClient) -> None:
     """The variables that loaders document lead to the store, and the variant has its device."""
-    config: dict[str, Any] = docker_client.images.get(images["embeddings-worker"]).attrs["Config"]
-    told = dict(each.split("=", 1) for each in config["Env"])
-    assert told["FASTEMBED_CACHE_PATH"] == "/mnt/models/fastembed"
-    assert told["HF_HOME"] == "/mnt/models/huggingface"
-    assert told["SENTENCE_TRANSFORMERS_HOME"] == "/mnt/models/sentence_transformers"
-    assert (told["EMBEDDINGS_DEVICE"], told["EMBEDDINGS_MAX_BATCH"]) == ("cpu", "32")
+    variables = told(docker_client, images["embeddings-worker"])
+    assert variables["FASTEMBED_CACHE_PATH"] == "/mnt/models/fastembed"
+    assert variables["HF_HOME"] == "/mnt/models/huggingface"
+    assert variables["SENTENCE_TRANSFORMERS_HOME"] == "/mnt/models/sentence_transformers"
+    assert (variables["EMBEDDINGS_DEVICE"], variables["EMBEDDINGS_MAX_BATCH"]) == ("cpu", "32")
 
 
 def test_layers_are_shared(images: dict[str, str], docker_client: docker.DockerClient) -> None:

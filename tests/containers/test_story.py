@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -130,6 +131,7 @@ def pod(docker_client: docker.DockerClient, images: dict[str, str], room: Path) 
             ports=[8080],
         )
         with share.with_network(network).with_network_aliases("files"):
+            until(lambda: b"http://" in share.get_wrapped_container().logs(), seconds=60)
             yield Pod(docker_client, images, network, room, share)
 
 
@@ -151,23 +153,34 @@ def test_from_the_hub_to_a_refused_release(pod: Pod, room: Path) -> None:
         assert done.code == 0, done.said
         promote(pod, "v1")
         with pod.worker(store) as worker, pod.sidecar(store, worker) as sidecar:
-            sent = Traffic(pod.url(worker))
             until(lambda: served(pod.url(worker)) == "v1", seconds=60)
-            sent.start()
-            publish(pod, "v2", partial(models.write_tiny, weights="external"))
-            promote(pod, "v2")
-            sent.wait_for("v2")
-            publish(pod, "v3", partial(models.write_tiny, seed=1))
-            refused = pod.agent("promote", "v3")
-            assert (refused.code, "another space" in refused.sentence) == (9, True)
-            publish(pod, "v4", partial(models.write_tiny, weights="fp16"))
-            pod.spoil("v4")
-            promote(pod, "v4")
-            until(lambda: "v4" in status(sidecar)["state"]["quarantined"], seconds=60)
-            sent.wait_for("v2", more=20)
-            sent.stop()
-            assert status(sidecar)["active"] == "v2"
+            with requests(pod.url(worker)) as sent:
+                publish(pod, "v2", partial(models.write_tiny, weights="external"))
+                promote(pod, "v2")
+                sent.wait_for("v2")
+                publish(pod, "v3", partial(models.write_tiny, seed=1))
+                refused = pod.agent("promote", "v3")
+                assert (refused.code, "another space" in refused.sentence) == (9, True)
+                publish(pod, "v4", partial(models.write_tiny, weights="fp16"))
+                pod.spoil("v4")
+                promote(pod, "v4")
+                until(lambda: "v4" in status(sidecar)["state"]["quarantined"], seconds=60)
+                sent.wait_for("v2", more=20)
+            seen = status(sidecar)
+            assert seen["active"] == "v2"
+            assert "corrupt in chunk" in seen["state"]["quarantined"]["v4"]["reason"]
             assert (sent.failures, set(sent.by_release)) == ([], {"v1", "v2"})
+
+
+@contextmanager
+def requests(url: str) -> Iterator[Traffic]:
+    """Requests to a worker while the block runs."""
+    sent = Traffic(url)
+    sent.start()
+    try:
+        yield sent
+    finally:
+        sent.stop()
 
 
 def publish(pod: Pod, version: str, write: Callable[[Path], None]) -> None:

@@ -23,6 +23,7 @@ from agent import marker, state
 from tests.azure_files.clients import share_sas, soon
 from tests.azure_files.doubles import running_double
 from tests.support import agents, models
+from tests.support.cluster import running_sidecar
 from tests.support.rest import NAME, RestShare, rest_share
 from tests.support.scripted import scripted
 from tests.support.shares import FOLDER, SNAPSHOT, TestShare, flip, snapshot
@@ -533,17 +534,12 @@ def test_the_sidecar_is_not_the_worker(place: Place) -> None:
     """In a pod whose containers share nothing, the only other process is the sidecar's."""
     place.env = dict(POD)
     env = {"FASTEMBED_CACHE_PATH": "/nowhere", "MODEL_AGENT_STORE": str(place.store)}
-    flags = ("--share", str(place.share.root), "--listen", "127.0.0.1:0")
-    with subprocess.Popen(
-        [agents.PROGRAM, "sidecar", *flags], env=agents.environment(env), stderr=subprocess.PIPE
-    ) as sidecar:
-        assert sidecar.stderr
-        sidecar.stderr.readline()
+    share = ("--share", str(place.share.root))
+    with running_sidecar(agents.environment(env), "http://127.0.0.1:9", *share) as sidecar:
         done = place.doctor()
-        sidecar.terminate()
     said = [line.text for line in of(done, "environment")]
     assert said
-    assert not [text for text in said if f"process {sidecar.pid} (" in text]
+    assert not [text for text in said if f"process {sidecar.process.pid} (" in text]
 
 
 def test_a_worker_that_mounts_the_store_elsewhere(place: Place) -> None:

@@ -67,17 +67,18 @@ def test_a_failed_publish_leaves_a_hand_made_share_as_it_was(tmp_path: Path) -> 
 
 
 def test_a_tree_with_the_suffix_of_the_version(tmp_path: Path) -> None:
-    """`fastembed-v2/` is what v2 is made of, as in adoption, though `fastembed/` is beside it."""
+    """`fastembed-v2/` is v2, as in adoption; with `fastembed/` beside it nobody knows: exit 9."""
     share = TestShare(tmp_path / "share")
     source = tree(tmp_path / "source")
-    tree(tmp_path / "new", ELSEWHERE)
-    (tmp_path / "new" / "fastembed").rename(source / "fastembed-v2")
+    (source / "fastembed").rename(source / "fastembed-v2")
     done = publish(share, source, "v2")
     assert done.code == 0, done.sentence
-    published = (share.release("v2") / SNAPSHOT / "model.onnx").read_bytes()
-    suffixed = source / SNAPSHOT.replace("fastembed/", "fastembed-v2/", 1) / "model.onnx"
-    assert published == suffixed.read_bytes()
-    assert published != (source / SNAPSHOT / "model.onnx").read_bytes()
+    assert (share.release("v2") / SNAPSHOT / "model.onnx").exists()
+    (source / "fastembed-v2").rename(source / "fastembed-v3")
+    refused = publish(share, tree(source, ELSEWHERE), "v3")
+    assert refused.code == 9, refused.sentence
+    assert "fastembed/, and directories that end in -v3" in refused.sentence
+    assert not share.release("v3").exists()
 
 
 @pytest.mark.slow

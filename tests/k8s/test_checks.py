@@ -507,7 +507,7 @@ def test_sizes(break_it: Break, expected: str) -> None:
         ),
         case("Services still lead to it", lambda d: worker(d).pop("lifecycle")),
         case(
-            "the end takes up to 30 s", lambda d: spec(d).update(terminationGracePeriodSeconds=30)
+            "the end takes up to 37 s", lambda d: spec(d).update(terminationGracePeriodSeconds=30)
         ),
     ],
 )
