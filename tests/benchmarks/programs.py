@@ -7,7 +7,8 @@ import subprocess
 from typing import TYPE_CHECKING, Final
 
 from tests.azure_files.doubles import ACCOUNT, ROOT
-from tests.benchmarks import environments
+from tests.benchmarks import environments, memory
+from tests.benchmarks.clients.clock import WAIT
 from tests.benchmarks.measuring import Sample
 from tests.support import agents
 from tests.support.rest import NAME
@@ -28,7 +29,7 @@ def run(
 ) -> dict[str, float]:
     """Run one to its end, and give what it says of itself; see `clients.clock.measured`."""
     done = subprocess.run(
-        [python, "-m", f"tests.benchmarks.clients.{name}", *args],
+        _command(python, name, args),
         env=agents.environment(env),
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -42,9 +43,27 @@ def run(
 def sample(
     python: str | Path, name: str, *args: str | Path, env: Mapping[str, str] | None = None
 ) -> Sample:
-    """The same, without when its work began."""
-    taken = run(python, name, *args, env=env)
+    """The same, without when its work began, and with memory at hand when it does."""
+    with subprocess.Popen(
+        _command(python, name, args),
+        env=agents.environment(env) | {WAIT: "1"},
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        with memory.held():
+            process.stdout.readline()
+        said, _ = process.communicate("\n")
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    taken = json.loads(said.splitlines()[-1])
     return Sample(taken["seconds"], taken["cpu"], peak_mib=taken["peak_mib"])
+
+
+def _command(python: str | Path, name: str, args: tuple[str | Path, ...]) -> list[str | Path]:
+    return [python, "-m", f"tests.benchmarks.clients.{name}", *args]
 
 
 def has_kserve() -> bool:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tests.support import proc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+WAIT: Final = "BENCHMARK_WAIT"
+
 
 @contextmanager
 def measured() -> Iterator[None]:
     """Print as the last line when the block began, what it took, and the peak of memory.
 
-    The begin is a reading of `time.perf_counter`, which all processes share (CLOCK_MONOTONIC).
+    The begin is a reading of `time.perf_counter`, which all processes share (CLOCK_MONOTONIC). With
+    `WAIT` in the environment it says that it is ready, and waits for a line, before that.
     """
+    if WAIT in os.environ:
+        print("ready", flush=True)
+        sys.stdin.readline()
     cpu, began = _cpu(), time.perf_counter()
     yield
     seconds = time.perf_counter() - began
