@@ -93,7 +93,8 @@ class _InFlight:
         """Wait for the last answer, up to this moment of the loop's clock."""
         self._draining = True
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._none.wait(), until - asyncio.get_running_loop().time())
+            async with asyncio.timeout_at(until):
+                await self._none.wait()
 
 
 def _listen(host: str, port: int) -> socket.socket:

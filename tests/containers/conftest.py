@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 import docker
 import pytest
@@ -14,6 +14,7 @@ from testcontainers.core.network import Network
 
 from tests.containers.engine import NoEngineError, client, engine, want_running
 from tests.containers.node import Node
+from tests.containers.required import required
 from tests.support import models
 from tests.support.agents import REPO
 from tests.support.cluster import Cluster
@@ -47,39 +48,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def host() -> Iterator[str]:
     """An engine's address; without one the tests are skipped, or fail if they are required."""
-    try:
-        with engine() as address:
-            os.environ |= {"DOCKER_HOST": address, "DOCKER_BUILDKIT": "1"}
-            yield address
-    except NoEngineError as error:
-        _unavailable(str(error))
+    with required(), engine() as address:
+        os.environ |= {"DOCKER_HOST": address, "DOCKER_BUILDKIT": "1"}
+        yield address
 
 
 @pytest.fixture(scope="session")
 def base(host: str) -> str:
     """An image with Python that the engine runs: what BASE_IMAGE names, or one from nothing."""
-    image = os.environ.get("BASE_IMAGE") or _made()
-    try:
+    with required():
+        image = os.environ.get("BASE_IMAGE") or _made()
         want_running(host, image)
-    except NoEngineError as error:
-        _unavailable(str(error))
     return image
 
 
 def _made() -> str:
     if shutil.which("mmdebstrap") is None:
-        _unavailable("no BASE_IMAGE is set, and there is no mmdebstrap to make one")
+        raise NoEngineError("no BASE_IMAGE is set, and there is no mmdebstrap to make one")
     with subprocess.Popen(_MAKE, stdout=subprocess.PIPE) as made:
         subprocess.run([client(), "import", "-", BASE], stdin=made.stdout, check=True)
     assert made.returncode == 0
     return BASE
-
-
-def _unavailable(reason: str) -> NoReturn:
-    """Skip what needs containers, with the reason; fail it where they are required."""
-    if os.environ.get("REQUIRE_CONTAINERS"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

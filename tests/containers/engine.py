@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from tests.containers.required import UnavailableError
 from tests.support.workers import until
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _DAEMON: Final = "dockerd"
 _START_SECONDS: Final = 60.0
 
 
-class NoEngineError(Exception):
+class NoEngineError(UnavailableError):
     """Nothing here can run a container; the sentence says why."""
 
 

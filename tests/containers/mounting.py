@@ -13,9 +13,8 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.containers.remote import Fault
+from tests.containers.required import UnavailableError
 from tests.support.agents import REPO
 from tests.support.workers import until
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class NoMountError(Exception):
+class NoMountError(UnavailableError):
     """Nothing can be mounted here; the sentence says why."""
 
 
@@ -62,17 +61,6 @@ def want(parts: Mapping[str, object]) -> None:
     }
     if lacking := [what for what, there in (fuse | dict(parts)).items() if not there]:
         raise NoMountError(f"there is no {', no '.join(lacking)}")
-
-
-@contextmanager
-def required() -> Iterator[None]:
-    """Skip what cannot be mounted here, with the reason; fail where containers are required."""
-    try:
-        yield
-    except NoMountError as error:
-        if os.environ.get("REQUIRE_CONTAINERS"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
 
 
 class Mount:

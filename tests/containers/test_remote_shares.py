@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.containers.mounting import Mount, remote, required
+from tests.containers.mounting import Mount, remote
 from tests.containers.remote import EIO, ESTALE, HANG, Fault
 from tests.containers.remote_pod import Pod, Site, running
+from tests.containers.required import required
 from tests.support.shares import EXTERNAL, HALF, TestShare
 from tests.support.workers import until
 

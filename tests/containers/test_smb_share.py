@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.containers.mounting import required
 from tests.containers.remote_pod import Site, running
+from tests.containers.required import required
 from tests.containers.smb import smb_share
 from tests.support import agents
 from tests.support.shares import EXTERNAL, INLINE, TestShare, Tiny, tree

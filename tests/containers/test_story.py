@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -154,7 +153,7 @@ def test_from_the_hub_to_a_refused_release(pod: Pod, room: Path) -> None:
         promote(pod, "v1")
         with pod.worker(store) as worker, pod.sidecar(store, worker) as sidecar:
             until(lambda: served(pod.url(worker)) == "v1", seconds=60)
-            with requests(pod.url(worker)) as sent:
+            with Traffic(pod.url(worker)) as sent:
                 publish(pod, "v2", partial(models.write_tiny, weights="external"))
                 promote(pod, "v2")
                 sent.wait_for("v2")
@@ -170,17 +169,6 @@ def test_from_the_hub_to_a_refused_release(pod: Pod, room: Path) -> None:
             assert seen["active"] == "v2"
             assert "corrupt in chunk" in seen["state"]["quarantined"]["v4"]["reason"]
             assert (sent.failures, set(sent.by_release)) == ([], {"v1", "v2"})
-
-
-@contextmanager
-def requests(url: str) -> Iterator[Traffic]:
-    """Requests to a worker while the block runs."""
-    sent = Traffic(url)
-    sent.start()
-    try:
-        yield sent
-    finally:
-        sent.stop()
 
 
 def publish(pod: Pod, version: str, write: Callable[[Path], None]) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from agent import manifest
-from tests.containers.mounting import Mount, remote, required
+from tests.containers.mounting import Mount, remote
 from tests.containers.remote import Fault
+from tests.containers.required import required
 from tests.soak.pod import pod
 from tests.support.workers import until
 

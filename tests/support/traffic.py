@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from statistics import quantiles
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import httpx
 
@@ -20,7 +20,7 @@ _PAUSE_SECONDS: Final = 0.02
 
 
 class Traffic:
-    """Sends requests from two threads until it is stopped.
+    """Sends requests from two threads until it is stopped, or while it is entered.
 
     Args:
         url: The worker's serving port.
@@ -40,6 +40,15 @@ class Traffic:
         self._seconds: list[float] = []
         self.failures: list[str] = []
         self.by_release: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End, however the block did."""
+        self.stop()
 
     @property
     def sent(self) -> int:
