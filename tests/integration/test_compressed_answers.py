@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import http.server
-import threading
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Final
 
 from azure.storage.fileshare import ContentSettings
@@ -18,6 +17,7 @@ from agent.shares.azurefiles.files import Files
 from agent.shares.azurefiles.service import Service
 from tests.azure_files.clients import key_credential, share_client
 from tests.azure_files.doubles import ACCOUNT, KEY, running_double
+from tests.support.listening import Silent, listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def worker(body: bytes, **headers: str) -> Iterator[str]:
     """A server that answers with these bytes."""
     asked: list[str] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Silent, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.headers["Accept-Encoding"])
             self.send_response(200)
@@ -41,16 +41,8 @@ def worker(body: bytes, **headers: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as url:
+        yield url
     assert asked == ["identity"]
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from tests.azure_files.clients import key_credential, share_client, share_sas
 from tests.azure_files.doubles import running_double
 from tests.support import agents
+from tests.support.listening import Silent, listening
 from tests.support.shares import TestShare
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def rest_share(
         yield RestShare(double, disk, identity)
 
 
-class _Identity(http.server.BaseHTTPRequestHandler):
+class _Identity(Silent, BaseHTTPRequestHandler):
     """Hands out tokens as the App Service's identity endpoint does."""
 
     def do_GET(self) -> None:
@@ -143,19 +143,9 @@ class _Identity(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
 
 @contextmanager
 def identity_server() -> Iterator[str]:
     """URL of a server that hands out tokens to whoever says the header, while the block runs."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Identity)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/token"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(_Identity) as url:
+        yield f"{url}/token"

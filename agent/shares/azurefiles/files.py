@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from agent.shares.azurefiles.explain import ServiceError
 from agent.shares.azurefiles.sentences import GONE
 from agent.shares.azurefiles.service import GET, PATIENT_SECONDS, READ_SECONDS
+from agent.shares.azurefiles.transport import Into
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,19 +25,6 @@ NOT_A_DIRECTORY: Final = "ResourceTypeMismatch"
 _NO_PARENT: Final = "ParentNotFound"
 _NOT_EMPTY: Final = "DirectoryNotEmpty"
 _OUT_OF_RANGE: Final = "InvalidRange"
-
-
-class _Into:
-    """A stream that the SDK writes what it read to, straight into a buffer."""
-
-    def __init__(self, buffer: memoryview) -> None:
-        self._buffer = buffer
-        self.done = 0
-
-    def write(self, data: bytes) -> int:
-        self._buffer[self.done : self.done + len(data)] = data
-        self.done += len(data)
-        return len(data)
 
 
 class Files:
@@ -201,8 +189,9 @@ class Files:
 
     def _get(self, path: str, piece: memoryview, offset: int) -> int:
         def get() -> int:
-            into: Any = _Into(piece)
-            self.service.file(path).download_file(offset, len(piece), **self._wait).readinto(into)
+            into: Any = Into(piece)
+            file = self.service.file(path)
+            file.download_file(offset, len(piece), into=into, **self._wait).readinto(into)
             done: int = into.done
             return done
 

@@ -34,9 +34,9 @@ T = TypeVar("T")
 
 # One Put Range: the most that the service takes in one write.
 PIECE: Final = 4 * 1024 * 1024
-# One GET, read in one go: a chunk. Each request, and each step of one, costs Python's time.
+# One GET, read in one go: a chunk. Each request costs Python's time.
 GET: Final = 8 * 1024 * 1024
-# Requests at a time. With a chunk in flight and one in a buffer for each, that is 64 MiB.
+# Requests at a time. With a chunk in a buffer for each, that is 32 MiB.
 CONNECTIONS: Final = 4
 
 # How long a call may go on trying: what a probe or a person waits for, and what moves a release.
