@@ -56,6 +56,7 @@ def test_owner(guarded: Hub, tmp_path: Path) -> None:
         assert owner.ask("snapshot", repo=repo).value.keys() == FILES.keys()
 
 
+@pytest.mark.slow  # 24 processes of the real client
 @pytest.mark.parametrize(
     ("env", "error", "status"),
     [

@@ -14,6 +14,8 @@ from tests.hub.clients import Answer, Client
 from tests.hub.conftest import COMMIT, FILES, REPO, WEIGHTS
 from tests.hub.doubles import Hub, pointer_of, write_repo
 
+pytestmark = pytest.mark.slow  # every call is a process of the real client
+
 STEPS: Final = ("ModelInfo", "Tree", "ResolveHead", "Resolve", "Content")
 # The client hands on what it read in pieces of this size: it resumes at a multiple of it.
 PIECE: Final = 10 * 1024 * 1024
