@@ -11,6 +11,7 @@ from docker.errors import APIError
 from tests.containers.emulation.probing import Probing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from docker.models.containers import Container as Running
@@ -146,10 +147,19 @@ class Slot:
         if lifecycle is None or self.running is None:
             return
         self._events.note(self.name, PRE_STOP)
-        running, command = self.running, lifecycle.pre_stop.exec.command
-        hook = threading.Thread(target=lambda: running.exec_run(command), daemon=True)
+        command = lifecycle.pre_stop.exec.command
+        hook = threading.Thread(target=_execute, args=(self.running, command), daemon=True)
         hook.start()
         hook.join(max(0.0, deadline - time.monotonic()))
+
+
+def _execute(running: Running, command: Sequence[str]) -> None:
+    """Run a command in a container to its end.
+
+    Unlike `exec_run`, which then asks for its status: the engine may have forgotten it by then.
+    """
+    engine = running.client.api
+    engine.exec_start(engine.exec_create(running.id, command)["Id"])
 
 
 def _state(running: Running) -> dict[str, bool]:
