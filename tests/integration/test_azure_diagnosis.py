@@ -19,13 +19,13 @@ from tests.azure_files.certificates import make_certificate
 from tests.azure_files.clients import share_sas
 from tests.azure_files.doubles import ACCOUNT, KEY, Double, running_double
 from tests.support.rest import identity_server
+from tests.support.services import KEYED, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 SHARE = "models"
-KEYED = {"AZURE_STORAGE_KEY": KEY}
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,7 @@ def double() -> Iterator[Double]:
 
 def read(endpoint: str, environ: Mapping[str, str], *, share: str = SHARE) -> bytes | None:
     """Read the marker as the agent does, but give up at once."""
-    where = address.parse(f"azurefiles://{ACCOUNT}/{share}")
-    credentials = Credentials(where, None, environ)
-    service = Service(where, credentials, endpoint=endpoint, log=logs.get())
-    return Files(service, seconds=0.1).read("VERSION", 4096)
+    return Files(service(endpoint, share, environ), seconds=0.1).read("VERSION", 4096)
 
 
 def told(endpoint: str, environ: Mapping[str, str], **more: Any) -> str:

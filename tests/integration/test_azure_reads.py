@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from agent import logs
-from agent.shares.azurefiles import address
-from agent.shares.azurefiles.credentials import Credentials
 from agent.shares.azurefiles.files import Files
-from agent.shares.azurefiles.service import GET, Service
+from agent.shares.azurefiles.service import GET
 from tests.azure_files.certificates import make_certificate
 from tests.azure_files.clients import key_credential, share_client
-from tests.azure_files.doubles import ACCOUNT, KEY, Double, running_double
+from tests.azure_files.doubles import Double, running_double
 from tests.support.listening import Silent, listening
+from tests.support.services import service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +26,7 @@ DATA: Final = bytes(range(256)) * (GET // 256)
 
 
 @pytest.fixture(scope="module", params=["http", "TLS"])
-def double(
+def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Double]:
     """A double with one file of a chunk."""
@@ -41,19 +39,18 @@ def double(
         yield double
 
 
-@pytest.fixture(autouse=True)
-def _trust(double: Double, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    if double.ca:
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(double.ca))
-    yield
-    double.heal()
+@pytest.fixture
+def double(running: Double, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    """The same, trusted, and without the faults of the test before."""
+    if running.ca:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(running.ca))
+    yield running
+    running.heal()
 
 
 def files(endpoint: str, *, seconds: float = 20.0) -> Files:
     """The share's files, as the agent sees them."""
-    where = address.parse(f"azurefiles://{ACCOUNT}/{SHARE}")
-    credentials = Credentials(where, None, {"AZURE_STORAGE_KEY": KEY})
-    return Files(Service(where, credentials, endpoint=endpoint, log=logs.get()), seconds=seconds)
+    return Files(service(endpoint, SHARE), seconds=seconds)
 
 
 def test_a_chunk_takes_no_memory_but_its_buffer(double: Double) -> None:

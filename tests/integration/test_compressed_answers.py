@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from azure.storage.fileshare import ContentSettings
 
-from agent import logs
 from agent.reloading import WorkerClient
-from agent.shares.azurefiles import address
-from agent.shares.azurefiles.credentials import Credentials
 from agent.shares.azurefiles.files import Files
-from agent.shares.azurefiles.service import Service
 from tests.azure_files.clients import key_credential, share_client
-from tests.azure_files.doubles import ACCOUNT, KEY, running_double
+from tests.azure_files.doubles import running_double
 from tests.support.listening import Silent, listening
+from tests.support.services import service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,13 +63,11 @@ async def test_a_worker_without_end_is_none() -> None:
 
 def test_a_file_that_is_marked_as_compressed_is_read_as_stored() -> None:
     """A share that says `gzip` of a file makes nothing of it: its bytes are what is read."""
-    where = address.parse(f"azurefiles://{ACCOUNT}/models")
     with running_double("--share=models") as double:
         with share_client(double, "models", key_credential(double)) as client:
             marked = ContentSettings(content_encoding="gzip")
             client.get_file_client("bomb").upload_file(_BOMB, content_settings=marked)
-        credentials = Credentials(where, None, {"AZURE_STORAGE_KEY": KEY})
-        files = Files(Service(where, credentials, endpoint=double.url, log=logs.get()))
+        files = Files(service(double.url, "models"))
         assert files.read("bomb", len(_BOMB)) == _BOMB
         buffer = memoryview(bytearray(len(_BOMB)))
         assert files.read_into("bomb", buffer, 0) == len(_BOMB)

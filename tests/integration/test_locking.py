@@ -16,14 +16,12 @@ from structlog.testing import capture_logs
 from agent import logs, threads
 from agent.errors import RefusedError, StoppedError
 from agent.shares import locking
-from agent.shares.azurefiles import address
-from agent.shares.azurefiles.credentials import Credentials
-from agent.shares.azurefiles.service import Service
 from agent.shares.azurefiles.share import AzureFilesShare
 from agent.shares.directory import DirectoryShare
 from agent.shares.holder import RECORD_BYTES, Holder, parse
 from agent.shares.locking import LockLostError
-from tests.azure_files.doubles import ACCOUNT, KEY, running_double
+from tests.azure_files.doubles import running_double
+from tests.support.services import service
 from tests.support.workers import until
 
 if TYPE_CHECKING:
@@ -45,10 +43,7 @@ def share(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Share]:
         yield DirectoryShare(tmp_path)
         return
     with running_double("--share=models") as double:
-        where = address.parse(f"azurefiles://{ACCOUNT}/models")
-        credentials = Credentials(where, None, {"AZURE_STORAGE_KEY": KEY})
-        service = Service(where, credentials, endpoint=double.url, log=logs.get())
-        yield AzureFilesShare(service)
+        yield AzureFilesShare(service(double.url, "models"))
 
 
 @pytest.fixture(autouse=True)

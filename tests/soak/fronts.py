@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from tests.support.listening import Silent
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -128,7 +130,7 @@ class _Server(ThreadingHTTPServer):
         self.close_request(request)  # without the goodbye that would come before a reset
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Silent, BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
@@ -144,6 +146,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(reply.body)
 
     do_POST = do_GET  # noqa: N815 - as http.server calls it
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.azure_files.certificates import make_certificate
 from tests.support import apirules
+from tests.support.listening import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -219,7 +220,7 @@ def _titled(headers: Message) -> dict[str, str]:
 
 
 def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Silent, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
@@ -243,8 +244,5 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
 
     return Handler

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent import healthcheck
+from tests.support.listening import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class _Healthy(BaseHTTPRequestHandler):
+class _Healthy(Silent, BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200 if self.path == "/healthz" else 404)
         self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
