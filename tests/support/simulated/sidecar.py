@@ -85,8 +85,8 @@ class Sidecar:
         try:
             self._carry_out(action, luck)
             self._failures.pop(key, None)
-        except StoppedError:
-            self._witness.ended(action)
+        except StoppedError as error:
+            self._witness.ended(action, error)
         except AgentError as error:
             self._witness.ended(action, error)
             self._failed(key, error, now)
