@@ -147,11 +147,11 @@ test-containers: $(KUBECTL) ## The images, run on an engine; says why if there i
 comma := ,
 empty :=
 space := $(empty) $(empty)
-PURE := $(subst $(space),$(comma),$(addprefix agent/,$(addsuffix .py,\
-  version paths quantities marker manifest catalog layout adopt space retention reconcile \
-  shares/azurefiles/address picking canary shapes devices/causes devices/evidence \
+PURE := $(subst $(space),$(comma),agent/release/*.py $(addprefix agent/,$(addsuffix .py,\
+  quantities sidecar/reconcile models/shapes models/devices/causes models/devices/evidence \
+  shares/azurefiles/address \
   $(addprefix doctor/,findings misplaced mounts rates reach variables) \
-  $(addprefix kubernetes/,notices series))))
+  $(addprefix sidecar/kubernetes/,notices series))))
 
 lint: $(STAMP) ## Format, style, types, layers
 	$(BIN)/ruff format --check .

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from agent.context import Context
-    from agent.marker import Marker
+    from agent.release.marker import Marker
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 _LOG = ("log_format",)
@@ -71,8 +71,9 @@ def command(
 
     def register(function: Callable[..., None]) -> click.Command:
         def run(**given: Any) -> None:
-            from agent import durable, logs  # noqa: PLC0415 - keeps --help quick
+            from agent import logs  # noqa: PLC0415 - keeps --help quick
             from agent.context import Context  # noqa: PLC0415
+            from agent.files import durable  # noqa: PLC0415 - keeps --help quick
 
             os.umask(durable.UMASK)
             flags = {name: given.pop(name) for name in names}
@@ -121,8 +122,8 @@ def _on(meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 @command(*_SHARE, *_LOCAL, *_CHECKS, "keep", *_START, required=("share",))
 def init(context: Context) -> None:
     """Make a verified, warmed release active; for an initContainer."""
-    from agent import init as initial  # noqa: PLC0415 - keeps --help quick
-    from agent import signatures  # noqa: PLC0415
+    from agent.signing import signatures  # noqa: PLC0415
+    from agent.sync import init as initial  # noqa: PLC0415 - keeps --help quick
 
     signatures.prepare(context)
     done = initial.run(context)
@@ -139,8 +140,8 @@ def sidecar(context: Context) -> None:
     """
     import asyncio  # noqa: PLC0415 - keeps --help quick
 
-    from agent import signatures  # noqa: PLC0415
-    from agent.sidecar import serve  # noqa: PLC0415
+    from agent.sidecar.sidecar import serve  # noqa: PLC0415
+    from agent.signing import signatures  # noqa: PLC0415
 
     signatures.prepare(context)
     asyncio.run(serve(context))
@@ -163,8 +164,9 @@ def publish(
     Without CATALOG it is the one of --catalog, or the built-in one. Canaries are made on the CPU;
     with --device cuda the release must pass them on the GPU as well.
     """
-    from agent import making, signatures  # noqa: PLC0415 - keeps --help quick
-    from agent import publish as publishing  # noqa: PLC0415
+    from agent.publish import making  # noqa: PLC0415 - keeps --help quick
+    from agent.publish import publish as publishing  # noqa: PLC0415
+    from agent.signing import signatures  # noqa: PLC0415 - keeps --help quick
 
     signatures.prepare(context)
     context = context.with_catalog(catalog_file)
@@ -195,7 +197,7 @@ def publish(
 @click.option("--update", is_flag=True, help="Also move models that are pinned to today's.")
 def pin(context: Context, file: Path, update: bool) -> None:
     """Write the revisions that the models of FILE have on the Hub today into it."""
-    from agent import pinning  # noqa: PLC0415 - keeps --help quick
+    from agent.publish import pinning  # noqa: PLC0415 - keeps --help quick
 
     for each in pinning.pin(context.with_catalog(file), file, update=update):
         word = "pinned" if each.new else "is at"
@@ -207,7 +209,7 @@ def pin(context: Context, file: Path, update: bool) -> None:
 @click.option("--verify", "check", is_flag=True, help="Read every byte of it first.")
 def promote(context: Context, version: str, check: bool) -> None:
     """Have every pod serve VERSION."""
-    from agent import operators  # noqa: PLC0415 - keeps --help quick
+    from agent.operate import operators  # noqa: PLC0415 - keeps --help quick
 
     _promoted(operators.promote(context, version, check=check, say=click.echo))
 
@@ -216,7 +218,7 @@ def promote(context: Context, version: str, check: bool) -> None:
 @click.argument("version", required=False)
 def rollback(context: Context, version: str | None) -> None:
     """Have every pod serve the release before, or VERSION."""
-    from agent import operators  # noqa: PLC0415 - keeps --help quick
+    from agent.operate import operators  # noqa: PLC0415 - keeps --help quick
 
     _promoted(operators.rollback(context, version, say=click.echo))
 
@@ -225,7 +227,7 @@ def rollback(context: Context, version: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(context: Context, as_json: bool) -> None:
     """Show what is active, desired, held and refused."""
-    from agent import reporting  # noqa: PLC0415 - keeps --help quick
+    from agent.operate import reporting  # noqa: PLC0415 - keeps --help quick
 
     found = reporting.status(context)
     click.echo(reporting.as_json(found) if as_json else reporting.describe(found))
@@ -236,7 +238,7 @@ def status(context: Context, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def warm(context: Context, version: str | None, as_json: bool) -> None:
     """Load VERSION (by default the active one) from the store, run it, and check its canary."""
-    from agent import operators  # noqa: PLC0415 - keeps --help quick
+    from agent.operate import operators  # noqa: PLC0415 - keeps --help quick
     from agent.warmup import report  # noqa: PLC0415
 
     release, measured = operators.warm(context, version)
@@ -251,7 +253,7 @@ def verify(context: Context, version: str | None, on: str) -> None:
 
     With --verify-key its signature is checked as well.
     """
-    from agent import operators  # noqa: PLC0415 - keeps --help quick
+    from agent.operate import operators  # noqa: PLC0415 - keeps --help quick
 
     chosen, count = operators.verify(context, version, on=on)
     click.echo(f"{chosen} on the {on} is sound: {count} bytes.")
@@ -262,7 +264,7 @@ def verify(context: Context, version: str | None, on: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 def prune(context: Context, on: str, dry_run: bool) -> None:
     """Delete releases: of the store beyond --keep, of the share what the marker does not need."""
-    from agent import pruning  # noqa: PLC0415 - keeps --help quick
+    from agent.operate import pruning  # noqa: PLC0415 - keeps --help quick
 
     pruned = (pruning.share if on == "share" else pruning.store)(context, dry_run=dry_run)
     removed = [*pruned.releases, *(f".staging/{name}" for name in pruned.left_over)]

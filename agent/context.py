@@ -8,12 +8,16 @@ from functools import cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from agent import catalog, fastembed_models, manifest, marker, marking, shares, signing, staging
+from agent import shares, signing
 from agent.errors import ConfigError
+from agent.machine.threads import Lane
+from agent.models import fastembed_models
+from agent.release import catalog, manifest, marker
+from agent.release.version import is_version
+from agent.shares import marking
 from agent.shares.base import RELEASES
-from agent.store import Store
-from agent.threads import Lane
-from agent.version import is_version
+from agent.store import staging
+from agent.store.store import Store
 from agent.warmup import Warmer
 
 if TYPE_CHECKING:
@@ -21,9 +25,9 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from agent.adopt import Wanted
-    from agent.catalog import Catalog
-    from agent.manifest import Manifest
+    from agent.release.adopt import Wanted
+    from agent.release.catalog import Catalog
+    from agent.release.manifest import Manifest
     from agent.settings import Settings
     from agent.shares.base import Share
 
@@ -61,7 +65,7 @@ class Context:
         """What a release must contain."""
         path = self.settings.catalog
         if path is None:
-            text = (resources.files("agent") / "catalog.toml").read_text()
+            text = (resources.files("agent.release") / "catalog.toml").read_text()
             return catalog.parse(text, where="built in")
         try:
             return catalog.parse(path.read_text(), where=str(path))
@@ -95,11 +99,11 @@ class Context:
         return Lane(f"The share {self.share.address}", seconds=MANIFEST_SECONDS)
 
     def marker_bytes(self, *, known: str | None = None) -> bytes | None:
-        """The marker's bytes, read twice unless their digest is `known`; see `agent.marking`."""
+        """The marker's bytes, read twice unless their digest is `known`; see `marking.read`."""
         return self._marker_lane.call(marking.read, self.share, self.settings.marker, known=known)
 
     def manifest(self, version: str) -> Manifest:
-        """The manifest of a release on the share; see `agent.staging.read_manifest`."""
+        """The manifest of a release on the share; see `agent.store.staging.read_manifest`."""
         return self._manifest_lane.call(staging.read_manifest, self.share, version)
 
     def signature(self, version: str) -> bytes | None:

@@ -11,14 +11,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from agent import devices, shapes
 from agent import quantities as q
 from agent.errors import ConfigError
+from agent.models import devices, shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from agent.shapes import Shape
+    from agent.models.shapes import Shape
 
 PREFIX: Final = "MODEL_AGENT_"
 

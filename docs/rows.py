@@ -17,11 +17,12 @@ from api import serving_app
 from batching import Batcher
 from flags import VARIABLES, parser
 
-from agent import cli, probes, settings
+from agent import cli, settings
 from agent.doctor.variables import DIRECTORIES
 from agent.exits import Exit
-from agent.metrics import Metrics
 from agent.shares.azurefiles.credentials import SOURCES
+from agent.sidecar import probes
+from agent.sidecar.metrics import Metrics
 from agent.worker import Holder
 from agent.worker.admin import admin_app
 

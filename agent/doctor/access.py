@@ -7,10 +7,11 @@ from pathlib import Path
 from time import monotonic as clock
 from typing import TYPE_CHECKING, Final
 
-from agent import marker, threads
 from agent.doctor import azure, mounts, reach
 from agent.doctor.findings import Finding, fail, ok, skip, warn
 from agent.errors import UnreachableError
+from agent.machine import threads
+from agent.release import marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,10 +11,10 @@ from agent import settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.acquire import Tree
     from agent.context import Context
-    from agent.manifest import Manifest
-    from agent.marker import Marker
+    from agent.release.manifest import Manifest
+    from agent.release.marker import Marker
+    from agent.sync.acquire import Tree
 
 # Kubernetes sets it in every container.
 _POD: Final = "KUBERNETES_SERVICE_HOST"

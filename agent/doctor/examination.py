@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from agent import threads
 from agent.doctor import access, azure, findings, local, releases, serving, speed, trees
 from agent.doctor.case import Case
 from agent.doctor.findings import Finding, fail, skip
 from agent.errors import AgentError, UnreachableError
+from agent.machine import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

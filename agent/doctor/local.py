@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from agent import retention, staging, state
 from agent.doctor.findings import Finding, amount, fail, ok, skip, warn
 from agent.errors import AgentError, ConfigError
+from agent.release import retention
+from agent.store import staging
+from agent.sync import state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.doctor.case import Case
-    from agent.store import Store
+    from agent.store.store import Store
 
 
 def store(case: Case) -> Iterator[Finding]:

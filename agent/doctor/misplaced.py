@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent import layout
+from agent.release import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from agent.adopt import Node, Wanted
+    from agent.release.adopt import Node, Wanted
 
 _SAFETENSORS: Final = "model.safetensors"
 

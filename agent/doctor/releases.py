@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent import acquire, marker, pickles, staging
-from agent.acquire import Tree
 from agent.doctor.findings import Finding, amount, fail, ok, warn
 from agent.errors import AgentError, ReleaseMissingError, UnreachableError
+from agent.release import marker, pickles
+from agent.release.version import UNVERSIONED
 from agent.shares.base import RELEASES
-from agent.version import UNVERSIONED
+from agent.store import staging
+from agent.sync import acquire
+from agent.sync.acquire import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from agent.doctor.case import Case
-    from agent.manifest import Manifest
-    from agent.marker import Marker
+    from agent.release.manifest import Manifest
+    from agent.release.marker import Marker
 
 _SHOWN: Final = 8
 

@@ -7,18 +7,18 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agent import children
 from agent.doctor import variables
 from agent.doctor.findings import Finding, fail, ok, warn
 from agent.doctor.variables import DIRECTORIES, Process
 from agent.errors import ReloadError
-from agent.reloading import WorkerClient
+from agent.machine import children
+from agent.sidecar.reloading import WorkerClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from agent.doctor.case import Case
-    from agent.reconcile import WorkerView
+    from agent.sidecar.reconcile import WorkerView
 
 _PROC: Final = Path("/proc")
 _AGENT: Final = "model-agent"

@@ -6,10 +6,10 @@ import threading
 from time import monotonic as clock
 from typing import TYPE_CHECKING, Final
 
-from agent import chunks
 from agent.doctor import rates
 from agent.doctor.findings import Finding, skip
 from agent.doctor.rates import MIB, Sample
+from agent.files import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

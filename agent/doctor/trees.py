@@ -5,18 +5,18 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from agent import adopt, layout
-from agent.building import Source
 from agent.doctor import misplaced
 from agent.doctor.findings import Finding, fail, ok
 from agent.errors import AgentError, ReleaseMissingError
+from agent.publish.building import Source
+from agent.release import adopt, layout
 from agent.shares.base import LOCKS, RELEASES, STAGING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.adopt import Node, Plan
     from agent.doctor.case import Case
+    from agent.release.adopt import Node, Plan
 
 DIAGNOSIS: Final = "wrong directory structure"
 _OURS: Final = (RELEASES, STAGING, LOCKS)

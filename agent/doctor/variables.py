@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from agent import layout
 from agent.doctor.findings import Finding, fail, ok, warn
 from agent.errors import ConfigError
+from agent.release import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

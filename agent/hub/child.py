@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent import children
 from agent.hub.protocol import Done, Failed, Request, Started
+from agent.machine import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable

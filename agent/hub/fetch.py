@@ -11,14 +11,15 @@ import httpx
 from huggingface_hub import HfApi, constants, get_session, hf_hub_url
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
-from agent import layout, paths, picking, retrying
-from agent.adopt import Wanted
-from agent.copying import writing
+from agent import retrying
 from agent.errors import AgentError, PickleError, ReleaseMissingError, VerificationError
+from agent.files.copying import writing
 from agent.hub import digests
 from agent.hub.explain import explain
 from agent.hub.protocol import Fetched, Hashing, Note, Remote, Resolved
-from agent.manifest import is_pickle
+from agent.release import layout, paths, picking
+from agent.release.adopt import Wanted
+from agent.release.manifest import is_pickle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

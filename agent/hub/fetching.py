@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from agent import children, disk, errors, scratch
+from agent import errors
 from agent.errors import AgentError, StoppedError, UnreachableError
+from agent.files import disk, scratch
 from agent.hub.protocol import Ask, Done, Event, Failed, Note, Request, Resolved
+from agent.machine import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from agent.adopt import Wanted
-    from agent.moved import Moved
+    from agent.files.moved import Moved
+    from agent.release.adopt import Wanted
 
 _LOOK_SECONDS: Final = 0.2
 _START_SECONDS: Final = 30.0

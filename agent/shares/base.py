@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from agent.adopt import Tree
-    from agent.manifest import Manifest
+    from agent.release.adopt import Tree
+    from agent.release.manifest import Manifest
     from agent.shares.locking import LockFile
 
 RELEASES: Final = "releases"

@@ -9,8 +9,6 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from agent import chunks, durable
-from agent.adopt import Node, Tree
 from agent.errors import (
     AgentError,
     RefusedError,
@@ -18,6 +16,8 @@ from agent.errors import (
     UnreachableError,
     VerificationError,
 )
+from agent.files import chunks, durable
+from agent.release.adopt import Node, Tree
 from agent.shares.base import RELEASES, STAGING, staged_version, staging_path, trash_path
 from agent.shares.exclusive import ExclusiveFile
 from agent.shares.locking import LockLostError

@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from agent import durable
+from agent.files import durable
 from agent.shares import holder as holders
 from agent.shares.base import LOCKS
 from agent.shares.holder import RECORD_BYTES

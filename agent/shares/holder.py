@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from agent import machine
-from agent.state import utc_now
+from agent.machine import machine
+from agent.sync.state import utc_now
 
 # Of one size always, so that a beat is one write in place.
 RECORD_BYTES: Final = 512

@@ -15,12 +15,12 @@ from model_signing import hashing, signing, verifying
 from model_signing import manifest as listing
 from model_signing._hashing.hashing import Digest  # what public signatures ask for has no other way
 
-from agent import manifest
+from agent.release import manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
 
 _FILES: Final = {
     "method": "files",

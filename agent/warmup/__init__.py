@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent import canary, devices, memory, passed
 from agent.errors import ModelError, WarmupError
-from agent.shapes import DEFAULTS
+from agent.machine import memory
+from agent.models import devices
+from agent.models.shapes import DEFAULTS
+from agent.release import canary
+from agent.warmup import passed
 from agent.warmup.asking import ask
 from agent.warmup.protocol import Measured, Request, Subject
 
@@ -18,9 +21,9 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from agent.devices import Device
-    from agent.manifest import Manifest, Model
-    from agent.shapes import Shape
+    from agent.models.devices import Device
+    from agent.models.shapes import Shape
+    from agent.release.manifest import Manifest, Model
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 
-from agent import durable
-from agent.children import environment
 from agent.errors import KilledError, NoSpaceError, StoppedError, WarmupError
+from agent.files import durable
+from agent.machine.children import environment
 from agent.warmup.protocol import Line, Outcome, Step
 
 if TYPE_CHECKING:

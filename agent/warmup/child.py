@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent import children, layout, precision
-from agent.running import inspecting
+from agent.machine import children
+from agent.models.formats import precision
+from agent.models.runtimes import inspecting
+from agent.release import layout
 from agent.warmup.measuring import Taken, measure
 from agent.warmup.protocol import Measured, Outcome, Request, Step, Subject
 
@@ -65,13 +67,13 @@ def _measure(subject: Subject, request: Request, begin: Callable[[str], None]) -
 def _load(subject: Subject, release: Path, request: Request) -> Model:
     """The model, by its loader; what takes 100 MB is imported only where it is needed."""
     if subject.loader == "fastembed":
-        from agent.running.fastembed_model import FastEmbedModel  # noqa: PLC0415
+        from agent.models.runtimes.fastembed_model import FastEmbedModel  # noqa: PLC0415
 
         return FastEmbedModel(subject.name, subject, release, request.device)
     if subject.loader != "sentence-transformers":
         raise _NotRunError(f"the loader {subject.loader} does not say how")
     try:
-        from agent.running.torch_model import TorchModel  # noqa: PLC0415
+        from agent.models.runtimes.torch_model import TorchModel  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise _NotRunError(f"{error.name} is not installed (extra st)") from None
     return TorchModel(subject, release, request.device)

@@ -6,16 +6,16 @@ import resource
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from agent import space
-from agent.devices import driver
-from agent.shapes import Shape
+from agent.models.devices import driver
+from agent.models.shapes import Shape
+from agent.release import space
 from agent.warmup.protocol import Measured, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from agent.devices import Device
-    from agent.precision import Precision
+    from agent.models.devices import Device
+    from agent.models.formats.precision import Precision
     from agent.warmup.protocol import Request, Subject
 
 # How often a shape runs again, and the seconds after which that is enough.
@@ -24,7 +24,7 @@ _STEADY_SECONDS: Final = 0.1
 
 
 class Model(Protocol):
-    """What can be measured; see `agent.running`."""
+    """What can be measured; see `agent.models.runtimes`."""
 
     provider: str
     max_length: int

@@ -6,10 +6,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.devices import Device  # noqa: TC001 - msgspec reads the annotations
-from agent.manifest import Canary  # noqa: TC001
-from agent.precision import Precision  # noqa: TC001
-from agent.shapes import Shape  # noqa: TC001
+from agent.models.devices import Device  # noqa: TC001 - msgspec reads the annotations
+from agent.models.formats.precision import Precision  # noqa: TC001
+from agent.models.shapes import Shape  # noqa: TC001
+from agent.release.manifest import Canary  # noqa: TC001
 
 
 class Subject(msgspec.Struct, frozen=True):

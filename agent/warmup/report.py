@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from agent import canary, durable, passed
-from agent.copying import writing
-from agent.state import utc_now
+from agent.files import durable
+from agent.files.copying import writing
+from agent.release import canary
+from agent.sync.state import utc_now
+from agent.warmup import passed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from agent.manifest import Manifest, Model
+    from agent.release.manifest import Manifest, Model
     from agent.warmup.protocol import Measured
 
 _MIB: Final = 1024 * 1024

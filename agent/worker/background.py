@@ -7,7 +7,7 @@ import gc
 import threading
 from typing import TYPE_CHECKING, Final
 
-from agent import threads
+from agent.machine import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from agent import manifest
 from agent.errors import AgentError, RefusedError, ReleaseMissingError, VerificationError
-from agent.version import is_version
+from agent.release import manifest
+from agent.release.version import is_version
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
 
 _RELEASES: Final = "releases"
 _CURRENT: Final = "current"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent import layout, memory, precision
-from agent.devices import driver
+from agent.machine import memory
+from agent.models.devices import driver
+from agent.models.formats import precision
+from agent.release import layout
 
 if TYPE_CHECKING:
-    from agent.devices import Device
+    from agent.models.devices import Device
     from agent.worker.release import Release
 
 _WEIGHTS: Final = (".onnx", ".onnx_data", ".data", ".safetensors")

@@ -13,8 +13,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort
 
 from agent.errors import ModelError
-from agent.running.fastembed_model import open_stock
-from agent.running.strict import raise_if_device
+from agent.models.runtimes.fastembed_model import open_stock
+from agent.models.runtimes.strict import raise_if_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from agent.devices import Device
-    from agent.manifest import Model
+    from agent.models.devices import Device
+    from agent.release.manifest import Model
     from agent.worker import Release
 
     Vector = NDArray[np.float32]
@@ -53,7 +53,9 @@ def open_backend(entry: Model, release: Release, device: Device) -> Backend:
     if entry.loader == "fastembed":
         return FastEmbedBackend(entry, release, device)
     try:
-        from agent.running.torch_model import TorchModel  # noqa: PLC0415 - only where it is used
+        from agent.models.runtimes.torch_model import (  # noqa: PLC0415 - only where it is used
+            TorchModel,
+        )
     except ModuleNotFoundError as error:
         raise ModelError(
             f"{entry.name} needs sentence-transformers, and {error.name} is not installed.",

@@ -8,18 +8,21 @@ import onnxruntime as ort
 from backends import LOADERS, open_backend
 from msgspec.structs import replace
 
-from agent import canary, passed, shapes, space, verified
 from agent.errors import ModelError
-from agent.running.strict import DeviceError
-from agent.shapes import Shape
+from agent.models import shapes
+from agent.models.runtimes.strict import DeviceError
+from agent.models.shapes import Shape
+from agent.release import canary, space
+from agent.store import verified
+from agent.warmup import passed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from backends import Vector
 
-    from agent.devices import Device
-    from agent.manifest import Model
+    from agent.models.devices import Device
+    from agent.release.manifest import Model
     from agent.worker import Release
 
 _ALIKE: Final = 64  # characters by which the texts of one batch may differ whatever their length

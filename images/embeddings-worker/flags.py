@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agent import devices
+from agent.models import devices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from agent import durable
+from agent.files import durable
 from tests.benchmarks import memory, pod, table
 from tests.benchmarks.ceilings import CORES
 from tests.benchmarks.measuring import ROUNDS, Sample, cpu_of

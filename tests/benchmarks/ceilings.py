@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from agent import durable
+from agent.files import durable
 from tests.benchmarks import memory
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from itertools import pairwise
 from statistics import mean
 from typing import TYPE_CHECKING, Final
 
-from agent import staging
 from agent.shares.directory import DirectoryShare
-from agent.store import Store
+from agent.store import staging
+from agent.store.store import Store
 from tests.benchmarks.local import forget
 from tests.benchmarks.measuring import medians, timed
 from tests.benchmarks.release import describe
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
     from tests.azure_files.doubles import Double
     from tests.benchmarks.release import Subject
     from tests.support.cluster import Sidecar

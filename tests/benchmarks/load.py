@@ -6,7 +6,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent import layout, optimizing
+from agent.models.formats import optimizing
+from agent.release import layout
 from tests.benchmarks.measuring import medians
 from tests.benchmarks.programs import sample
 from tests.benchmarks.table import Row

@@ -9,10 +9,10 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent import staging, verified
-from agent.moved import Moved
+from agent.files.moved import Moved
 from agent.shares.directory import DirectoryShare
-from agent.store import Store
+from agent.store import staging, verified
+from agent.store.store import Store
 from tests.benchmarks import release
 from tests.benchmarks.measuring import ROUNDS, medians, timed
 from tests.benchmarks.release import VERSION

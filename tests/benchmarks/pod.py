@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from agent import layout
+from agent.release import layout
 from tests.support import agents, models
 from tests.support.rest import NAME
 from tests.support.shares import REVISION

@@ -8,8 +8,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from agent import manifest
-from agent.manifest import CHUNK_SIZE, File
+from agent.release import manifest
+from agent.release.manifest import CHUNK_SIZE, File
 from tests.benchmarks import ceilings
 from tests.support import models
 from tests.support.rest import NAME
@@ -18,7 +18,7 @@ from tests.support.stores import CREATED, a_model
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
     from tests.benchmarks.ceilings import Ceilings
 
 VERSION: Final = "v1"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import tomlkit
 
-from agent import catalog, manifest, marker
 from agent.errors import ConfigError, ReleaseMissingError, VerificationError
-from agent.marker import Marker, UnknownMarkerError
-from agent.version import is_version
+from agent.release import catalog, manifest, marker
+from agent.release.marker import Marker, UnknownMarkerError
+from agent.release.version import is_version
 from tests.fuzz import edits
 from tests.support import stores
 from tests.support.manifests import FULL
@@ -22,7 +22,7 @@ from tests.support.manifests import FULL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
 
 AT: Final = "2026-11-23T15:00:00Z"
 
@@ -125,7 +125,7 @@ def markers() -> list[bytes]:
 
 def catalogs() -> list[bytes]:
     """The built-in one, and one with all that may be in it."""
-    built_in = (resources.files("agent") / "catalog.toml").read_bytes()
+    built_in = (resources.files("agent.release") / "catalog.toml").read_bytes()
     return [built_in, _CATALOG.encode()]
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import onnxruntime as ort
 import pytest
 
-from agent import devices
-from agent.devices import driver
+from agent.models import devices
+from agent.models.devices import driver
 from tests.support import models, stores
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from _pytest.terminal import TerminalReporter
 
-    from agent.devices.evidence import Memory
+    from agent.models.devices.evidence import Memory
 
 Row: TypeAlias = "Callable[[str, str], None]"
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from agent import layout, manifest
-from agent.devices import driver
+from agent.models.devices import driver
+from agent.release import layout, manifest
 from tests.support import agents, models, stores
 from tests.support.workers import until, worker
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from agent.devices.evidence import Memory
+    from agent.models.devices.evidence import Memory
     from tests.gpu.conftest import Row
 
 pytestmark = pytest.mark.timeout(600)

@@ -17,13 +17,17 @@ import pytest
 from fastembed import TextEmbedding
 from structlog.testing import capture_logs
 
-from agent import building, init, logs, manifest, staging
-from agent.building import Source
+from agent import logs
 from agent.context import Context
 from agent.errors import AgentError, ReleaseMissingError
+from agent.publish import building
+from agent.publish.building import Source
+from agent.release import manifest
 from agent.settings import Settings
 from agent.shares.directory import DirectoryShare
-from agent.store import Store
+from agent.store import staging
+from agent.store.store import Store
+from agent.sync import init
 from tests.support import agents, models
 from tests.support.shares import REVISION, TestShare, in_memory, snapshot
 
@@ -31,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from agent.adopt import Wanted
-    from agent.manifest import Manifest
+    from agent.release.adopt import Wanted
+    from agent.release.manifest import Manifest
 
 NAME, REPO = models.BGE_LARGE, models.BGE_LARGE_REPO
 FLAT = "models--BAAI--bge-large-en-v1.5"

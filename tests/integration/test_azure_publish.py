@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import manifest
+from agent.release import manifest
 from tests.support import agents, models
 from tests.support.rest import RestShare, rest_share
 from tests.support.shares import ELSEWHERE, INLINE, REVISION, Tiny, snapshot, tree

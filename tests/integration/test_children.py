@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.devices import Device
+from agent.models.devices import Device
 from agent.warmup.protocol import Request
 from tests.support import agents
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Starts a child with an open question, and dies by SIGKILL before it can have begun.
 _PARENT = """
 import os, signal, subprocess, sys
-from agent import children
+from agent.machine import children
 question, answer = open(sys.argv[2], "rb"), open(sys.argv[3], "wb")
 command, env = [sys.executable, "-m", sys.argv[1]], children.environment()
 subprocess.Popen(command, stdin=question, stdout=answer, env=env, close_fds=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import layout, manifest
+from agent.release import layout, manifest
 from tests.support.crashing import Crasher
 from tests.support.shares import FOLDER, REVISION, SNAPSHOT, TestShare, flip
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from azure.storage.fileshare import ShareSasPermissions
 
-from agent import marker, state
+from agent.release import marker
+from agent.sync import state
 from tests.azure_files.clients import share_sas, soon
 from tests.azure_files.doubles import running_double
 from tests.support import agents, models

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent import space
+from agent.release import space
 from tests.support import agents, models, wrong_models
 from tests.support.cluster import AgentFailedError, Cluster
 from tests.support.scripted import obey, scripted

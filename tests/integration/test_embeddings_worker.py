@@ -26,9 +26,9 @@ import onnxruntime
 import pytest
 from msgspec.structs import replace
 
-from agent import passed, verified
-from agent.manifest import Canary
-from agent.warmup import report
+from agent.release.manifest import Canary
+from agent.store import verified
+from agent.warmup import passed, report
 from agent.warmup.protocol import Measured
 from tests.support import models, stores
 from tests.support.workers import APP, ROOT, until, worker
@@ -36,8 +36,8 @@ from tests.support.workers import APP, ROOT, until, worker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.manifest import Manifest
-    from agent.precision import Precision
+    from agent.models.formats.precision import Precision
+    from agent.release.manifest import Manifest
     from tests.support.workers import Worker
 
 WIDE = 512

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from agent import catalog
+from agent.release import catalog
 from tests.support import models, wrong_models
 from tests.support.hubs import VERSION, Site, site
 from tests.support.shares import REVISION
@@ -105,7 +105,7 @@ def test_a_tree_of_one_s_own_is_not_held_to_them(
 
 def test_the_built_in_catalog_expects_them() -> None:
     """Both of its models are held to the numbers that FastEmbed's tests publish."""
-    text = (resources.files("agent") / "catalog.toml").read_text()
+    text = (resources.files("agent.release") / "catalog.toml").read_text()
     expected = {e.name: e.expected for e in catalog.parse(text, where="built in").model}
     assert set(expected) == {models.BGE_LARGE, models.MINILM}
     for numbers in expected.values():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import manifest
+from agent.release import manifest
 from tests.azure_files.certificates import make_certificate
 from tests.hub.doubles import name_branch, pointer_of
 from tests.support import agents, models
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
 
 
 @pytest.fixture

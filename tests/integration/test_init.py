@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 from structlog.testing import capture_logs
 
-from agent import init, logs, memory, settings
+from agent import logs, settings
 from agent.context import Context
 from agent.errors import NoSpaceError, WarmupError
-from agent.steps import Steps
-from agent.trying import Record
+from agent.machine import memory
+from agent.sync import init
+from agent.sync.steps import Steps
+from agent.sync.trying import Record
 from tests.support import agents, stores
 from tests.support.crashing import Crasher, Run
 from tests.support.shares import (

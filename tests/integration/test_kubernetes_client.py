@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from agent.errors import ConfigError
-from agent.kubernetes import client
-from agent.kubernetes.client import Api, AwayError, RefusedError
-from agent.kubernetes.notices import Notice
-from agent.kubernetes.pod import Pod
-from agent.kubernetes.series import Event
+from agent.sidecar.kubernetes import client
+from agent.sidecar.kubernetes.client import Api, AwayError, RefusedError
+from agent.sidecar.kubernetes.notices import Notice
+from agent.sidecar.kubernetes.pod import Pod
+from agent.sidecar.kubernetes.series import Event
 from tests.support.apiserver import (
     ANNOTATION,
     NAMESPACE,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import manifest
+from agent.release import manifest
 from tests.support import agents, cluster
 from tests.support.apiserver import ANNOTATION, NAMESPACE, POD, UID, ApiServer, api_server
 from tests.support.cluster import running_sidecar

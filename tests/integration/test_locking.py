@@ -13,8 +13,9 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from agent import logs, threads
+from agent import logs
 from agent.errors import RefusedError, StoppedError
+from agent.machine import threads
 from agent.shares import locking
 from agent.shares.azurefiles.share import AzureFilesShare
 from agent.shares.directory import DirectoryShare

@@ -14,8 +14,8 @@ import onnx
 import pytest
 from fastembed import TextEmbedding
 
-from agent import structure
-from agent.optimizing import externalize
+from agent.models.formats import structure
+from agent.models.formats.optimizing import externalize
 from tests.support import models
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def done(seconds, **found):
     print(json.dumps({"seconds": seconds, "peak": peak} | found))
 """
 REWRITE: Final = """
-from agent.optimizing import externalize
+from agent.models.formats.optimizing import externalize
 start = time.perf_counter()
 written = externalize(Path(sys.argv[1]), Path(sys.argv[2]))
 done(time.perf_counter() - start, written=written)

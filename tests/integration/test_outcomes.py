@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent import manifest
+from agent.release import manifest
 from tests.support import agents, cluster
 from tests.support.scripted import ScriptedWorker, obey, scripted
 from tests.support.shares import SNAPSHOT, TestShare, flip

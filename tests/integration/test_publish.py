@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import threads
 from agent.errors import AgentError
+from agent.machine import threads
 from agent.shares.base import Publication
 from agent.shares.directory import DirectoryShare
 from tests.support import agents
@@ -20,7 +20,7 @@ from tests.support.workers import until
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
     from tests.support.agents import Result
 
 

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from agent.errors import ReloadError, WorkerRestartedError
-from agent.reconcile import Target
-from agent.reloading import WorkerClient
+from agent.sidecar.reconcile import Target
+from agent.sidecar.reloading import WorkerClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent import manifest, space
+from agent.release import manifest, space
 from tests.support import models
 from tests.support.cluster import AgentFailedError, Cluster
 from tests.support.scripted import ScriptedWorker, obey, scripted

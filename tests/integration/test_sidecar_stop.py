@@ -16,13 +16,13 @@ from aiohttp import web
 from agent import logs, settings
 from agent.context import Context
 from agent.errors import StoppedError
-from agent.sidecar import Sidecar
+from agent.sidecar.sidecar import Sidecar
 from tests.support.shares import TestShare
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.steps import Steps
+    from agent.sync.steps import Steps
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent import manifest
+from agent.release import manifest
 from tests.support import agents
 from tests.support.cluster import running_sidecar
 from tests.support.rest import rest_share

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import durable
-from agent.store import Store
+from agent.files import durable
+from agent.store.store import Store
 from tests.support import agents
 from tests.support.shares import SNAPSHOT, TestShare
 
@@ -22,7 +22,8 @@ GROUP = 2000
 # The interpreter may stand where another uid cannot read: all is imported before the uid changes.
 AS_ANOTHER = """
 import os, sys
-from agent import cli, context, init, logs
+from agent import cli, context, logs
+from agent.sync import init
 import structlog
 uid, group, die = map(int, sys.argv[1:4])
 del sys.argv[1:4]

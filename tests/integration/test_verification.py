@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import manifest
+from agent.release import manifest
 from tests.support.crashing import Crasher
 from tests.support.shares import EXTERNAL, FOLDER, SNAPSHOT, TestShare, flip, in_memory, snapshot
 

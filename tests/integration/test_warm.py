@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from agent import layout
+from agent.release import layout
 from tests.support import agents, models, stores
 from tests.support.workers import until, worker
 

@@ -15,7 +15,7 @@ from tests.support.workers import worker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
     from tests.support.workers import Worker
 
 NAME, REPO = models.MINILM, models.MINILM_REPO

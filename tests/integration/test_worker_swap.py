@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from agent.manifest import Canary, Manifest
+    from agent.release.manifest import Canary, Manifest
     from tests.support.workers import Worker
 
 MIB: Final = 1024 * 1024

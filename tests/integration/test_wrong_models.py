@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from msgspec.structs import replace
 
-from agent import layout, manifest, space
+from agent.release import layout, manifest, space
 from tests.support import agents, models, stores, wrong_models
 from tests.support.cluster import Cluster
 from tests.support.scripted import obey, scripted
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from agent.manifest import Canary
+    from agent.release.manifest import Canary
     from tests.support.agents import Result
     from tests.support.workers import Worker
 

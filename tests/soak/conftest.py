@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from agent import manifest, verified
+from agent.release import manifest
+from agent.store import verified
 from tests.soak.matrix import PAGE, Matrix, cases_of
 from tests.support import models
 from tests.support.cluster import Cluster

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from agent import manifest
+from agent.release import manifest
 from tests.containers.mounting import Mount, remote
 from tests.containers.remote import Fault
 from tests.containers.required import required

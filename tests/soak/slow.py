@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from agent import manifest
+from agent.release import manifest
 from tests.soak.whole import sha256
 from tests.support.cluster import Cluster
 from tests.support.rest import rest_share

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from agent import manifest
+from agent.release import manifest
 from tests.soak.matrix import case
 from tests.soak.pod import pod
 from tests.soak.processes import Size, size

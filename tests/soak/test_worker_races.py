@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from agent import manifest
+from agent.release import manifest
 from tests.soak.fronts import front
 from tests.soak.loads import HeldLoad
 from tests.soak.matrix import case
@@ -16,7 +16,7 @@ from tests.support.workers import until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
     from tests.soak.fronts import Call, Reply
     from tests.support.cluster import Cluster
     from tests.support.workers import Worker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from agent import layout, manifest
+from agent.release import layout, manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -95,7 +95,11 @@ class Crasher:
 
 def serve() -> None:
     """Answer a request a line, until stdin ends."""
-    from agent import context, init, logs, marking, operators, publish  # noqa: F401 - for forks
+    from agent import context, logs  # noqa: F401 - for forks
+    from agent.operate import operators  # noqa: F401 - for forks
+    from agent.publish import publish  # noqa: F401 - for forks
+    from agent.shares import marking
+    from agent.sync import init  # noqa: F401 - for forks
 
     # Nobody else writes the marker here, and thousands of runs would wait for a second look.
     vars(marking)["_PAUSE_SECONDS"] = 0.0

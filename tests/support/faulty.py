@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from agent import manifest, marker
+from agent.release import manifest, marker
 from agent.shares.holder import RECORD_BYTES, Holder
 from tests.azure_files.clients import key_credential, share_client
 from tests.support import agents

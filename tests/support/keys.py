@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from agent import manifest, signing
+from agent import signing
+from agent.release import manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

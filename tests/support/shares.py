@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from agent import layout, manifest
+from agent.release import layout, manifest
 from tests.support import agents, models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
 
 REVISION: Final = "0123456789abcdef0123456789abcdef01234567"
 FOLDER: Final = f"fastembed/{layout.repo_folder(models.MINILM_REPO)}"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from agent import manifest
+from agent.release import manifest
 from tests.support import agents
 from tests.support.shares import TestShare
 

@@ -8,8 +8,8 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from agent import layout, manifest, space
-from agent.manifest import Canary, File, Manifest, Model
+from agent.release import layout, manifest, space
+from agent.release.manifest import Canary, File, Manifest, Model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,7 +19,7 @@ from tests.support.secrecy import checked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
 
 T = TypeVar("T")
 

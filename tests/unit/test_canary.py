@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import canary
-from agent.catalog import Expected
-from agent.manifest import Canary, Model
+from agent.release import canary
+from agent.release.catalog import Expected
+from agent.release.manifest import Canary, Model
 from tests.support.stores import a_model
 
 if TYPE_CHECKING:
-    from agent.devices import Kind
+    from agent.models.devices import Kind
 
 COSINES = st.lists(st.floats(-1, 1), min_size=2, max_size=2)
 MINIMA = st.floats(0.01, 1)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import catalog
-from agent.catalog import Catalog, Entry, Expected
 from agent.errors import ConfigError
+from agent.release import catalog
+from agent.release.catalog import Catalog, Entry, Expected
 from tests.support import strategies
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def test_what_is_written_is_read(written: Catalog) -> None:
 
 def test_the_built_in_catalog_holds_the_two_documented_models() -> None:
     """Without a catalog of his own an operator gets the models that the workers ask for."""
-    text = (resources.files("agent") / "catalog.toml").read_text()
+    text = (resources.files("agent.release") / "catalog.toml").read_text()
     found = catalog.parse(text, where="built in")
     assert {(entry.name, entry.loader) for entry in found.model} == {
         ("BAAI/bge-large-en-v1.5", "fastembed"),

@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from agent import chunks
 from agent.errors import StoppedError, UnreachableError, VerificationError
+from agent.files import chunks
 
 
 def test_every_task_runs_once_with_a_buffer_of_its_own() -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import chunks
-from agent.copying import Copier, Job
 from agent.errors import ShortFileError, StoppedError
+from agent.files import chunks
+from agent.files.copying import Copier, Job
 from agent.shares.directory import DirectoryShare, FileReader
 from tests.support.workers import until
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from agent.devices import causes
-from agent.devices.evidence import Driver, Evidence, Memory
+from agent.models.devices import causes
+from agent.models.devices.evidence import Driver, Evidence, Memory
 
 GIB = 1 << 30
 GOOD = Driver(version=(13, 0), status=0, devices=1)

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from agent.adopt import Node, Wanted
 from agent.doctor import findings, misplaced, rates, variables
 from agent.doctor.findings import Finding
 from agent.doctor.rates import MIB, Sample
 from agent.doctor.variables import Process
 from agent.errors import ConfigError, UnreachableError
+from agent.release.adopt import Node, Wanted
 
 STORE = "/mnt/models"
 BGE = Wanted("BAAI/bge", "fastembed", "Qdrant/bge-onnx", "model.onnx")

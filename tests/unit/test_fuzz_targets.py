@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import catalog, manifest, marker
+from agent.release import catalog, manifest, marker
 from tests.fuzz import __main__ as fuzzing
 from tests.fuzz import edits
 from tests.fuzz.targets import TARGETS

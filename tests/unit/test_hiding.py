@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import hiding
+from agent.sidecar import hiding
 
 KEEP = Path("/mnt/models")
 

@@ -11,7 +11,9 @@ HEAVY = {"azure", "stamina", "requests", "huggingface_hub", "fastembed", "onnxru
 HEAVY |= {"model_signing", "sigstore", "cryptography", "lightkube", "httpx2"}
 
 
-@pytest.mark.parametrize("module", ["agent.cli", "agent.sidecar", "agent.init", "agent.worker"])
+@pytest.mark.parametrize(
+    "module", ["agent.cli", "agent.sidecar.sidecar", "agent.sync.init", "agent.worker"]
+)
 def test_nothing_heavy(module: str) -> None:
     """On a directory share no part of Azure, the Hub or a model's runtime is loaded."""
     code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.kubernetes import notices
-from agent.kubernetes.series import ENDED_SECONDS, UPDATE_SECONDS, Event, Series
+from agent.sidecar.kubernetes import notices
+from agent.sidecar.kubernetes.series import ENDED_SECONDS, UPDATE_SECONDS, Event, Series
 
 if TYPE_CHECKING:
-    from agent.kubernetes.notices import Notice
+    from agent.sidecar.kubernetes.notices import Notice
 
 FAILED = {"event": "sync.failed", "version": "v2", "reason": "It took 3 s."}
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import layout, manifest, paths
-from agent.adopt import Draft
+from agent.release import layout, manifest, paths
+from agent.release.adopt import Draft
 from tests.support import strategies
 
 if TYPE_CHECKING:
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
     from tests.support.strategies import Json
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"

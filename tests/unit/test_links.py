@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from agent import durable
+from agent.files import durable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ASK: Final = (
-    "import sys; from pathlib import Path; from agent import durable;"
+    "import sys; from pathlib import Path; from agent.files import durable;"
     "print(durable.links_reach(*map(Path, sys.argv[1:])))"
 )
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import manifest
 from agent.errors import VerificationError
-from agent.manifest import Canary, File, Manifest, Model
+from agent.release import manifest
+from agent.release.manifest import Canary, File, Manifest, Model
 from tests.support import strategies
 from tests.support.manifests import FULL, HEX, OTHER
 from tests.unit.test_paths import COLLIDING, HOSTILE

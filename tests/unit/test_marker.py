@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent import marker
 from agent.errors import ReleaseMissingError
-from agent.marker import Marker, UnknownMarkerError
-from agent.version import is_version
+from agent.release import marker
+from agent.release.marker import Marker, UnknownMarkerError
+from agent.release.version import is_version
 from tests.support import strategies
 
 AT = "2026-11-23T15:00:00Z"

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import layout, memory
 from agent.errors import ConfigError
+from agent.machine import memory
+from agent.release import layout
 from agent.warmup.protocol import Subject
 from tests.support import models
 

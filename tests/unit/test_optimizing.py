@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from agent import structure
 from agent.errors import ConfigError, NoSpaceError, VerificationError
-from agent.optimizing import externalize
+from agent.models.formats import structure
+from agent.models.formats.optimizing import externalize
 from tests.support.models import write_tiny
 
 if TYPE_CHECKING:

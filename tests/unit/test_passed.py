@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from agent import passed
+from agent.warmup import passed
 
 if TYPE_CHECKING:
     from pathlib import Path

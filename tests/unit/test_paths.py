@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent import paths
+from agent.release import paths
 from tests.support import strategies
 
 HOSTILE = [

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from agent import precision
+from agent.models.formats import precision
 from tests.support import bert, models
 from tests.support.shares import in_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.precision import Precision
+    from agent.models.formats.precision import Precision
 
 FLOAT, HALF, BF16, BYTE, NIBBLE = (
     TensorProto.FLOAT,

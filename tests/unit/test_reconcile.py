@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from msgspec import structs
 
-from agent import reconcile
-from agent.marker import Marker
-from agent.reconcile import (
+from agent.release.marker import Marker
+from agent.sidecar import reconcile
+from agent.sidecar.reconcile import (
     Activate,
     Check,
     GiveUp,
@@ -22,10 +22,10 @@ from agent.reconcile import (
     WorkerView,
     decide,
 )
-from agent.state import Quarantine
+from agent.sync.state import Quarantine
 
 if TYPE_CHECKING:
-    from agent.reconcile import Action
+    from agent.sidecar.reconcile import Action
 
 OLD, NEW = Target("v1", "d1"), Target("v2", "d2")
 FAILED: Final = Quarantine("it is bad", marker_sha256="m2", digest="d2", at="now")

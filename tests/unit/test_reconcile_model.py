@@ -20,15 +20,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from agent import marker
-from agent.reconcile import Activate, Wait
+from agent.release import marker
+from agent.sidecar.reconcile import Activate, Wait
 from tests.support.simulated.sidecar import Sidecar
 from tests.support.simulated.steps import DiedError, Luck
 from tests.support.simulated.witness import Witness
 from tests.support.simulated.world import Fault, Release, Share, Store, Worker, new
 
 if TYPE_CHECKING:
-    from agent.reconcile import Action, Method
+    from agent.sidecar.reconcile import Action, Method
 
 Event = Literal[
     "the share comes or goes",

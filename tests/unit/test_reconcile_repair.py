@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
-from agent.marker import Marker
-from agent.reconcile import (
+from agent.release.marker import Marker
+from agent.sidecar.reconcile import (
     REPAIR,
     Check,
     Observed,

@@ -9,7 +9,7 @@ import pytest
 
 from agent import settings
 from agent.exits import Exit
-from agent.metrics import Metrics
+from agent.sidecar.metrics import Metrics
 from docs import reference, rows
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.retention import spare, spare_on_share
+from agent.release.retention import spare, spare_on_share
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

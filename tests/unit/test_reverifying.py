@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from agent import layout, reverifying, verified
 from agent.errors import StoppedError
-from agent.reverifying import Reverifier, Seen
-from agent.store import Store
+from agent.release import layout
+from agent.store import reverifying, verified
+from agent.store.reverifying import Reverifier, Seen
+from agent.store.store import Store
 from tests.support.shares import SNAPSHOT, TestShare, flip
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
 
 _CHUNK: Final = 64 * 1024
 _INTERVAL: Final = 1000.0

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import scratch
 from agent.errors import ConfigError
+from agent.files import scratch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,7 @@ def test_one_in_use_is_never_swept(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     """The next publisher deletes it; anything that is not ours stays."""
     code = (
-        "import os, tempfile; from agent import scratch\n"
+        "import os, tempfile; from agent.files import scratch\n"
         f"tempfile.tempdir = {str(tmp_path)!r}\n"
         "with scratch.directory('killed') as made: os.kill(os.getpid(), 9)"
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent import settings
 from agent.errors import ConfigError
-from agent.shapes import Shape
+from agent.models.shapes import Shape
 
 # The defaults of the design document.
 DEFAULTS: dict[str, object] = {

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import shapes
-from agent.shapes import Shape
+from agent.models import shapes
+from agent.models.shapes import Shape
 
 SHAPES = st.builds(Shape, st.integers(1, 99_999), st.integers(1, 999_999))
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from agent import signalling
 from agent.errors import ReloadError
+from agent.sidecar import signalling
 from tests.support.workers import until
 
 if TYPE_CHECKING:

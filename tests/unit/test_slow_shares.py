@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from agent import context, init, logs, marker, marking, settings
+from agent import context, logs, settings
 from agent.context import MANIFEST_SECONDS, MARKER_SECONDS, Context
 from agent.errors import ReleaseMissingError, UnreachableError
+from agent.release import marker
+from agent.shares import marking
 from agent.shares.directory import DirectoryShare
-from agent.sidecar import Sidecar
-from agent.trying import Record
+from agent.sidecar.sidecar import Sidecar
+from agent.sync import init
+from agent.sync.trying import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

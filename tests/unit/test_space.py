@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import manifest, space
-from agent.manifest import Canary, File, Manifest, Model
+from agent.release import manifest, space
+from agent.release.manifest import Canary, File, Manifest, Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from agent.devices import CPU, Device
-from agent.running import strict
-from agent.running.strict import DeviceError
+from agent.models.devices import CPU, Device
+from agent.models.runtimes import strict
+from agent.models.runtimes.strict import DeviceError
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import structure
 from agent.errors import VerificationError
+from agent.models.formats import structure
 from tests.support.models import write_tiny
 
 if TYPE_CHECKING:

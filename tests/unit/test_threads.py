@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from agent import threads
 from agent.errors import UnreachableError
-from agent.threads import Lane
+from agent.machine import threads
+from agent.machine.threads import Lane
 
 
 def test_lane_gives_what_the_call_gives() -> None:

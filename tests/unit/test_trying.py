@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from agent import logs, passed, state
-from agent.trying import Record
+from agent import logs
+from agent.sync import state
+from agent.sync.trying import Record
+from agent.warmup import passed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

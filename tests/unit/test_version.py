@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.version import UNVERSIONED, is_version
+from agent.release.version import UNVERSIONED, is_version
 from tests.support import strategies
 
 ALNUM = string.ascii_letters + string.digits

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent import logs, marker
-from agent.trying import Record
+from agent import logs
+from agent.release import marker
+from agent.sync.trying import Record
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
 
 FIELDS = {"version", "digest", "state", "reason", "target", "instance"}
 
@@ -302,7 +302,7 @@ def test_the_library_brings_no_agent_along() -> None:
         "click",
         "prometheus_client",
         "agent.shares",
-        "agent.store",
+        "agent.store.store",
     )
     code = f"import sys, agent.worker; print([m for m in {heavy} if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ from tests.support.stores import activate, bare_release
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.manifest import Manifest
+    from agent.release.manifest import Manifest
     from agent.worker import Release
 
 _FILE: Final = "releases/v1/fastembed/model"

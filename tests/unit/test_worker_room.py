@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent import layout, manifest, memory
-from agent.devices import CPU, Device, driver
-from agent.devices.evidence import Memory
-from agent.manifest import File
+from agent.machine import memory
+from agent.models.devices import CPU, Device, driver
+from agent.models.devices.evidence import Memory
+from agent.release import layout, manifest
+from agent.release.manifest import File
 from agent.worker import Release, room
 from agent.worker.room import Room
 from tests.support import models, stores

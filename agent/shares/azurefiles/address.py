@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from agent import paths
 from agent.errors import ConfigError
+from agent.release import paths
 
 SCHEME: Final = "azurefiles://"
 

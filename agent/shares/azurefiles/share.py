@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from agent import scratch
-from agent.adopt import Node, Tree
 from agent.errors import ReleaseMissingError
+from agent.files import scratch
+from agent.release.adopt import Node, Tree
 from agent.shares.azurefiles.explain import ServiceError
 from agent.shares.azurefiles.files import NOT_A_DIRECTORY, Files
 from agent.shares.azurefiles.lease import LeasedFile

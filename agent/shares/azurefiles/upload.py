@@ -11,20 +11,23 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent import chunks, manifest, progress, signatures, signing, verifying
+from agent import signing
 from agent.errors import RefusedError, ReleaseMissingError, VerificationError
-from agent.moved import Moved
+from agent.files import chunks, progress, verifying
+from agent.files.moved import Moved
+from agent.release import manifest
 from agent.shares.azurefiles.explain import ServiceError
 from agent.shares.azurefiles.files import EXISTS
 from agent.shares.azurefiles.sentences import GONE
 from agent.shares.azurefiles.service import CONNECTIONS, PIECE
 from agent.shares.base import RELEASES, STAGING, is_trash, staged_version, staging_path
+from agent.signing import signatures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from agent.manifest import File, Manifest
+    from agent.release.manifest import File, Manifest
     from agent.shares.azurefiles.files import Files
     from agent.shares.azurefiles.share import AzureFilesShare
     from agent.shares.base import Publication

@@ -7,12 +7,13 @@ import sys
 import threading
 from pathlib import Path
 
-from agent import logs, staging
+from agent import logs
 from agent.shares.azurefiles import address
 from agent.shares.azurefiles.credentials import Credentials
 from agent.shares.azurefiles.service import Service
 from agent.shares.azurefiles.share import AzureFilesShare
-from agent.store import Store
+from agent.store import staging
+from agent.store.store import Store
 from tests.benchmarks.clients.clock import measured
 
 

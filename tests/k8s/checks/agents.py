@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import click
 
-from agent import catalog, cli, settings
+from agent import cli, settings
 from agent.doctor.variables import DIRECTORIES
 from agent.errors import AgentError
+from agent.release import catalog
 from tests.k8s import pods
 from tests.k8s.pods import WORKER, arguments, containers, environment, label, mounts, workloads
 from tests.support import workers  # noqa: F401 - puts the worker's modules on the path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from agent.catalog import Catalog
+    from agent.release.catalog import Catalog
     from agent.settings import Settings
     from tests.k8s.rendering import Manifest
 

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from agent.metrics import Metrics
+from agent.sidecar.metrics import Metrics
 from tests.k8s import pods
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, assert_never
 
-from agent import marker, reconcile
 from agent.errors import AgentError, StoppedError
-from agent.reconcile import (
+from agent.release import marker
+from agent.sidecar import reconcile
+from agent.sidecar.reconcile import (
     REPAIR,
     Activate,
     Check,
@@ -23,8 +24,8 @@ from tests.support.simulated.steps import Memory, Steps
 from tests.support.simulated.witness import key_of
 
 if TYPE_CHECKING:
-    from agent.marker import Marker
-    from agent.reconcile import Action, Method
+    from agent.release.marker import Marker
+    from agent.sidecar.reconcile import Action, Method
     from tests.support.simulated.steps import Luck
     from tests.support.simulated.witness import Step, Witness
     from tests.support.simulated.world import Share, Store, Worker

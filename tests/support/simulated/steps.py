@@ -1,4 +1,4 @@
-"""The steps of a sidecar on a simulated world: with luck they do what `agent.steps` does."""
+"""The steps of a sidecar on a simulated world: with luck they do what `agent.sync.steps` does."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec.structs import replace
 
-from agent import errors, logs, retention
+from agent import errors, logs
 from agent.errors import AgentError, StoppedError
-from agent.state import Rot, State
-from agent.trying import Record
+from agent.release import retention
+from agent.sync.state import Rot, State
+from agent.sync.trying import Record
 
 if TYPE_CHECKING:
-    from agent.reconcile import Method, Target
+    from agent.sidecar.reconcile import Method, Target
     from tests.support.simulated.world import Share, Store, Worker
 
 # How a step goes. Who dies late dies when all is done, and before that is on record.

@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from agent.reconcile import REPAIR, Activate, Check, GiveUp, Reload, Repair, Stage, Wait
+from agent.sidecar.reconcile import REPAIR, Activate, Check, GiveUp, Reload, Repair, Stage, Wait
 
 if TYPE_CHECKING:
     from agent.errors import AgentError
-    from agent.marker import Marker
-    from agent.reconcile import Action, Observed, Target
+    from agent.release.marker import Marker
+    from agent.sidecar.reconcile import Action, Observed, Target
     from tests.support.simulated.world import Share, Store, Worker
 
 # A release of which somebody died twice in a row is not tried a third time.

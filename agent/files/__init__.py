@@ -1,0 +1,1 @@
+"""Bytes on disks and on their way: durable, copied, hashed, verified."""

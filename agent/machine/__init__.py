@@ -1,0 +1,1 @@
+"""What this process stands on: threads, child processes, memory, the machine itself."""

@@ -1,0 +1,130 @@
+"""Is there memory enough to load a model? Asked before, since the kernel's answer is a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from agent.errors import ConfigError
+from agent.models.formats import precision
+from agent.release import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.warmup.protocol import Subject
+
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+_MACHINE: Final = Path("/proc/meminfo")
+_OWN: Final = Path("/proc/self/cgroup")
+# "No limit" of cgroup v1 is a number, and beyond any machine.
+_UNLIMITED: Final = 1 << 60
+# Measured: a bare session takes 1.14 times the weights that are inside a graph; those that are
+# beside it are mapped, and the kernel takes such pages back. The rest is Python and libraries.
+_TIMES: Final = 1.2
+# A CPU widens fp16 to fp32, wherever it is kept, and holds both meanwhile.
+_TIMES_HALF: Final = 3.05
+# More than a graph takes without its weights: bge-large's, 0.4 MB.
+_GRAPH: Final = 4 * 1024 * 1024
+_BESIDES: Final = 250 * 1024 * 1024
+_MIB: Final = 1024 * 1024
+
+
+def require(subjects: Iterable[Subject], release: Path) -> None:
+    """See that the models of `release` can be loaded on the CPU within the container's limit.
+
+    Raises:
+        ConfigError: One cannot.
+    """
+    limit = limit_bytes()
+    for subject in subjects:
+        needed, how = _needed(release / layout.snapshot_directory(subject))
+        if limit is not None and needed > limit:
+            because = f" has its weights {how}:" if how else ":"
+            otherwise = ", or publish it in fp32 with --optimize" if how else ""
+            raise ConfigError(
+                f"{subject.name}{because} checking it takes about {needed // _MIB} MiB of memory, "
+                f"and the limit here is {limit // _MIB} MiB.",
+                remedy=f"Raise the container's memory limit{otherwise}.",
+            )
+
+
+def limit_bytes() -> int | None:
+    """What this process' control group may take; None where nothing limits it."""
+    found = [value for path in _candidates() if (value := _read(path)) is not None]
+    return min(found, default=None)
+
+
+def available_bytes() -> int | None:
+    """What this process may take now, by its control groups and the machine; None if unknown.
+
+    Pages of files are not counted as taken: the kernel takes them back.
+    """
+    left = [_left(path) for path in _candidates()]
+    return min((each for each in [*left, _left_here()] if each is not None), default=None)
+
+
+def _left(limit_file: Path) -> int | None:
+    limit = _read(limit_file)
+    if limit is None:
+        return None
+    numbers = _pairs(limit_file.with_name("memory.stat"))
+    # The second ones are version 1's. What lies in a tmpfs is not taken back either.
+    own = numbers.get("anon", numbers.get("total_rss"))
+    in_memory = numbers.get("shmem", numbers.get("total_shmem", 0))
+    return None if own is None else max(0, limit - own - in_memory)
+
+
+def _left_here() -> int | None:
+    kib = _pairs(_MACHINE).get("MemAvailable:")
+    return None if kib is None else kib * 1024
+
+
+def _pairs(path: Path) -> dict[str, int]:
+    """The lines of a file such as `memory.stat`: a name, a number, and perhaps a unit."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {words[0]: int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
+
+
+def _candidates() -> list[Path]:
+    """The files that may hold the limit: of our own group, and of the container's root."""
+    files = [_CGROUPS / "memory.max", _CGROUPS / "memory" / "memory.limit_in_bytes"]
+    try:
+        lines = _OWN.read_text().splitlines()
+    except OSError:
+        return files
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            files.append(_CGROUPS / path.strip("/") / "memory.max")
+        elif "memory" in controllers.split(","):
+            files.append(_CGROUPS / "memory" / path.strip("/") / "memory.limit_in_bytes")
+    return files
+
+
+def _read(path: Path) -> int | None:
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() and int(text) < _UNLIMITED else None
+
+
+def _needed(snapshot: Path) -> tuple[int, str]:
+    """Bytes that loading takes, and what about the weights makes it so many, if they do."""
+    if _is_half(snapshot):
+        files = (path for path in snapshot.rglob("*") if path.suffix in {".onnx", ".data"})
+        weights = sum(path.stat().st_size for path in files)
+        return int(_TIMES_HALF * weights) + _BESIDES, "in fp16"
+    largest = max((path.stat().st_size for path in snapshot.rglob("*.onnx")), default=0)
+    return int(_TIMES * largest) + _BESIDES, "inside the graph" if largest > _GRAPH else ""
+
+
+def _is_half(snapshot: Path) -> bool:
+    try:
+        return precision.of(snapshot) == "fp16"
+    except ValueError:
+        return False  # damaged, as whoever loads it will say

@@ -1,0 +1,83 @@
+"""The precision of a model's weights, read off its files without loading them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal
+
+from agent.models.formats import protobuf, structure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from agent.models.formats.protobuf import Field
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+# Field numbers and data types of onnx.proto.
+_GRAPH, _INITIALIZER, _DIMS, _DATA_TYPE = 7, 5, 1, 2
+_HALVES: Final = {10, 16}  # FLOAT16, BFLOAT16
+_SHORT: Final = {2, 3, 17, 18, 19, 20, 21, 22}  # (U)INT8, FLOAT8 in its kinds, (U)INT4
+_SAFETENSORS: Final = {"F16": 10, "BF16": 16, "I8": 3, "U8": 2, "F8_E4M3": 17, "F8_E5M2": 19}
+# A model of mixed weights rounds as its shortest ones do, if there is more than a trace of them.
+_TRACE: Final = 0.1
+
+
+def of(directory: Path) -> Precision:
+    """The precision of the weights in a model's directory; fp32 where that cannot be told.
+
+    Raises:
+        ValueError: A file is damaged.
+    """
+    numbers: Counter[int] = Counter()
+    for path in directory.rglob("*"):
+        if path.suffix == ".onnx":
+            with path.open("rb") as file:
+                _count_onnx(file, numbers)
+        elif path.suffix == ".safetensors":
+            with path.open("rb") as file:
+                _count_safetensors(file, numbers)
+    return _judge(numbers)
+
+
+def _judge(numbers: Counter[int]) -> Precision:
+    enough = _TRACE * numbers.total()
+    if sum(numbers[kind] for kind in _SHORT) > enough:
+        return "int8"
+    return "fp16" if sum(numbers[kind] for kind in _HALVES) > enough else "fp32"
+
+
+def _count_safetensors(file: BinaryIO, numbers: Counter[int]) -> None:
+    try:
+        for info in structure.safetensors_header(file).values():
+            numbers[_SAFETENSORS.get(info["dtype"], 1)] += math.prod(map(int, info["shape"]))
+    except (KeyError, TypeError, OverflowError, RecursionError):
+        raise ValueError("its safetensors header lists no dtype or shape") from None
+
+
+def _count_onnx(file: BinaryIO, numbers: Counter[int]) -> None:
+    size = file.seek(0, 2)
+    for part in protobuf.fields(file, 0, size):
+        if part.number == _GRAPH:
+            for inner in protobuf.fields(file, part.start, part.end):
+                if inner.number == _INITIALIZER:
+                    _count_tensor(file, inner, numbers)
+
+
+def _count_tensor(file: BinaryIO, tensor: Field, numbers: Counter[int]) -> None:
+    kind, count = 0, 1
+    for field in protobuf.fields(file, tensor.start, tensor.end):
+        if field.number == _DIMS:
+            count *= math.prod(_numbers(file, field))
+        elif field.number == _DATA_TYPE:
+            kind = next(_numbers(file, field), kind)
+    numbers[kind] += count
+
+
+def _numbers(file: BinaryIO, field: Field) -> Iterator[int]:
+    """The numbers of a field that holds one, or several packed."""
+    file.seek(field.start)
+    while file.tell() < field.end:
+        yield protobuf.varint(file)

@@ -1,0 +1,152 @@
+"""Is a file whole? What can be said by its format alone, where no digest says it.
+
+Hand-made trees have no manifest. A failed upload to Azure Files leaves a file of full size whose
+end is zeros, a Git clone without LFS leaves pointers, and a broken copy leaves a shorter file:
+sizes prove nothing, formats do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from agent.errors import VerificationError
+from agent.models.formats.protobuf import fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from agent.models.formats.protobuf import Field
+
+_LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
+_TAIL_BYTES: Final = 64 * 1024
+# An upload is made of ranges of 4 MiB, so it breaks off at a multiple of that. The end of sound
+# weights may be zeros too, but not for as long as this.
+_RANGE_BYTES: Final = 4 * 1024 * 1024
+_SHORT_BYTES: Final = 4096
+_NAME_BYTES: Final = 255
+_MAX_HEADER: Final = 100 * 1024 * 1024
+
+# Field numbers of onnx.proto.
+_GRAPH, _OPSETS, _INITIALIZER, _EXTERNAL_DATA, _KEY, _VALUE = 7, 8, 5, 13, 1, 2
+
+
+def check(path: Path, name: str) -> None:
+    """Make sure that the file at `path` is whole, as far as its format tells.
+
+    Args:
+        path: Where it is; what it refers to must lie beside it.
+        name: How errors call it.
+
+    Raises:
+        VerificationError: It is not.
+    """
+    with refusing(name), path.open("rb") as file:
+        _check_bytes(file)
+        if path.suffix == ".onnx":
+            _check_onnx(file, path.parent)
+        elif path.suffix == ".safetensors":
+            safetensors_header(file)
+        elif path.suffix == ".json":
+            _check_json(file, path.name)
+
+
+@contextmanager
+def refusing(name: str) -> Iterator[None]:
+    """Turn what a walk through damaged data raises into a refusal of the file.
+
+    Raises:
+        VerificationError: The block raised ValueError, OverflowError or RecursionError.
+    """
+    try:
+        yield
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise VerificationError(
+            f"{name} is damaged: {error}.", remedy="Copy the file again from its source."
+        ) from None
+
+
+def safetensors_header(file: BinaryIO) -> dict[str, Any]:
+    """The header of a safetensors file: dtype, shape and place of each tensor, by name.
+
+    Raises:
+        ValueError: The header is broken, or the tensors do not fill the file exactly.
+    """
+    size = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    if not 0 < length <= min(size - 8, _MAX_HEADER):
+        raise ValueError("its safetensors header does not fit into it")
+    header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its safetensors header is not an object")  # noqa: TRY004 - damaged data
+    tensors = {name: info for name, info in header.items() if name != "__metadata__"}
+    try:
+        end = max(int(info["data_offsets"][1]) for info in tensors.values())
+    except (TypeError, KeyError, IndexError, ValueError, OverflowError):
+        raise ValueError("its safetensors header lists no tensors") from None
+    if 8 + length + end != size:
+        raise ValueError(f"its tensors need {8 + length + end} bytes and it has {size}")
+    return tensors
+
+
+def _check_bytes(file: BinaryIO) -> None:
+    size = os.fstat(file.fileno()).st_size
+    if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+        raise ValueError("it is a Git-LFS pointer, not the file")
+    last_range = size % _RANGE_BYTES
+    tail = min(size, last_range if _SHORT_BYTES <= last_range < _TAIL_BYTES else _TAIL_BYTES)
+    file.seek(size - tail)
+    if tail and not any(file.read(tail)):
+        raise ValueError(f"its last {tail} bytes are zeros, as after an upload that broke off")
+
+
+def _check_json(file: BinaryIO, name: str) -> None:
+    file.seek(0)
+    value = json.load(file)
+    if name == "tokenizer.json" and not (isinstance(value, dict) and "model" in value):
+        raise ValueError("it is JSON, but no tokenizer")
+
+
+def _check_onnx(file: BinaryIO, directory: Path) -> None:
+    """Walk the protobuf down to the weights, so that a cut anywhere shows."""
+    size = os.fstat(file.fileno()).st_size
+    parts = set()
+    for part in fields(file, 0, size):
+        parts.add(part.number)
+        if part.number == _GRAPH:
+            for inner in fields(file, part.start, part.end):
+                if inner.number == _INITIALIZER:
+                    _check_external(_external(file, inner), directory)
+    if not {_GRAPH, _OPSETS} <= parts:
+        raise ValueError("it holds no whole ONNX model")
+
+
+def _external(file: BinaryIO, tensor: Field) -> dict[str, str]:
+    entries: dict[str, str] = {}
+    for field in fields(file, tensor.start, tensor.end):
+        if field.number == _EXTERNAL_DATA:
+            pair = {each.number: _text(file, each) for each in fields(file, field.start, field.end)}
+            entries[pair.get(_KEY, "")] = pair.get(_VALUE, "")
+    return entries
+
+
+def _check_external(entries: dict[str, str], directory: Path) -> None:
+    if not entries:
+        return
+    location = entries.get("location", "")
+    data = directory / location
+    named = location and "/" not in location and len(location.encode()) <= _NAME_BYTES
+    if not named or not data.is_file():
+        raise ValueError(f"its weights are in {location[:200]!r}, which is not beside it")
+    needed = int(entries.get("offset", "0")) + int(entries.get("length", "0"))
+    if data.stat().st_size < needed:
+        raise ValueError(f"{location} has {data.stat().st_size} bytes and {needed} are needed")
+
+
+def _text(file: BinaryIO, field: Field) -> str:
+    file.seek(field.start)
+    return file.read(min(field.size, 4096)).decode(errors="replace")

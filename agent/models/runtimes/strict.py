@@ -1,0 +1,92 @@
+"""Sessions of onnxruntime that run where they were told to, or not at all.
+
+By itself onnxruntime falls back to the CPU, with no more than a warning, when CUDA fails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import onnxruntime as ort
+
+from agent.models.devices import causes, gathering
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.models.devices import Device
+    from agent.models.devices.evidence import Evidence
+
+# Shapes and sizes are computed on the CPU in every session; they are few beside a model's layers.
+_MOST: Final = 0.5
+
+
+class DeviceError(Exception):
+    """A model does not run on the device that was asked for; the release is not to blame.
+
+    Args:
+        seen: What there was to see.
+    """
+
+    def __init__(self, seen: Evidence) -> None:
+        found = causes.find(seen)
+        self.what = " ".join(cause.what for cause in found)
+        self.remedy = found[0].remedy
+        super().__init__(f"{self.what} {self.remedy}")
+
+
+def session(weights: Path, device: Device, options: ort.SessionOptions) -> ort.InferenceSession:
+    """A session on `device`.
+
+    Raises:
+        DeviceError: CUDA is not usable, or has too little memory.
+        Exception: Whatever onnxruntime raises for a model that does not load.
+    """
+    if device.provider not in ort.get_available_providers():
+        raise DeviceError(gathering.of_onnxruntime(device, ""))
+    if device.kind == "cuda":
+        ort.preload_dlls()
+    try:
+        made = ort.InferenceSession(
+            str(weights), options, providers=device.providers, enable_fallback=0
+        )
+    except Exception as error:
+        raise_if_device(error, device)
+        raise
+    if made.get_providers()[0] != device.provider:
+        raise DeviceError(gathering.of_onnxruntime(device, ""))
+    return made
+
+
+def raise_if_device(error: Exception, device: Device) -> None:
+    """Raise `DeviceError` in place of an error that is the device's and not the model's."""
+    said = " ".join(str(error).split())
+    if device.kind == "cuda" and (causes.is_cudas(said) or causes.out_of_memory(said)):
+        raise DeviceError(gathering.of_onnxruntime(device, said)) from error
+
+
+def require_most_on(device: Device, profile: Path) -> float:
+    """The share of a run's nodes that were computed on `device`.
+
+    A session may be on a GPU and still have most of its model computed on the CPU: every operator
+    that has no kernel there, such as those of int8 weights, is placed on the CPU in silence.
+
+    Args:
+        device: Where it was to run.
+        profile: What `InferenceSession.end_profiling` wrote of a run.
+
+    Raises:
+        DeviceError: Most of them were computed elsewhere.
+    """
+    counts = Counter(
+        event["args"]["provider"]
+        for event in json.loads(profile.read_bytes())
+        if event.get("cat") == "Node" and event.get("args", {}).get("provider")
+    )
+    share = counts[device.provider] / max(1, counts.total())
+    if share < _MOST:
+        others = ", ".join(f"{count} on {name}" for name, count in counts.most_common())
+        raise DeviceError(gathering.of_onnxruntime(device, f"the nodes of a run were {others}"))
+    return share

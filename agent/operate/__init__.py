@@ -1,0 +1,1 @@
+"""What operators do: promote, roll back, verify, prune, look."""

@@ -1,0 +1,1 @@
+"""How releases are made, and brought to a share."""

@@ -1,0 +1,57 @@
+"""Makes the catalog's own release when a pod needs it and the share lacks it."""
+
+from __future__ import annotations
+
+import shutil
+from time import monotonic as clock
+from typing import TYPE_CHECKING
+
+from agent.files import durable
+from agent.files.copying import writing
+from agent.publish import making, publish
+from agent.release import pickles
+from agent.store import staging
+from agent.store.staging import Staged
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.context import Context
+    from agent.release.manifest import Manifest
+
+
+def into_share(context: Context) -> Manifest:
+    """Publish it, or wait for who does; give its manifest on the share.
+
+    Raises:
+        AgentError: As `publish.from_hub` raises.
+    """
+    return publish.populate(context).manifest
+
+
+def into_store(context: Context, version: str, spare: Sequence[str]) -> Staged:
+    """Make it in the store, for this store alone. The caller holds the store's lock.
+
+    What was fetched is kept for the next try if this one fails. `spare` is as for `staging.stage`.
+
+    Raises:
+        NoSpaceError: It does not fit.
+        AgentError: As `making.fetch_and_build` raises.
+    """
+    store, began = context.store, clock()
+    directory, downloads = store.staging / version, store.agent / "hub"
+    store.sweep()
+    with writing(version):
+        durable.make_directory(directory)
+        durable.make_directory(downloads)
+    release = making.fetch_and_build(
+        context,
+        downloads,
+        version,
+        directory,
+        need=lambda room: store.have_room(room + staging.OVERHEAD_BYTES, spare),
+    )
+    pickles.refuse(context, release)
+    staging.publish(store, release, directory)
+    shutil.rmtree(downloads, ignore_errors=True)
+    return Staged(release, {"hub": release.size}, clock() - began)

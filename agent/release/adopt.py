@@ -1,0 +1,211 @@
+"""Adoption: which files of a hand-made tree make a release. Pure: a listing in, a plan out.
+
+A tree is taken as operators left it: flat as documented, as a Hub cache with or without its links,
+with the lower-case folder of older FastEmbed releases, or under a suffix (`fastembed-v2/`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+from agent.release import layout, paths, picking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+NodeKind = Literal["file", "directory", "dangling", "outside", "special"]
+
+_REVISION_LENGTH: Final = 40
+_COPY_REMEDY: Final = "copy the cache again with its links resolved (cp -rL, rsync -rL)"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One entry of a listed tree: a link counts as what it leads to, or as dangling or outside."""
+
+    kind: NodeKind
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One model to look for.
+
+    Attributes:
+        name: As the worker asks for it.
+        loader: Who reads it there.
+        repo: Where the Hub has it.
+        model_file: FastEmbed's weights, None for other loaders.
+        additional: Further files of FastEmbed's list, such as weights beside the graph.
+        allow: Patterns of the files that the loader `huggingface` is given.
+        revision: The pinned commit, if there is one.
+        optimize: Whether ONNX weights are published as external data.
+    """
+
+    name: str
+    loader: str
+    repo: str
+    model_file: str | None = None
+    additional: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    revision: str | None = None
+    optimize: bool = False
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A model of which nothing is measured yet: where it stands follows from these four."""
+
+    name: str
+    loader: str
+    repo: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """One model found: its files by their name in the snapshot, with the paths to read."""
+
+    model: Draft
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a tree gives.
+
+    Attributes:
+        files: Path in the release → path in the tree.
+        written: Path in the release → bytes that the tree lacks.
+        models: What the release holds.
+        absent: Wanted models of which the tree has no sign.
+        problems: What is wrong with models that are there but not whole, a sentence each.
+        optimize: Paths in the release of ONNX models whose weights are to be external data.
+    """
+
+    files: Mapping[str, str]
+    written: Mapping[str, bytes]
+    models: Sequence[Draft]
+    absent: Sequence[Wanted] = ()
+    problems: Sequence[str] = ()
+    optimize: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A listed tree: its nodes by path, and the text of each `refs/main`."""
+
+    nodes: Mapping[str, Node]
+    refs: Mapping[str, str] = field(default_factory=dict)
+
+    def under(self, directory: str) -> dict[str, Node]:
+        """The nodes below `directory`, by their path in it."""
+        prefix = directory + "/"
+        return {p.removeprefix(prefix): n for p, n in self.nodes.items() if p.startswith(prefix)}
+
+
+def plan(tree: Tree, wanted: Iterable[Wanted], *, suffix: str = "") -> Plan:
+    """Find each wanted model in `tree`, whose top directories carry `suffix`."""
+    files: dict[str, str] = {}
+    written: dict[str, bytes] = {}
+    models: list[Draft] = []
+    absent: list[Wanted] = []
+    problems: list[str] = []
+    optimize: list[str] = []
+    for want in wanted:
+        found = _find(tree, want, suffix)
+        if found is None:
+            absent.append(want)
+        elif isinstance(found, str):
+            problems.append(found)
+        else:
+            folder = layout.snapshot_directory(found.model)
+            files |= {f"{folder}/{name}": path for name, path in found.files.items()}
+            written[layout.ref_path(want.loader, want.repo)] = found.model.revision.encode()
+            models.append(found.model)
+            optimize += [f"{folder}/{want.model_file}"] if want.optimize else []
+    return Plan(files, written, tuple(models), tuple(absent), tuple(problems), tuple(optimize))
+
+
+def _find(tree: Tree, want: Wanted, suffix: str) -> Found | str | None:
+    """The first whole candidate; else what is wrong with the first that is there; else None."""
+    problem: str | None = None
+    for directory in _candidates(tree, want, suffix):
+        found = _examine(tree, want, directory)
+        if isinstance(found, Found):
+            return found
+        problem = problem or found
+    return problem
+
+
+def _candidates(tree: Tree, want: Wanted, suffix: str) -> list[str]:
+    org, _, base = want.name.rpartition("/")
+    if want.loader == "fastembed":
+        root = layout.FASTEMBED + suffix
+        names = [layout.repo_folder(want.repo), layout.repo_folder(want.name)]
+        names += [f"fast-{base}", want.name, base]
+    elif want.loader == "huggingface":
+        root, names = f"{layout.HUGGINGFACE}{suffix}/hub", [layout.repo_folder(want.repo)]
+    else:
+        root = layout.SENTENCE_TRANSFORMERS + suffix
+        names = [layout.repo_folder(want.repo), base, f"{org}_{base}", want.name]
+    paths = [f"{root}/{name}" for name in names]
+    if want.loader == "sentence-transformers":
+        paths.append(f"{layout.HUGGINGFACE}{suffix}/hub/{layout.repo_folder(want.repo)}")
+    by_folded = {path.casefold(): path for path, n in tree.nodes.items() if n.kind == "directory"}
+    found = [p if p in tree.nodes else by_folded.get(p.casefold()) for p in paths]
+    return [path for path in dict.fromkeys(found) if path]
+
+
+def _examine(tree: Tree, want: Wanted, directory: str) -> Found | str:
+    nodes = tree.under(directory)
+    revision, inside = layout.UNKNOWN_REVISION, ""
+    if "snapshots" in nodes:
+        chosen = _snapshot(nodes, tree.refs.get(f"{directory}/refs/main", ""))
+        if chosen is None:
+            return _no_snapshot(directory, nodes)
+        inside = f"snapshots/{chosen}/"
+        revision = chosen if _is_revision(chosen) else revision
+    names = {p.removeprefix(inside): n for p, n in nodes.items() if p.startswith(inside)}
+    return _assemble(want, f"{directory}/{inside}".rstrip("/"), revision, names)
+
+
+def _assemble(want: Wanted, directory: str, revision: str, nodes: dict[str, Node]) -> Found | str:
+    bad = {name: node.kind for name, node in nodes.items() if node.kind in {"dangling", "outside"}}
+    files = [name for name, node in nodes.items() if node.kind == "file"]
+    picked = picking.pick(want, [name for name in files if not paths.problem(name)])
+    missing = picking.missing(want, picked)
+    dangling = [name for name, kind in bad.items() if kind == "dangling"]
+    lost = missing if missing in bad else next(iter(picking.pick(want, dangling)), None)
+    if lost:
+        return f"{directory}/{lost} is a link that leads nowhere here: {_COPY_REMEDY}"
+    if missing and missing in nodes:
+        return f"{directory}/{missing} is not a regular file"
+    if missing:
+        return f"{directory}/{missing} is missing ({want.repo} on the Hub has it)"
+    model = Draft(want.name, want.loader, want.repo, revision)
+    return Found(model, {name: f"{directory}/{name}" for name in picked})
+
+
+def _snapshot(nodes: Mapping[str, Node], ref: str) -> str | None:
+    """The snapshot to take: the one that `refs/main` names, else the only one that holds files."""
+    held = {
+        path.split("/")[1]
+        for path, node in nodes.items()
+        if path.startswith("snapshots/") and path.count("/") > 1 and node.kind != "directory"
+    }
+    if ref.strip() in held:
+        return ref.strip()
+    return held.pop() if len(held) == 1 else None
+
+
+def _no_snapshot(directory: str, nodes: Mapping[str, Node]) -> str:
+    files = [path for path, node in nodes.items() if node.kind != "directory"]
+    if any(path.count("/") > 1 and path.startswith("snapshots/") for path in files):
+        return f"{directory}/refs/main is missing and there are several snapshots: write it"
+    return f"{directory}/snapshots holds no files (AzCopy leaves links out): {_COPY_REMEDY}"
+
+
+def _is_revision(text: str) -> bool:
+    return len(text) == _REVISION_LENGTH and set(text) <= set("0123456789abcdef")

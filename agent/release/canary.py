@@ -1,0 +1,75 @@
+"""Canaries: does a model give the vectors that it must give, where it runs? Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from agent.release import space
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent.models.devices import Kind
+    from agent.models.formats.precision import Precision
+    from agent.release.catalog import Expected
+    from agent.release.manifest import Canary, Model
+
+# How far another machine may be from the numbers of the one that published, by the weights' own
+# precision: rounded weights round differently in other kernels.
+MIN_COSINES: Final[Mapping[Precision, float]] = {"fp32": 0.999, "fp16": 0.99, "int8": 0.99}
+# A GPU adds in another order, and multiplies with shorter numbers (TF32).
+CUDA_MIN_COSINE: Final = 0.99
+# That of FastEmbed's own tests, which publish the numbers.
+_EXPECTED_APART: Final = 1e-3
+
+
+def needed(canary: Canary | None, kind: Kind) -> float:
+    """The cosine that every text must reach on a device of this kind."""
+    minimum = canary.min_cosine if canary else 0.0
+    return min(minimum, CUDA_MIN_COSINE) if kind == "cuda" else minimum
+
+
+def problem(
+    model: Model, *, dim: int, finite: bool, cosines: Sequence[float], kind: Kind
+) -> str | None:
+    """Why a model is not what its manifest says, as the rest of a sentence; None if it is.
+
+    Args:
+        model: What the manifest says.
+        dim: How many numbers its vectors have.
+        finite: Whether all vectors are finite and not zero.
+        cosines: With the canary's vectors, text by text; empty if it was not run.
+        kind: Where it ran.
+    """
+    if dim != model.dim:
+        return f"gives {dim} numbers and its manifest says {model.dim}"
+    if not finite:
+        return "gives vectors that are zero or not finite"
+    minimum = needed(model.canary, kind)
+    if model.canary is None or min(cosines, default=1.0) >= minimum:
+        return None
+    lowest, text = min(zip(cosines, model.canary.texts, strict=True))
+    return (
+        f"fails its canary: cosine {lowest:.4f} for {space.shown(text)}, at least "
+        f"{minimum:g} is needed"
+    )
+
+
+def agree(one: Canary | None, other: Canary | None) -> bool:
+    """Whether two canaries of the same files differ by no more than kinds of CPU do."""
+    if one is None or other is None:
+        return one is other
+    if (one.texts, one.min_cosine) != (other.texts, other.min_cosine):
+        return False
+    return min(space.cosines(one, other.vectors)) >= one.min_cosine
+
+
+def unexpected(expected: Expected, vector: Sequence[float]) -> str | None:
+    """Why a vector is not the published one, as the rest of a sentence; None if it is."""
+    first = vector[: len(expected.first)]
+    pairs = zip(first, expected.first, strict=False)
+    if len(first) == len(expected.first) and all(abs(a - b) <= _EXPECTED_APART for a, b in pairs):
+        return None
+    numbers = ", ".join(f"{x:.5f}" for x in first)
+    published = ", ".join(f"{x:.5f}" for x in expected.first)
+    return f"gives {numbers} for {space.shown(expected.text)}, where {published} is published"

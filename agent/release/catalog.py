@@ -1,0 +1,87 @@
+"""The catalog: the TOML that says what one release must contain. Pure: text in, a value out."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Literal
+
+import msgspec
+
+from agent.errors import ConfigError
+from agent.release.manifest import Repo, Revision  # noqa: TC001 - msgspec reads the annotations
+from agent.release.version import is_version
+
+Loader = Literal["fastembed", "sentence-transformers", "huggingface"]
+
+
+class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Published numbers: the first of the vector that the model gives for `text`."""
+
+    text: str
+    first: tuple[float, ...]
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model that a release must contain.
+
+    Attributes:
+        name: As the worker asks for it, e.g. `BAAI/bge-large-en-v1.5`.
+        loader: Who reads it in the worker.
+        repo: Where the Hub has it; for `fastembed` FastEmbed's own list says so.
+        revision: The pinned commit, 40 hex digits.
+        optimize: Whether ONNX weights are published as external data, which load faster.
+        allow: Patterns of the files to take, for the loader `huggingface`; all, if there are none.
+        expected: Numbers that weights from the Hub must give.
+    """
+
+    name: Repo
+    loader: Loader
+    repo: Repo | None = None
+    revision: Revision | None = None
+    optimize: bool | None = None
+    allow: tuple[str, ...] = ()
+    expected: Expected | None = None
+
+
+class Catalog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one release must contain, and what that release is called."""
+
+    version: str
+    model: tuple[Entry, ...]
+
+
+def parse(text: str, *, where: str) -> Catalog:
+    """Check a catalog.
+
+    Args:
+        text: TOML.
+        where: Names the catalog in errors.
+
+    Raises:
+        ConfigError: It breaks a rule; the sentence names the field.
+    """
+    try:
+        catalog = msgspec.convert(tomllib.loads(text), Catalog)
+        _check(catalog)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"The catalog {where} is refused: {error}.",
+            remedy="Correct it; each [[model]] needs a name and a loader.",
+        ) from None
+    return catalog
+
+
+def _check(catalog: Catalog) -> None:
+    if not is_version(catalog.version):
+        raise ValueError(f"field version is {catalog.version[:80]!r}, not a version")
+    if not catalog.model:
+        raise ValueError("it has no [[model]]")
+    for entry in catalog.model:
+        if entry.allow and entry.loader != "huggingface":
+            raise ValueError(f"model {entry.name!r}: allow is for the loader huggingface")
+        if entry.expected and not entry.expected.first:
+            raise ValueError(f"model {entry.name!r}: expected.first has no numbers")
+    names = [(entry.name, entry.loader) for entry in catalog.model]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise ValueError(f"model {twice[0]!r} stands twice for the loader {twice[1]}")

@@ -1,0 +1,143 @@
+"""The marker: the small file on the share that names the release every pod should serve.
+
+Line 1 is the version. Further lines start with `#`; of these `# previous: V …` and
+`# allow-new-space` mean something. All of it is pure: bytes in, decisions out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from agent.errors import ReleaseMissingError
+from agent.release.version import is_version
+
+MAX_BYTES: Final = 4096
+RECORD_BYTES: Final = 512
+CHAIN_LENGTH: Final = 3
+
+_PREVIOUS: Final = "previous:"
+_ALLOW_NEW_SPACE: Final = "allow-new-space"
+_BOM: Final = "\ufeff"
+
+
+class UnknownMarkerError(ValueError):
+    """The bytes name no release. It means *unknown*, never *change*."""
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What a marker says.
+
+    Attributes:
+        version: The release to serve.
+        previous: The releases to fall back to, newest first.
+        allow_new_space: Whether the operator agreed to another embedding space.
+        sha256: Of the marker's bytes: a quarantine ends when they change.
+    """
+
+    version: str
+    previous: tuple[str, ...] = ()
+    allow_new_space: bool = False
+    sha256: str = ""
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The version and what to fall back to, in order, each once."""
+        return tuple(dict.fromkeys((self.version, *self.previous)))
+
+
+def digest(data: bytes) -> str:
+    """What tells a marker's bytes from all others: their SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def parse(data: bytes) -> Marker:
+    """Read a marker; a byte order mark, CRLF and trailing blanks (Windows editors) do no harm.
+
+    Raises:
+        UnknownMarkerError: The bytes are empty, torn, binary, too many, or name no valid version.
+    """
+    if len(data) > MAX_BYTES:
+        raise UnknownMarkerError(f"it has over {MAX_BYTES} bytes")
+    first, *rest = _decode(data).split("\n")
+    version = first.strip()
+    if not is_version(version):
+        raise UnknownMarkerError(
+            f"its first line is {version[:80]!r}, not a version" if version else "it is empty"
+        )
+    comments = [line.strip()[1:].strip() for line in rest if line.strip().startswith("#")]
+    return Marker(
+        version,
+        previous=_previous(comments),
+        allow_new_space=_ALLOW_NEW_SPACE in comments,
+        sha256=digest(data),
+    )
+
+
+def render(marker: Marker, *, by: str, at: str) -> bytes:
+    """The record that `promote` writes: exactly `RECORD_BYTES` bytes, padded with newlines.
+
+    A fixed size lets it be replaced by one range write, which no reader sees half done.
+
+    Args:
+        marker: What to say.
+        by: Who promoted, for people.
+        at: When, for people, as UTC.
+    """
+    lines = [marker.version]
+    if marker.previous:
+        lines.append(f"# {_PREVIOUS} {' '.join(marker.previous)}")
+    if marker.allow_new_space:
+        lines.append(f"# {_ALLOW_NEW_SPACE}")
+    record = "\n".join([*lines, f"# promoted: {at} by {_printable(by)}"]).encode()[
+        : RECORD_BYTES - 1
+    ]
+    return record.decode(errors="ignore").encode().ljust(RECORD_BYTES, b"\n")
+
+
+def promoted(old: Marker | None, version: str, *, allow_new_space: bool = False) -> Marker:
+    """The marker that promotes `version` over `old`, which becomes the head of the chain."""
+    chain = old.chain if old else ()
+    previous = tuple(v for v in chain if v != version)[:CHAIN_LENGTH]
+    return Marker(version, previous=previous, allow_new_space=allow_new_space)
+
+
+def rolled_back(old: Marker, version: str | None = None) -> Marker:
+    """The marker that goes back to `version`, by default the head of the chain.
+
+    What is rolled back from does not enter the chain: it is what one wants to be rid of. A release
+    of the chain was served before, so going back to its embedding space is allowed.
+
+    Raises:
+        ReleaseMissingError: There is nothing to go back to.
+    """
+    target = version or next((v for v in old.previous if v != old.version), None)
+    if target is None:
+        raise ReleaseMissingError(
+            f"The marker names {old.version} and has no previous release to roll back to.",
+            remedy="Name the release: model-agent promote VERSION.",
+        )
+    previous = tuple(v for v in old.previous if v not in {target, old.version})[:CHAIN_LENGTH]
+    return Marker(target, previous=previous, allow_new_space=target in old.previous)
+
+
+def _decode(data: bytes) -> str:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UnknownMarkerError("it is not UTF-8") from None
+    if "\x00" in text:
+        raise UnknownMarkerError("it holds NUL bytes, as a file does that was made but not written")
+    return text.removeprefix(_BOM)
+
+
+def _previous(comments: list[str]) -> tuple[str, ...]:
+    chains = [line.removeprefix(_PREVIOUS) for line in comments if line.startswith(_PREVIOUS)]
+    words = chains[0].split() if chains else []
+    return tuple(dict.fromkeys(word for word in words if is_version(word)))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)[:200]

@@ -1,0 +1,126 @@
+"""The sidecar's metrics, in a registry of their own."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.store.store import Store
+    from agent.sync.state import State
+
+STATUSES = ("success", "quarantined", "error")
+
+
+class Metrics:
+    """Everything that `/metrics` shows; names start with `model_agent_`."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
+        self.registry = CollectorRegistry()
+        ends = f"Attempts to serve another release, by how they ended: {', '.join(STATUSES)}."
+        self.syncs = self._counter("syncs", ends, ["status"])
+        # From the start, so that a rate over them sees the first one too.
+        for status in STATUSES:
+            self.syncs.labels(status)
+        self.sync_duration = Histogram(
+            "model_agent_sync_duration_seconds",
+            "From the marker's change to the release being active.",
+            buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600),
+            registry=self.registry,
+        )
+        self.staged_bytes = self._counter(
+            "staged_bytes", "Bytes staged, by source: share, hub, resumed, reused.", ["source"]
+        )
+        self.verify_failures = self._counter(
+            "verify_failures", "Releases found with wrong bytes, on the share or in the store."
+        )
+        self.repairs = self._counter("repairs", "Files of the store that were repaired.")
+        self.rotten_files = self._gauge(
+            "rotten_files", "Files of the active release with wrong bytes, not repaired yet."
+        )
+        self.last_reverified = self._gauge(
+            "last_reverified_timestamp_seconds",
+            "When all of the active release was last read again and right, in Unix time.",
+        )
+        self.reload_attempts = self._counter("reload_attempts", "Reloads asked of the worker.")
+        self.reload_failures = self._counter("reload_failures", "Reloads not confirmed.")
+        self.last_reload_successful = self._gauge(
+            "last_reload_successful", "1 if the last reload was confirmed, else 0."
+        )
+        self.last_success = self._gauge(
+            "last_success_timestamp_seconds", "When a release was last activated, in Unix time."
+        )
+        self.warmup = self._gauge(
+            "warmup_seconds", "Time to load a model and run it once.", ["model", "device"]
+        )
+        self.canary = self._gauge(
+            "canary_cosine", "Cosine at a canary's worst text, last time.", ["model", "device"]
+        )
+        self.phase = self._gauge(
+            "phase_seconds", "How long stage, check, reload or activate took, last time.", ["phase"]
+        )
+        self.store_used = self._gauge("store_used_bytes", "Bytes in the store.")
+        self.store_limit = self._gauge(
+            "store_limit_bytes", "Bytes that the store may take: its limit, or its volume's size."
+        )
+        self.release_info = self._gauge(
+            "release_info",
+            "Always 1; its labels are the releases of this pod.",
+            ["desired", "active", "worker"],
+        )
+        self.share_reachable = self._gauge("share_reachable", "1 if the share answers, else 0.")
+        self.quarantined = self._gauge(
+            "quarantined_releases", "Releases that failed and are not tried under this marker."
+        )
+
+    def show(self, state: State) -> None:
+        """Show what the state says."""
+        self.release_info.clear()
+        self.release_info.labels(
+            state.desired or "", state.active or "", state.worker.version or ""
+        ).set(1)
+        self.quarantined.set(len(state.refused()))
+        rot = state.rot if state.rot and state.rot.version == state.active else None
+        self.rotten_files.set(len(rot.files) if rot else 0)
+        for gauge, at in (
+            (self.last_success, state.last_success),
+            (self.last_reverified, state.last_reverified),
+        ):
+            if at:
+                gauge.set(datetime.fromisoformat(at).timestamp())
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Show how long the block takes, if it succeeds."""
+        began = time.monotonic()
+        yield
+        self.phase.labels(phase).set(time.monotonic() - began)
+
+    def measured(self, store: Store) -> None:
+        """Show what the store takes."""
+        self.store_used.set(store.used_bytes())
+        self.store_limit.set(store.most_bytes())
+
+    def succeeded(self, seconds: float) -> None:
+        """A release was activated, so long after the marker changed."""
+        self.syncs.labels("success").inc()
+        self.sync_duration.observe(seconds)
+
+    def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
+        return Counter(f"model_agent_{name}", text, labels or [], registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: list[str] | None = None) -> Gauge:
+        return Gauge(f"model_agent_{name}", text, labels or [], registry=self.registry)

@@ -1,0 +1,230 @@
+"""The heart: from what is observed to the next action. Pure, and level-triggered.
+
+Nothing here remembers an event. Every cycle looks at what is, decides one step, and the next cycle
+looks again; so a crash, a lost answer or a missed event costs time and never correctness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.release.marker import Marker
+    from agent.sync.state import Quarantine
+
+MAX_UNFINISHED: Final = 2
+WORN_OUT: Final = (
+    f"{MAX_UNFINISHED} attempts never ended: the agent, its check or the worker was killed, most "
+    "likely for want of memory, or crashed."
+)
+WORN_OUT_REMEDY: Final = (
+    "Raise the container's memory limit, or see in its log what crashed; then promote again."
+)
+
+_FIRST_DELAY: Final = 5.0
+_LONGEST_DELAY: Final = 300.0
+
+# What a repair is put off under; no version is called so.
+REPAIR: Final = "(repair)"
+
+Method = Literal["http", "signal", "none"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A release by name and content."""
+
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class WorkerView:
+    """What the worker says of itself: `serving` answers requests, `state` is about `target`."""
+
+    serving: Target | None
+    target: Target | None
+    state: str
+    instance: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything that a decision rests on.
+
+    Attributes:
+        now: Seconds on any clock that only goes forward.
+        marker: What the marker says; None if that is unknown, which never means a change.
+        offered: The digest of the desired release on the share; None if unknown or without one.
+        active: What `current` leads to.
+        held: Digest by version of what the store holds, complete and verified.
+        checked: Digest by version of what passed its check.
+        quarantined: What failed, by version.
+        attempts: How many attempts at a version began without ending.
+        not_before: When a version, or `REPAIR`, may be tried again, on the clock of `now`.
+        rotten: Whether files of the active release are known to have wrong bytes.
+        outdated: Whether the worker may serve bytes of the active release from before a repair.
+        refused: Why the active release may not be served, if a rule came after it.
+        another_space: Why the desired release's vectors do not match the active one's, if they do
+            not and the marker does not allow it.
+        method: How the worker is told.
+        worker: What it says; None if it does not answer.
+    """
+
+    now: float
+    marker: Marker | None = None
+    offered: str | None = None
+    active: Target | None = None
+    held: Mapping[str, str] = field(default_factory=dict)
+    checked: Mapping[str, str] = field(default_factory=dict)
+    quarantined: Mapping[str, Quarantine] = field(default_factory=dict)
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    not_before: Mapping[str, float] = field(default_factory=dict)
+    rotten: bool = False
+    outdated: bool = False
+    refused: str | None = None
+    another_space: str | None = None
+    method: Method = "http"
+    worker: WorkerView | None = None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do until something changes."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Put right files in the place of those of the active version that are wrong."""
+
+    version: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Bring the version from the share into the store, verified."""
+
+    version: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """See that the version loads, is right, and is in the same embedding space."""
+
+    version: str
+
+
+@dataclass(frozen=True)
+class Reload:
+    """Have the worker load the target and confirm that it serves it.
+
+    `back` says that this is the active release: the worker is brought back to it.
+    """
+
+    target: Target
+    back: bool = False
+
+
+@dataclass(frozen=True)
+class Activate:
+    """Flip `current` to the version."""
+
+    version: str
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Quarantine the version without another attempt."""
+
+    version: str
+    reason: str
+
+
+Action = Wait | Repair | Stage | Check | Reload | Activate | GiveUp
+
+
+def decide(seen: Observed) -> Action:
+    """The next step towards the marker's release; failing that, towards the active one."""
+    if seen.active and seen.rotten and seen.now >= seen.not_before.get(REPAIR, 0.0):
+        return Repair(seen.active.version)
+    desired = seen.marker.version if seen.marker else None
+    if desired is None or (seen.active and desired == seen.active.version):
+        return _settle(seen, "the marker names no other release")
+    if _is_quarantined(seen, desired):
+        return _settle(seen, f"{desired} is quarantined")
+    if seen.attempts.get(desired, 0) >= MAX_UNFINISHED:
+        return GiveUp(desired, WORN_OUT)
+    if seen.now < seen.not_before.get(desired, 0.0):
+        return _settle(seen, f"{desired} failed and is tried again later")
+    return _advance(seen, desired)
+
+
+def still_quarantined(entry: Quarantine, marker: Marker | None, offered: str | None) -> bool:
+    """Whether nothing changed since: the marker's bytes and the release's digest are the same.
+
+    What is unknown now counts as unchanged. A digest where none could be read before is a change:
+    the manifest was refused, or half there, and is a good one now.
+    """
+    same_marker = marker is None or entry.marker_sha256 == marker.sha256
+    same_digest = offered in {None, entry.digest}
+    return same_marker and same_digest
+
+
+def delay(failures: int) -> float:
+    """Seconds to wait after so many failures in a row (from 1): doubling, up to five minutes."""
+    return float(min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(failures - 1, 10)))
+
+
+def _advance(seen: Observed, desired: str) -> Action:
+    digest = seen.held.get(desired)
+    if digest is None or (seen.offered and seen.offered != digest):
+        return Stage(desired)
+    if seen.another_space:
+        return GiveUp(desired, seen.another_space)
+    if seen.checked.get(desired) != digest:
+        return Check(desired)
+    return _serve(seen, Target(desired, digest))
+
+
+def _serve(seen: Observed, target: Target) -> Action:
+    """Have the worker serve the checked `target`, then make it active."""
+    # Nothing active means nothing to protect: a worker that starts now finds the release.
+    if seen.method == "none" or seen.active is None:
+        return Activate(target.version)
+    if _serves(seen.worker, target):
+        return Activate(target.version)
+    if seen.worker is None:
+        return Wait(f"the worker does not answer, so {target.version} waits for it")
+    return Reload(target)
+
+
+def _settle(seen: Observed, reason: str) -> Action:
+    """Nothing to move to: see that the worker serves, and is asked for, the active release."""
+    if seen.refused:
+        return Wait(seen.refused)
+    if seen.active is None or seen.method == "none" or seen.worker is None:
+        return Wait(reason)
+    astray = seen.worker.target not in {None, seen.active}
+    if _serves(seen.worker, seen.active) and not astray and not seen.outdated:
+        return Wait(reason)
+    if seen.now < seen.not_before.get(seen.active.version, 0.0):
+        return Wait(f"the worker did not take {seen.active.version} and is asked again later")
+    return Reload(seen.active, back=True)
+
+
+def _serves(worker: WorkerView | None, target: Target) -> bool:
+    """Whether requests are answered by `target` and nothing else is under way."""
+    if worker is None or worker.serving != target:
+        return False
+    return worker.state == "ready" or worker.target != target
+
+
+def _is_quarantined(seen: Observed, version: str) -> bool:
+    entry = seen.quarantined.get(version)
+    return entry is not None and still_quarantined(entry, seen.marker, seen.offered)

@@ -1,0 +1,271 @@
+"""`model-agent init`: a release active before the worker starts, the desired one if possible.
+
+It falls back along the marker's chain, then to what the store holds: a bad bump must not take down
+the pods that happen to start after it, and a dead share must not kill a pod that has good data.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.errors import (
+    AgentError,
+    ModelError,
+    NewSpaceError,
+    PickleError,
+    ReleaseMissingError,
+    ShortFileError,
+    StoppedError,
+    UnreachableError,
+    VerificationError,
+)
+from agent.release import layout, space
+from agent.release.version import UNVERSIONED
+from agent.shares import marking
+from agent.sidecar import reconcile
+from agent.signing import signatures
+from agent.store import verified
+from agent.sync import acquire
+from agent.sync.attempts import Attempt
+from agent.sync.steps import Steps
+from agent.sync.trying import Record
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from agent.context import Context
+    from agent.release.manifest import Manifest
+    from agent.release.marker import Marker
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `init` made active, and what it would rather have."""
+
+    active: str
+    desired: str | None
+    seconds: float
+
+
+def run(context: Context) -> Outcome:
+    """Make a release active.
+
+    Raises:
+        AgentError: What kept the desired release from it, if nothing else could be used either.
+    """
+    attempt = Attempt(None, None)
+    try:
+        with ExitStack() as stack:
+            with attempt.timed("lock"):
+                context.store.prepare()
+                stack.enter_context(context.store.lock(context.stop))
+            active, desired, why = _Init(context, attempt).run()
+    except AgentError as error:
+        _say_why_not(context.log, attempt, error)
+        raise
+    named = {"active": active, "desired": desired}
+    if desired and active != desired:
+        context.log.error("init.fell_back", **named, **attempt.fields("fell_back", why))
+    else:
+        context.log.info("init.done", **named, **attempt.fields("success", why))
+    return Outcome(active, desired, time.monotonic() - attempt.began)
+
+
+def _say_why_not(log: FilteringBoundLogger, attempt: Attempt, error: AgentError) -> None:
+    if isinstance(error, StoppedError):
+        log.info("init.stopped", **attempt.fields("stopped", error.what))
+    else:
+        kind = error.exit_code.name.lower()
+        log.error("init.failed", **attempt.fields("error", str(error)), kind=kind)
+
+
+class _Init:
+    def __init__(self, context: Context, attempt: Attempt) -> None:
+        self._context = context
+        self._attempt = attempt
+        self._store = context.store
+        self._log = context.log
+        self._record = Record(context.store.agent, context.log)
+        self._steps = Steps(context, self._record)
+        self._marker: Marker | None = None
+        self._before = attempt.previous = context.store.active()
+
+    def run(self) -> tuple[str, str | None, str | None]:
+        """What is active now, what is desired, and what went wrong first."""
+        first: AgentError | None = None
+        try:
+            with self._attempt.timed("observe"):
+                candidates = self._candidates()
+        except AgentError as error:
+            candidates, first = self._stored(), error
+            self._log.warning("init.share_unusable", error=str(error))
+        desired = self._marker.version if self._marker else None
+        self._record.wish(self._marker)
+        self._about(desired or next(iter(candidates), None))
+        # What failed before is tried last: anything else is better, nothing else is worse.
+        for version in sorted(candidates, key=self._is_quarantined):
+            try:
+                self._bring(version)
+            except AgentError as error:
+                first = first or error
+                self._stop_here(version, error)
+            else:
+                return version, desired, str(first) if first else None
+        raise first or self._nothing()
+
+    def _about(self, version: str | None) -> None:
+        """Say what the attempt is about."""
+        self._attempt.version = version
+        self._attempt.number = self._record.state.attempts.get(version or "", 0) + 1
+
+    def _is_quarantined(self, version: str) -> bool:
+        entry = self._record.state.quarantined.get(version)
+        if entry is None:
+            return False
+        try:
+            digest = self._context.manifest(version).digest
+        except AgentError:
+            digest = None
+        return reconcile.still_quarantined(entry, self._marker, digest)
+
+    def _candidates(self) -> list[str]:
+        self._marker = marking.understood(self._context, known=self._record.state.tried_for)
+        if self._marker:
+            chain = list(self._marker.chain)
+            if self._context.settings.no_fallback:
+                return chain[:1]
+            return list(dict.fromkeys([*chain, *self._stored()]))
+        return self._stored() or [self._without_marker()]
+
+    def _stored(self) -> list[str]:
+        """What the store holds, the active one first."""
+        held = self._store.versions()
+        return sorted(held, key=lambda version: version != self._before)
+
+    def _without_marker(self) -> str:
+        """The release to take where no marker names one and the store is empty."""
+        held = self._context.releases()
+        complete = [version for version in held if self._is_complete(version)]
+        if self._context.catalog.version in complete:
+            return self._context.catalog.version
+        if len(complete) == 1:
+            return complete[0]
+        if complete:
+            raise ReleaseMissingError(
+                f"The share {self._context.share.address} has no marker "
+                f"{self._context.settings.marker} and several releases: {', '.join(complete)}.",
+                remedy="Say which one to serve: model-agent promote VERSION.",
+            )
+        names = self._context.names("")
+        if any(root in names for root in layout.ROOTS):
+            return UNVERSIONED
+        if acquire.populatable(self._context, self._context.catalog.version):
+            return self._context.catalog.version
+        raise self._nothing()
+
+    def _is_complete(self, version: str) -> bool:
+        try:
+            return bool(self._context.manifest(version))
+        except (ReleaseMissingError, VerificationError):
+            return False
+
+    def _bring(self, version: str) -> None:
+        """Have `version` in the store, verified, warmed and active."""
+        try:
+            self._refuse_worn_out(version)
+            release = self._hold(version)
+            self._guard_space(release)
+            self._check(release)
+        except AgentError as error:
+            if error.blames_release:
+                self._steps.quarantine(version, str(error), self._marker)
+            raise
+        with self._attempt.timed("activate"):
+            self._steps.activate(version)
+
+    def _check(self, release: Manifest) -> None:
+        """Warm the release, unless that would only repeat what is on record."""
+        if self._context.settings.no_warm:
+            return
+        on_record = self._record.checked().get(release.version) == release.digest
+        if on_record and self._context.warmer.has_passed(release, self._store.agent):
+            self._log.info("release.passed_before", version=release.version, device="cpu")
+            return
+        with self._attempt.timed("check"):
+            self._steps.check(release.version)
+
+    def _refuse_worn_out(self, version: str) -> None:
+        if self._record.worn_out(version):
+            what = f"{version}: {reconcile.WORN_OUT}"
+            raise ModelError(what, remedy=reconcile.WORN_OUT_REMEDY)
+
+    def _hold(self, version: str) -> Manifest:
+        """The release in the store, every byte of it verified just now."""
+        if version in self._store.versions():
+            self._warn_if_changed(version)
+            try:
+                with self._attempt.timed("verify"):
+                    release = self._steps.verify(version)
+                signatures.in_store(self._context, release)
+            except VerificationError as error:
+                self._log.error("store.corrupt", version=version, error=str(error))
+                verified.forget(self._store.agent, version)
+            else:
+                return release
+        moved = self._attempt.moved
+        with self._attempt.timed("stage"):
+            return self._steps.stage(version, desired=version, populate=True, moved=moved)
+
+    def _warn_if_changed(self, version: str) -> None:
+        """Say so if the share has other content under this version: what is verified stays."""
+        try:
+            offered = self._context.manifest(version).digest if self._marker else None
+        except AgentError:
+            return
+        if offered and offered != self._store.digest(version):
+            self._log.warning(
+                "release.differs",
+                version=version,
+                reason="its content on the share is another; releases never change, so publish it "
+                "under another version",
+            )
+
+    def _guard_space(self, release: Manifest) -> None:
+        """Refuse a release whose vectors do not match those of the one before."""
+        allowed = self._context.settings.allow_new_space
+        if self._marker is None or self._marker.allow_new_space or allowed:
+            return
+        old = self._reference(release.version)
+        limit = self._context.settings.space_cosine
+        if old and (refusal := space.refusal(old, release, min_cosine=limit)):
+            raise NewSpaceError(refusal)
+
+    def _reference(self, version: str) -> Manifest | None:
+        """The release that stored vectors are of: the active one, else the last promoted before."""
+        assert self._marker  # noqa: S101 - asked by the caller
+        try:
+            if self._before:
+                return self._store.manifest(self._before) if self._before != version else None
+            if version == self._marker.version and self._marker.previous:
+                return self._context.manifest(self._marker.previous[0])
+        except AgentError as error:
+            self._log.warning("space.unchecked", version=version, error=str(error))
+        return None
+
+    def _stop_here(self, version: str, error: AgentError) -> None:
+        """Raise `error` again unless another release may be better."""
+        self._record.failed(error)
+        incomplete = isinstance(error, ReleaseMissingError | ShortFileError)
+        elsewhere = incomplete or isinstance(error, UnreachableError | PickleError)
+        if self._context.settings.no_fallback or not (error.blames_release or elsewhere):
+            raise error
+        self._log.error("release.refused", version=version, error=str(error))
+
+    def _nothing(self) -> AgentError:
+        return ReleaseMissingError(
+            f"Neither the share {self._context.share.address} nor the store has a release.",
+            remedy="Publish one: model-agent publish --from DIR --version V.",
+        )
