@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from agent import __version__, quantities, settings
-from agent.errors import AgentError, StoppedError
-from agent.exits import Exit
+from agent.errors import AgentError, Exit, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,10 +121,10 @@ def _on(meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 @command(*_SHARE, *_LOCAL, *_CHECKS, "keep", *_START, required=("share",))
 def init(context: Context) -> None:
     """Make a verified, warmed release active; for an initContainer."""
-    from agent.signing import signatures  # noqa: PLC0415
+    from agent.signing import policy  # noqa: PLC0415
     from agent.sync import init as initial  # noqa: PLC0415 - keeps --help quick
 
-    signatures.prepare(context)
+    policy.prepare(context)
     done = initial.run(context)
     click.echo(f"{done.active} is active after {done.seconds:.1f} s.")
     if done.desired and done.active != done.desired:
@@ -140,10 +139,10 @@ def sidecar(context: Context) -> None:
     """
     import asyncio  # noqa: PLC0415 - keeps --help quick
 
-    from agent.sidecar.sidecar import serve  # noqa: PLC0415
-    from agent.signing import signatures  # noqa: PLC0415
+    from agent.sidecar.loop import serve  # noqa: PLC0415
+    from agent.signing import policy  # noqa: PLC0415
 
-    signatures.prepare(context)
+    policy.prepare(context)
     asyncio.run(serve(context))
 
 
@@ -164,17 +163,17 @@ def publish(
     Without CATALOG it is the one of --catalog, or the built-in one. Canaries are made on the CPU;
     with --device cuda the release must pass them on the GPU as well.
     """
-    from agent.publish import making  # noqa: PLC0415 - keeps --help quick
+    from agent.publish import makers  # noqa: PLC0415 - keeps --help quick
     from agent.publish import publish as publishing  # noqa: PLC0415
-    from agent.signing import signatures  # noqa: PLC0415 - keeps --help quick
+    from agent.signing import policy  # noqa: PLC0415 - keeps --help quick
 
-    signatures.prepare(context)
+    policy.prepare(context)
     context = context.with_catalog(catalog_file)
     if bundle:
         maker = (
-            making.of_directory(context, source, version)
+            makers.of_directory(context, source, version)
             if source
-            else making.of_catalog(context, version)
+            else makers.of_catalog(context, version)
         )
         release, verb = publishing.bundle(context, maker, bundle), "Bundled"
         signed = context.settings.sign_key is not None
@@ -197,7 +196,7 @@ def publish(
 @click.option("--update", is_flag=True, help="Also move models that are pinned to today's.")
 def pin(context: Context, file: Path, update: bool) -> None:
     """Write the revisions that the models of FILE have on the Hub today into it."""
-    from agent.publish import pinning  # noqa: PLC0415 - keeps --help quick
+    from agent.publish import pin as pinning  # noqa: PLC0415 - keeps --help quick
 
     for each in pinning.pin(context.with_catalog(file), file, update=update):
         word = "pinned" if each.new else "is at"
@@ -227,7 +226,7 @@ def rollback(context: Context, version: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(context: Context, as_json: bool) -> None:
     """Show what is active, desired, held and refused."""
-    from agent.operate import reporting  # noqa: PLC0415 - keeps --help quick
+    from agent.operate import status as reporting  # noqa: PLC0415 - keeps --help quick
 
     found = reporting.status(context)
     click.echo(reporting.as_json(found) if as_json else reporting.describe(found))
@@ -264,7 +263,7 @@ def verify(context: Context, version: str | None, on: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 def prune(context: Context, on: str, dry_run: bool) -> None:
     """Delete releases: of the store beyond --keep, of the share what the marker does not need."""
-    from agent.operate import pruning  # noqa: PLC0415 - keeps --help quick
+    from agent.operate import prune as pruning  # noqa: PLC0415 - keeps --help quick
 
     pruned = (pruning.share if on == "share" else pruning.store)(context, dry_run=dry_run)
     removed = [*pruned.releases, *(f".staging/{name}" for name in pruned.left_over)]

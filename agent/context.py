@@ -8,24 +8,25 @@ from functools import cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from agent import shares, signing
 from agent.errors import ConfigError
 from agent.machine.threads import Lane
-from agent.models import fastembed_models
+from agent.models import fastembed_list
 from agent.release import catalog, manifest, marker
 from agent.release.version import is_version
-from agent.shares import marking
+from agent.shares import reader
 from agent.shares.base import RELEASES
-from agent.store import staging
+from agent.shares.connect import connect
+from agent.signing import keys as signing
+from agent.store import stage
 from agent.store.store import Store
-from agent.warmup import Warmer
+from agent.warmup.warmer import Warmer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
 
-    from agent.release.adopt import Wanted
+    from agent.release.adoption import Wanted
     from agent.release.catalog import Catalog
     from agent.release.manifest import Manifest
     from agent.settings import Settings
@@ -52,7 +53,7 @@ class Context:
     @cached_property
     def share(self) -> Share:
         """Where releases come from."""
-        return shares.connect(self.settings, self.log)
+        return connect(self.settings, self.log)
 
     @cached_property
     def store(self) -> Store:
@@ -77,7 +78,7 @@ class Context:
     @cached_property
     def wanted(self) -> tuple[Wanted, ...]:
         """The catalog's models, with what their loaders need."""
-        return fastembed_models.wanted(self.catalog)
+        return fastembed_list.wanted(self.catalog)
 
     @property
     def strict(self) -> bool:
@@ -99,12 +100,12 @@ class Context:
         return Lane(f"The share {self.share.address}", seconds=MANIFEST_SECONDS)
 
     def marker_bytes(self, *, known: str | None = None) -> bytes | None:
-        """The marker's bytes, read twice unless their digest is `known`; see `marking.read`."""
-        return self._marker_lane.call(marking.read, self.share, self.settings.marker, known=known)
+        """The marker's bytes, read twice unless their digest is `known`; see `reader.read`."""
+        return self._marker_lane.call(reader.read, self.share, self.settings.marker, known=known)
 
     def manifest(self, version: str) -> Manifest:
-        """The manifest of a release on the share; see `agent.store.staging.read_manifest`."""
-        return self._manifest_lane.call(staging.read_manifest, self.share, version)
+        """The manifest of a release on the share; see `agent.store.stage.read_manifest`."""
+        return self._manifest_lane.call(stage.read_manifest, self.share, version)
 
     def signature(self, version: str) -> bytes | None:
         """What stands beside the manifest of a release on the share to sign it; None if nothing."""

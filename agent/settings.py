@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from agent import quantities as q
 from agent.errors import ConfigError
-from agent.models import devices, shapes
+from agent.models import shapes
+from agent.models.devices import device as devices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -19,7 +19,7 @@ from flags import VARIABLES, parser
 
 from agent import cli, settings
 from agent.doctor.variables import DIRECTORIES
-from agent.exits import Exit
+from agent.errors import Exit
 from agent.shares.azurefiles.credentials import SOURCES
 from agent.sidecar import probes
 from agent.sidecar.metrics import Metrics

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from agent.doctor.findings import Finding, amount, fail, ok, skip, warn
 from agent.errors import AgentError, ConfigError
 from agent.release import retention
-from agent.store import staging
+from agent.store import stage
 from agent.sync import state
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def _space(case: Case, held: Store) -> Finding:
 def _needed(case: Case, held: Store) -> int | None:
     """Bytes that staging what pods should serve takes; None while that is unknown."""
     if case.release is None:
-        return case.total + staging.OVERHEAD_BYTES if case.total else None
+        return case.total + stage.OVERHEAD_BYTES if case.total else None
     if held.digest(case.release.version) == case.release.digest:
         return 0
-    return staging.needed_bytes(held, case.release)
+    return stage.needed_bytes(held, case.release)
 
 
 def _spare(case: Case, held: Store) -> tuple[str, ...]:

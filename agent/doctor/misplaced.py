@@ -9,7 +9,7 @@ from agent.release import layout
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from agent.release.adopt import Node, Wanted
+    from agent.release.adoption import Node, Wanted
 
 _SAFETENSORS: Final = "model.safetensors"
 

@@ -9,7 +9,7 @@ from agent.errors import AgentError, ReleaseMissingError, UnreachableError
 from agent.release import marker, pickles
 from agent.release.version import UNVERSIONED
 from agent.shares.base import RELEASES
-from agent.store import staging
+from agent.store import stage
 from agent.sync import acquire
 from agent.sync.acquire import Tree
 
@@ -94,7 +94,7 @@ def _looked_at(case: Case, version: str) -> str:
         case.tree = found
         return f"{marks} names {version}, a tree made by hand."
     pickles.refuse(case.context, found)
-    staging.require_whole(case.context.share, found)
+    stage.require_whole(case.context.share, found)
     _keep(case, found)
     size = f"{len(found.files)} files, {amount(found.size)}"
     return f"{marks} names {version}, which is complete: {size}."

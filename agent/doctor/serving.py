@@ -12,7 +12,7 @@ from agent.doctor.findings import Finding, fail, ok, warn
 from agent.doctor.variables import DIRECTORIES, Process
 from agent.errors import ReloadError
 from agent.machine import children
-from agent.sidecar.reloading import WorkerClient
+from agent.sidecar.worker_client import WorkerClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from agent.doctor import rates
 from agent.doctor.findings import Finding, skip
 from agent.doctor.rates import MIB, Sample
-from agent.files import chunks
+from agent.files import parallel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def measure(share: Share, path: str, size: int) -> Sample:
     reader = share.open(path)
     try:
         taken = _Taken(reader, min(size, _MOST_BYTES))
-        chunks.run(
+        parallel.run(
             [taken.read] * share.parallel,
             buffer_size=_LARGEST_BLOCK,
             stop=threading.Event(),

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 from agent.doctor import misplaced
 from agent.doctor.findings import Finding, fail, ok
 from agent.errors import AgentError, ReleaseMissingError
-from agent.publish.building import Source
-from agent.release import adopt, layout
+from agent.publish.build import Source
+from agent.release import adoption, layout
 from agent.shares.base import LOCKS, RELEASES, STAGING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.doctor.case import Case
-    from agent.release.adopt import Node, Plan
+    from agent.release.adoption import Node, Plan
 
 DIAGNOSIS: Final = "wrong directory structure"
 _OURS: Final = (RELEASES, STAGING, LOCKS)
@@ -55,7 +55,7 @@ def _wrong(case: Case, source: Source, error: ReleaseMissingError) -> Finding:
     nodes = _nodes(case, names)
     if not nodes:
         return fail(error)
-    plan = adopt.plan(adopt.Tree(nodes), source.wanted, suffix=source.suffix)
+    plan = adoption.plan(adoption.Tree(nodes), source.wanted, suffix=source.suffix)
     taken = {*plan.files.values()}
     free = {path: node for path, node in nodes.items() if path not in taken}
     whole = {(draft.name, draft.loader) for draft in plan.models}

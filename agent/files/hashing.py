@@ -7,7 +7,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent.files import chunks
+from agent.files import parallel
 from agent.release.manifest import chunk_count
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def chunk_digests(
         found[path][index] = hashlib.sha256(buffer[:got]).hexdigest()
 
     tasks = [partial(task, path, index) for path in paths for index in range(counts[path])]
-    chunks.run(tasks, buffer_size=chunk_size, stop=stop)
+    parallel.run(tasks, buffer_size=chunk_size, stop=stop)
     return {path: tuple(digests) for path, digests in found.items()}
 
 

@@ -1,25 +1,48 @@
-"""Shows how far long work is: a bar on a terminal, a log line every few seconds elsewhere."""
+"""Counts bytes of long work, and shows them: a bar on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
-    from agent.files.moved import Moved
 
 LOG_SECONDS: Final = 5.0
 _BAR_SECONDS: Final = 0.1
 
 
+@dataclass
+class ByteCounter:
+    """Bytes by where they came from, or went: `share`, `resumed`, `reused`, `uploaded`, …."""
+
+    by_source: dict[str, int] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, source: str, count: int) -> None:
+        """Count bytes; called from several threads."""
+        with self.lock:
+            self.by_source[source] = self.by_source.get(source, 0) + count
+
+    def add_all(self, counts: Mapping[str, int]) -> None:
+        """Count what was counted elsewhere."""
+        for source, count in counts.items():
+            self.add(source, count)
+
+    @property
+    def total(self) -> int:
+        """All bytes so far."""
+        return sum(self.by_source.values())
+
+
 @contextmanager
-def shown(log: FilteringBoundLogger, what: str, moved: Moved, total: int) -> Iterator[None]:
+def shown(log: FilteringBoundLogger, what: str, moved: ByteCounter, total: int) -> Iterator[None]:
     """Show `moved` against `total` bytes until the block ends."""
     done = threading.Event()
     show = _bar if sys.stderr.isatty() else _lines
@@ -33,14 +56,14 @@ def shown(log: FilteringBoundLogger, what: str, moved: Moved, total: int) -> Ite
 
 
 def _lines(
-    log: FilteringBoundLogger, what: str, moved: Moved, total: int, done: threading.Event
+    log: FilteringBoundLogger, what: str, moved: ByteCounter, total: int, done: threading.Event
 ) -> None:
     while not done.wait(LOG_SECONDS):
         log.info("progress", what=what, bytes=moved.total, total_bytes=total)
 
 
 def _bar(
-    _log: FilteringBoundLogger, what: str, moved: Moved, total: int, done: threading.Event
+    _log: FilteringBoundLogger, what: str, moved: ByteCounter, total: int, done: threading.Event
 ) -> None:
     from tqdm import tqdm  # noqa: PLC0415 - only a terminal pays for the import
 

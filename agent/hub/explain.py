@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from huggingface_hub import errors as hub
 
 from agent.errors import AgentError, ReleaseMissingError
-from agent.retrying import TRANSIENT_STATUS, RemoteError, retry_after
+from agent.retry import TRANSIENT_STATUS, RemoteError, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,14 +11,14 @@ import httpx
 from huggingface_hub import HfApi, constants, get_session, hf_hub_url
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
-from agent import retrying
+from agent import retry
 from agent.errors import AgentError, PickleError, ReleaseMissingError, VerificationError
-from agent.files.copying import writing
+from agent.files.copy import writing
 from agent.hub import digests
 from agent.hub.explain import explain
 from agent.hub.protocol import Fetched, Hashing, Note, Remote, Resolved
 from agent.release import layout, paths, picking
-from agent.release.adopt import Wanted
+from agent.release.adoption import Wanted
 from agent.release.manifest import is_pickle
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
 
     from agent.hub.protocol import Ask, Event, Request
-    from agent.retrying import RemoteError
+    from agent.retry import RemoteError
 
 T = TypeVar("T")
 
@@ -154,7 +154,7 @@ class Fetcher:
             self._tell(Note("hub.retry", {"error": error.what, "attempt": number}))
 
         seconds = self._request.seconds * _PATIENCE
-        return retrying.attempt(explained, seconds=seconds, retried=retried)
+        return retry.attempt(explained, seconds=seconds, retried=retried)
 
 
 def _revision(sha: str | None, repo: str) -> str:

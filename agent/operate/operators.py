@@ -7,16 +7,17 @@ import socket
 from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError, NewSpaceError, ReleaseMissingError, VerificationError
-from agent.files import progress, verifying
-from agent.files.moved import Moved
-from agent.operate import reporting
+from agent.files import progress
+from agent.files import verify as verifying
+from agent.files.progress import ByteCounter
+from agent.operate import status
 from agent.release import marker, space
 from agent.release.manifest import Manifest
 from agent.release.version import is_version
-from agent.shares import marking
+from agent.shares import reader
 from agent.shares.base import RELEASES
-from agent.signing import signatures
-from agent.store import staging, verified
+from agent.signing import policy
+from agent.store import records, stage
 from agent.sync import acquire
 from agent.sync.acquire import Tree
 from agent.sync.state import utc_now
@@ -53,10 +54,10 @@ def promote(
     _require_version(version)
     found = acquire.locate(context, version)
     if not isinstance(found, Tree):
-        staging.require_whole(context.share, found)
+        stage.require_whole(context.share, found)
         if check:
             _verify_on_share(context, found)
-    old = marking.understood(context)
+    old = reader.understood(context)
     if old and isinstance(found, Manifest):
         _guard_space(context, old.version, found, say)
     # Promoted again, to lift a quarantine, it goes on to be allowed what it was.
@@ -76,11 +77,11 @@ def rollback(context: Context, version: str | None, *, say: Callable[[str], None
         NewSpaceError: It is none of those before, and embeds into another space.
     """
     _require_version(version)
-    old = marking.required(context)
+    old = reader.required(context)
     new = marker.rolled_back(old, version)
     found = acquire.locate(context, new.version)
     if new.version not in old.previous and isinstance(found, Manifest):
-        staging.require_whole(context.share, found)
+        stage.require_whole(context.share, found)
         _guard_space(context, old.version, found, say)
     return _write(context, new)
 
@@ -94,17 +95,17 @@ def verify(context: Context, version: str | None, *, on: str) -> tuple[str, int]
     """
     _require_version(version)
     if on == "store":
-        moved = Moved()
+        moved = ByteCounter()
         context.store.require()
         chosen = version or _active(context)
         release, path = context.store.manifest(chosen), context.store.path(chosen)
-        signatures.hold(context, release, signatures.read(path), where="in the store")
+        policy.hold(context, release, policy.read(path), where="in the store")
         with progress.shown(context.log, "verify", moved, release.size):
-            verified.verify(release, path, stop=context.stop, moved=moved, whole=True)
+            records.verify(release, path, stop=context.stop, moved=moved, whole=True)
         return chosen, release.size
-    chosen = version or marking.required(context).version
+    chosen = version or reader.required(context).version
     release = context.manifest(chosen)
-    signatures.on_share(context, release)
+    policy.on_share(context, release)
     _verify_on_share(context, release)
     return chosen, release.size
 
@@ -131,7 +132,7 @@ def _active(context: Context) -> str:
 
 
 def _verify_on_share(context: Context, release: Manifest) -> None:
-    moved = Moved()
+    moved = ByteCounter()
     with progress.shown(context.log, "verify", moved, release.size):
         prefix = f"{RELEASES}/{release.version}/"
         verifying.verify(release, context.share, prefix, stop=context.stop, moved=moved, whole=True)
@@ -148,7 +149,7 @@ def _guard_space(context: Context, active: str, new: Manifest, say: Callable[[st
         old = context.manifest(active)
     except (ReleaseMissingError, VerificationError):
         return
-    for line in reporting.distances(old, new):
+    for line in status.distances(old, new):
         say(line)
     refusal = space.refusal(old, new, min_cosine=context.settings.space_cosine)
     if refusal and not context.settings.allow_new_space:

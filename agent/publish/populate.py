@@ -7,11 +7,11 @@ from time import monotonic as clock
 from typing import TYPE_CHECKING
 
 from agent.files import durable
-from agent.files.copying import writing
-from agent.publish import making, publish
+from agent.files.copy import writing
+from agent.publish import makers, publish
 from agent.release import pickles
-from agent.store import staging
-from agent.store.staging import Staged
+from agent.store import stage
+from agent.store.stage import Staged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,11 +32,11 @@ def into_share(context: Context) -> Manifest:
 def into_store(context: Context, version: str, spare: Sequence[str]) -> Staged:
     """Make it in the store, for this store alone. The caller holds the store's lock.
 
-    What was fetched is kept for the next try if this one fails. `spare` is as for `staging.stage`.
+    What was fetched is kept for the next try if this one fails. `spare` is as for `stage.stage`.
 
     Raises:
         NoSpaceError: It does not fit.
-        AgentError: As `making.fetch_and_build` raises.
+        AgentError: As `makers.fetch_and_build` raises.
     """
     store, began = context.store, clock()
     directory, downloads = store.staging / version, store.agent / "hub"
@@ -44,14 +44,14 @@ def into_store(context: Context, version: str, spare: Sequence[str]) -> Staged:
     with writing(version):
         durable.make_directory(directory)
         durable.make_directory(downloads)
-    release = making.fetch_and_build(
+    release = makers.fetch_and_build(
         context,
         downloads,
         version,
         directory,
-        need=lambda room: store.have_room(room + staging.OVERHEAD_BYTES, spare),
+        need=lambda room: store.have_room(room + stage.OVERHEAD_BYTES, spare),
     )
     pickles.refuse(context, release)
-    staging.publish(store, release, directory)
+    stage.publish(store, release, directory)
     shutil.rmtree(downloads, ignore_errors=True)
     return Staged(release, {"hub": release.size}, clock() - began)

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from agent.errors import RefusedError, ReleaseMissingError
-from agent.publish import making, naming
+from agent.publish import adopted, makers
 from agent.release import canary, pickles
-from agent.shares import locking
+from agent.shares import lock as locking
 from agent.shares.base import RELEASES, Publication
-from agent.signing import signatures
-from agent.store import staging
+from agent.signing import policy
+from agent.store import stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from agent.context import Context
-    from agent.publish.making import Maker
+    from agent.publish.makers import Maker
     from agent.release.manifest import Manifest
 
 
@@ -49,7 +49,7 @@ def from_directory(context: Context, directory: Path, version: str | None) -> Pu
         RefusedError: The version exists with other content, or holds pickles.
         AgentError: As `Builder.build` raises.
     """
-    return _publish(context, making.of_directory(context, directory, version))
+    return _publish(context, makers.of_directory(context, directory, version))
 
 
 def from_hub(context: Context, version: str | None = None) -> Published:
@@ -59,7 +59,7 @@ def from_hub(context: Context, version: str | None = None) -> Published:
         RefusedError: The version exists with other models, or holds pickles.
         AgentError: As `Hub.fetch` and `Builder.build` raise.
     """
-    maker = making.of_catalog(context, version)
+    maker = makers.of_catalog(context, version)
     return _publish(context, maker, there=maker.is_published)
 
 
@@ -69,7 +69,7 @@ def populate(context: Context) -> Published:
     Raises:
         AgentError: As `from_hub` raises.
     """
-    return _publish(context, making.of_catalog(context, None), there=lambda _: True)
+    return _publish(context, makers.of_catalog(context, None), there=lambda _: True)
 
 
 def bundle(context: Context, maker: Maker, target: Path) -> Manifest:
@@ -83,10 +83,10 @@ def bundle(context: Context, maker: Maker, target: Path) -> Manifest:
     def make(directory: Path) -> Manifest:
         release = maker.make(directory)
         pickles.refuse(context, release)
-        signatures.put(context, release, directory)
+        policy.put(context, release, directory)
         return release
 
-    made = making.into(target, make)
+    made = makers.into(target, make)
     maker.done()
     return made
 
@@ -103,8 +103,8 @@ def _publish(
         made.append(release)
         pickles.refuse(context, release)
         _stop_if_there(_published(context, version), release)
-        signatures.put(context, release, target)
-        naming.name_tree(context)
+        policy.put(context, release, target)
+        adopted.name_tree(context)
         return release
 
     file = context.share.lock_file(f"publish-{version}")
@@ -115,8 +115,8 @@ def _publish(
             if known:  # by one that may have been killed right after
                 context.share.tidy()
             # What is signed was made here: that the share has something like it is not enough.
-            if known and not signatures.is_due(context, known) and there(known):
-                signatures.on_share(context, known)
+            if known and not policy.is_due(context, known) and there(known):
+                policy.on_share(context, known)
                 return Published(known, new=False)
             context.share.publish(Publication(version, make, lock.check, context.stop))
         maker.done()
@@ -139,7 +139,7 @@ def _published(context: Context, version: str) -> Manifest | None:
     if version not in context.names(RELEASES):
         return None
     try:
-        return staging.read_manifest(context.share, version)
+        return stage.read_manifest(context.share, version)
     except ReleaseMissingError:
         raise RefusedError(
             f"releases/{version} is on the share without a manifest.",
@@ -164,7 +164,7 @@ def _sign(context: Context, there: Manifest, made: Manifest) -> bool:
     Raises:
         RefusedError: Its canaries are not those of the models here, which is all that could differ.
     """
-    due = signatures.is_due(context, there)
+    due = policy.is_due(context, there)
     if due and (key := context.settings.sign_key):
         for one, other in zip(there.models, made.models, strict=True):
             if not canary.agree(one.canary, other.canary):
@@ -173,8 +173,8 @@ def _sign(context: Context, there: Manifest, made: Manifest) -> bool:
                     f"{one.name} than is made here, so it is not signed.",
                     remedy="Publish under another version.",
                 )
-        signatures.add(context, there, key)
-    signatures.on_share(context, there)
+        policy.add(context, there, key)
+    policy.on_share(context, there)
     return due
 
 

@@ -9,7 +9,7 @@ from agent.release import space
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agent.models.devices import Kind
+    from agent.models.devices.device import Kind
     from agent.models.formats.precision import Precision
     from agent.release.catalog import Expected
     from agent.release.manifest import Canary, Model

@@ -10,7 +10,7 @@ from agent.release.manifest import FASTEMBED_METADATA, is_pickle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.release.adopt import Wanted
+    from agent.release.adoption import Wanted
 
 _IGNORED_SUFFIXES: Final = (".lock", ".incomplete", ".md", ".h5", ".ot", ".msgpack", ".gguf")
 _TOKENIZERS: Final = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spiece.model")

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from agent.release.adopt import Tree
+    from agent.release.adoption import Tree
     from agent.release.manifest import Manifest
-    from agent.shares.locking import LockFile
+    from agent.shares.lock import LockFile
 
 RELEASES: Final = "releases"
 STAGING: Final = ".staging"
@@ -125,7 +125,7 @@ class Share(Protocol):
         ...
 
     def lock_file(self, name: str) -> LockFile:
-        """What publishers agree by who of them goes first; see `agent.shares.locking.held`."""
+        """What publishers agree by who of them goes first; see `agent.shares.lock.held`."""
         ...
 
     def publish(self, publication: Publication) -> None:

@@ -16,11 +16,12 @@ from agent.errors import (
     UnreachableError,
     VerificationError,
 )
-from agent.files import chunks, durable
-from agent.release.adopt import Node, Tree
+from agent.files import durable
+from agent.files import parallel as chunks
+from agent.release.adoption import Node, Tree
 from agent.shares.base import RELEASES, STAGING, staged_version, staging_path, trash_path
-from agent.shares.exclusive import ExclusiveFile
-from agent.shares.locking import LockLostError
+from agent.shares.lock import LockLostError
+from agent.shares.lock_file import ExclusiveFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

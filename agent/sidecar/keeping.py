@@ -6,12 +6,13 @@ from time import monotonic as clock
 from typing import TYPE_CHECKING
 
 from agent.errors import VerificationError
-from agent.store import repairing, verified
+from agent.store import records
+from agent.store import repair as repairing
 from agent.sync.state import Rot, utc_now
 from agent.sync.steps import Steps
 
 if TYPE_CHECKING:
-    from agent.store.reverifying import Reverifier
+    from agent.store.rot import Reverifier
 
 
 class Keeping(Steps):
@@ -49,7 +50,7 @@ class Keeping(Steps):
         agent = self._store.agent
         if seen.right:
             with self._store.lock(self._context.stop):
-                verified.amend(agent, version, seen.right)
+                records.amend(agent, version, seen.right)
         if seen.wrong:
             self._record.update(rot=Rot(version, seen.wrong, utc_now()))
             self._log.error("store.corrupt", version=version, files=list(seen.wrong))

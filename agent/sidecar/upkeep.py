@@ -9,14 +9,14 @@ from msgspec.structs import replace
 
 from agent.errors import AgentError, StoppedError
 from agent.sidecar import reconcile
-from agent.store.reverifying import Reverifier
+from agent.store.rot import Reverifier
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent.context import Context
     from agent.sidecar.keeping import Keeping
-    from agent.sync.trying import Record
+    from agent.sync.record import Record
 
     Run = Callable[[Callable[[Keeping], object]], Awaitable[None]]
 

@@ -24,10 +24,10 @@ from agent.errors import (
     VerificationError,
 )
 from agent.files import disk, durable
-from agent.files.copying import writing
+from agent.files.copy import writing
 from agent.release import layout, manifest
 from agent.release.version import is_version
-from agent.store import verified
+from agent.store import records as verified
 
 if TYPE_CHECKING:
     import threading

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from agent.errors import ReleaseMissingError
 from agent.files import durable, progress
-from agent.files.copying import writing
-from agent.files.moved import Moved
-from agent.publish import building, naming, populate
-from agent.publish.building import Builder, Source
+from agent.files.copy import writing
+from agent.files.progress import ByteCounter
+from agent.publish import adopted, build, populate
+from agent.publish.build import Builder, Source
 from agent.release import layout, pickles
 from agent.release.manifest import Manifest
-from agent.signing import signatures
-from agent.store import staging
-from agent.store.staging import Staged
+from agent.signing import policy
+from agent.store import stage
+from agent.store.stage import Staged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,15 +69,15 @@ def locate(context: Context, version: str) -> Manifest | Tree:
             suffix = layout.suffix(names, version)
             bare = any(root in names for root in layout.ROOTS)
             if suffix or (bare and (not releases or version == _adopted(context))):
-                signatures.unsigned(context, version)
+                policy.unsigned(context, version)
                 return Tree(suffix)
         raise
-    signatures.on_share(context, release)
+    policy.on_share(context, release)
     return release
 
 
 def _adopted(context: Context) -> str | None:
-    data = context.read(naming.ADOPTED)
+    data = context.read(adopted.ADOPTED)
     return data.decode(errors="replace").strip() if data else None
 
 
@@ -87,7 +87,7 @@ def acquire(
     found: Found,
     *,
     spare: Sequence[str] = (),
-    moved: Moved | None = None,
+    moved: ByteCounter | None = None,
 ) -> Staged:
     """Bring `version` into the store, verified. The caller holds the store's lock.
 
@@ -95,26 +95,26 @@ def acquire(
         context: What to work with.
         version: The release.
         found: How the share has it.
-        spare: As for `staging.stage`.
+        spare: As for `stage.stage`.
         moved: Counts bytes as they come, but for those that are made from the Hub.
 
     Raises:
         RefusedError: It holds pickles.
         VerificationError: It is not signed as the settings want it.
-        AgentError: As `staging.stage`, `Builder.build` and `populate` raise.
+        AgentError: As `stage.stage`, `Builder.build` and `populate` raise.
     """
-    moved = moved or Moved()
+    moved = moved or ByteCounter()
     if isinstance(found, Tree):
         return _adopt(context, version, found, moved, spare)
     if isinstance(found, Catalogued):
         if not found.to_share:
-            signatures.unsigned(context, version)
+            policy.unsigned(context, version)
             return populate.into_store(context, version, spare)
         found = populate.into_share(context)
     pickles.refuse(context, found)
-    signature = signatures.on_share(context, found)
+    signature = policy.on_share(context, found)
     with progress.shown(context.log, "stage", moved, found.size):
-        return staging.stage(
+        return stage.stage(
             context.share,
             found,
             context.store,
@@ -126,7 +126,7 @@ def acquire(
 
 
 def _adopt(
-    context: Context, version: str, tree: Tree, moved: Moved, spare: Sequence[str]
+    context: Context, version: str, tree: Tree, moved: ByteCounter, spare: Sequence[str]
 ) -> Staged:
     store = context.store
     source = Source(context.share, context.wanted, tree.suffix, strict=context.strict)
@@ -135,8 +135,8 @@ def _adopt(
         context.log.warning("adopt.absent", model=want.name, loader=want.loader)
     directory = store.staging / version
     store.sweep()
-    total = building.size(plan, source)
-    store.have_room(total + staging.OVERHEAD_BYTES, spare)
+    total = build.size(plan, source)
+    store.have_room(total + stage.OVERHEAD_BYTES, spare)
     with writing(version):
         durable.make_directory(directory)
     builder = Builder(context.warmer, context.stop, moved.add)
@@ -145,5 +145,5 @@ def _adopt(
         release = builder.build(source, plan, version, directory)
     for path in release.pickles:
         context.log.warning("adopt.pickle", path=path, reason="it is what the worker loads today")
-    staging.publish(store, release, directory)
+    stage.publish(store, release, directory)
     return Staged(release, dict(moved.by_source), clock() - began)

@@ -24,14 +24,14 @@ from agent.errors import (
 )
 from agent.release import layout, space
 from agent.release.version import UNVERSIONED
-from agent.shares import marking
+from agent.shares import reader
 from agent.sidecar import reconcile
-from agent.signing import signatures
-from agent.store import verified
+from agent.signing import policy
+from agent.store import records
 from agent.sync import acquire
-from agent.sync.attempts import Attempt
+from agent.sync.attempt import Attempt
+from agent.sync.record import Record
 from agent.sync.steps import Steps
-from agent.sync.trying import Record
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -132,7 +132,7 @@ class _Init:
         return reconcile.still_quarantined(entry, self._marker, digest)
 
     def _candidates(self) -> list[str]:
-        self._marker = marking.understood(self._context, known=self._record.state.tried_for)
+        self._marker = reader.understood(self._context, known=self._record.state.tried_for)
         if self._marker:
             chain = list(self._marker.chain)
             if self._context.settings.no_fallback:
@@ -209,10 +209,10 @@ class _Init:
             try:
                 with self._attempt.timed("verify"):
                     release = self._steps.verify(version)
-                signatures.in_store(self._context, release)
+                policy.in_store(self._context, release)
             except VerificationError as error:
                 self._log.error("store.corrupt", version=version, error=str(error))
-                verified.forget(self._store.agent, version)
+                records.forget(self._store.agent, version)
             else:
                 return release
         moved = self._attempt.moved

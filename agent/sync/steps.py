@@ -13,22 +13,22 @@ from agent.errors import (
     VerificationError,
 )
 from agent.files import progress
-from agent.files.moved import Moved
+from agent.files.progress import ByteCounter
 from agent.release import retention
 from agent.release.manifest import Manifest
-from agent.signing import signatures
-from agent.store import verified
+from agent.signing import policy
+from agent.store import records
 from agent.sync import acquire
 from agent.sync.acquire import Catalogued, Tree
-from agent.warmup import passed, report
+from agent.warmup import passes, report
 
 if TYPE_CHECKING:
     from agent.context import Context
     from agent.release.marker import Marker
     from agent.sidecar.metrics import Metrics
     from agent.sync.acquire import Found
-    from agent.sync.attempts import Attempt
-    from agent.sync.trying import Record
+    from agent.sync.attempt import Attempt
+    from agent.sync.record import Record
     from agent.warmup.protocol import Measured
 
 
@@ -60,7 +60,7 @@ class Steps:
         *,
         desired: str | None,
         populate: bool = False,
-        moved: Moved | None = None,
+        moved: ByteCounter | None = None,
     ) -> Manifest:
         """Bring `version` into the store, verified.
 
@@ -75,7 +75,7 @@ class Steps:
         """
         if unchanged := self._still_right(version):
             return unchanged
-        counted, told = Moved(), moved or Moved()
+        counted, told = ByteCounter(), moved or ByteCounter()
         before = self._looks(version)
         with self._store.lock(self._context.stop):
             found: Found
@@ -119,7 +119,7 @@ class Steps:
         if known is None:
             return None
         release = self._store.manifest(version)
-        if verified.is_untouched(self._store.agent, release, self._store.path(version)):
+        if records.is_untouched(self._store.agent, release, self._store.path(version)):
             return None
         # What the share has is unknown while it is away, and never another release.
         with suppress(UnreachableError, ReleaseMissingError, VerificationError):
@@ -130,7 +130,7 @@ class Steps:
         except VerificationError as error:
             self._log.warning("store.corrupt", version=version, error=str(error))
             return None
-        if not verified.is_untouched(self._store.agent, release, self._store.path(version)):
+        if not records.is_untouched(self._store.agent, release, self._store.path(version)):
             raise NoSpaceError(
                 f"{version} is right, and the store is too full to write that down.",
                 remedy="Give the store more room.",
@@ -157,7 +157,7 @@ class Steps:
         if digest is None or (isinstance(found, Manifest) and found.digest != digest):
             return None
         release = self._store.manifest(version)
-        signatures.in_store(self._context, release)
+        policy.in_store(self._context, release)
         return release
 
     def verify(self, version: str) -> Manifest:
@@ -168,13 +168,13 @@ class Steps:
         """
         with self._store.lock(self._context.stop):
             try:
-                release, moved = self._store.manifest(version), Moved()
+                release, moved = self._store.manifest(version), ByteCounter()
                 path = self._store.path(version)
                 with progress.shown(self._log, "verify", moved, release.size):
-                    verified.verify(release, path, stop=self._context.stop, moved=moved)
+                    records.verify(release, path, stop=self._context.stop, moved=moved)
             except (ReleaseMissingError, UnreachableError) as error:
                 raise VerificationError(error.what, remedy=error.remedy) from error
-            if not verified.write(self._store.agent, release, path):
+            if not records.write(self._store.agent, release, path):
                 self._log.warning("record.unsaved", reason="the store is full")
         self._log.info("release.verified", version=version, bytes=release.size)
         return release
@@ -187,7 +187,7 @@ class Steps:
         """
         release = self._store.manifest(version)
         self._record.begin(version)
-        passed.forget(self._store.agent)
+        passes.forget(self._store.agent)
         try:
             measured = self._context.warmer.warm(release, self._store.path(version))
         except Exception as error:
@@ -207,7 +207,7 @@ class Steps:
             self._store.activate(version)
             if rot and rot.version != version:
                 # It was not repaired: should it be wanted again, it is staged again.
-                verified.forget(self._store.agent, rot.version)
+                records.forget(self._store.agent, rot.version)
             self._record.activated(version)
             self._log.info("release.activated", version=version)
             for old in self._spare(self._context.settings.keep, version):
@@ -241,7 +241,7 @@ class Steps:
         except AgentError:
             # It has no sound manifest, so that one which comes later is a change.
             digest = self._store.digest(version) or ""
-        passed.forget(self._store.agent)
+        passes.forget(self._store.agent)
         self._record.quarantine(version, reason, marker=marker, digest=digest)
         ended: dict[str, object] = {"version": version, "reason": reason}
         if attempt:

@@ -14,15 +14,15 @@ import msgspec
 
 from agent.machine import children
 from agent.models.formats import precision
-from agent.models.runtimes import inspecting
+from agent.models.runtimes import unrun_model
 from agent.release import layout
-from agent.warmup.measuring import Taken, measure
+from agent.warmup.measure import Taken, measure
 from agent.warmup.protocol import Measured, Outcome, Request, Step, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.warmup.measuring import Model
+    from agent.warmup.measure import Model
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def _measure(subject: Subject, request: Request, begin: Callable[[str], None]) -
     try:
         model = _load(subject, release, request)
     except _NotRunError as why:
-        dim, length = inspecting.inspect(subject, release)
+        dim, length = unrun_model.inspect(subject, release)
         return Measured(subject.name, subject.loader, dim, length, kind, not_run=str(why))
     return measure(model, subject, request, precision=kind, taken=taken, begin=begin)
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from agent.files import durable
-from agent.files.copying import writing
+from agent.files.copy import writing
 from agent.release import canary
 from agent.sync.state import utc_now
-from agent.warmup import passed
+from agent.warmup import passes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ def document(release: Manifest, measured: Sequence[Measured]) -> dict[str, Any]:
         "version": release.version,
         "digest": release.digest,
         "at": utc_now(),
-        "ground": passed.ground(),
+        "ground": passes.ground(),
         "models": [_model(seen) for seen in measured],
     }
 
@@ -43,8 +43,8 @@ def as_json(release: Manifest, measured: Sequence[Measured]) -> str:
 
 def write(agent: Path, release: Manifest, measured: Sequence[Measured]) -> bool:
     """Write `warmup.json`; False where the volume is full."""
-    with writing(passed.REPORT):
-        return durable.try_write(agent / passed.REPORT, as_json(release, measured).encode() + b"\n")
+    with writing(passes.REPORT):
+        return durable.try_write(agent / passes.REPORT, as_json(release, measured).encode() + b"\n")
 
 
 def table(release: Manifest, measured: Sequence[Measured]) -> str:

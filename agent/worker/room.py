@@ -14,7 +14,7 @@ from agent.models.formats import precision
 from agent.release import layout
 
 if TYPE_CHECKING:
-    from agent.models.devices import Device
+    from agent.models.devices.device import Device
     from agent.worker.release import Release
 
 _WEIGHTS: Final = (".onnx", ".onnx_data", ".data", ".safetensors")

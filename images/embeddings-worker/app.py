@@ -26,7 +26,7 @@ from flags import parser
 from serving import serving_listener
 
 from agent.errors import ConfigError
-from agent.models import devices
+from agent.models.devices import device as devices
 from agent.worker import Holder, admin_listener
 from agent.worker.background import return_large_blocks
 from agent.worker.room import Room
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from agent.models.devices import Device
+    from agent.models.devices.device import Device
     from agent.worker import Release
 
 _MILLISECONDS: Final = 1000

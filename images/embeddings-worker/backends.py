@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from agent.models.devices import Device
+    from agent.models.devices.device import Device
     from agent.release.manifest import Model
     from agent.worker import Release
 

@@ -13,15 +13,15 @@ from agent.models import shapes
 from agent.models.runtimes.strict import DeviceError
 from agent.models.shapes import Shape
 from agent.release import canary, space
-from agent.store import verified
-from agent.warmup import passed
+from agent.store import records
+from agent.warmup import passes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from backends import Vector
 
-    from agent.models.devices import Device
+    from agent.models.devices.device import Device
     from agent.release.manifest import Model
     from agent.worker import Release
 
@@ -114,9 +114,9 @@ class Embedder:
         entry, release = self._entry, self._release
         if not entry.canary or self._device.kind != "cpu":
             return entry
-        if (entry.name, entry.loader) not in passed.on_cpu(release.agent, release.digest):
+        if (entry.name, entry.loader) not in passes.on_cpu(release.agent, release.digest):
             return entry
-        if not verified.is_untouched(release.agent, release.manifest, release.path):
+        if not records.is_untouched(release.agent, release.manifest, release.path):
             return entry
         texts, vectors = entry.canary.texts[:1], entry.canary.vectors[:1]
         return replace(entry, canary=replace(entry.canary, texts=texts, vectors=vectors))

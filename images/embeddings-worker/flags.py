@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agent.models import devices
+from agent.models.devices import device as devices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Final
 
 from agent.shares.directory import DirectoryShare
-from agent.store import staging
+from agent.store import stage as staging
 from agent.store.store import Store
 from tests.benchmarks.local import forget
 from tests.benchmarks.measuring import medians, timed

@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent.models.formats import optimizing
+from agent.models.formats import external_data
 from agent.release import layout
 from tests.benchmarks.measuring import medians
 from tests.benchmarks.programs import sample
@@ -29,7 +29,7 @@ def rows(subject: Subject) -> list[Row]:
     optimised = subject.room / "optimised"
     models.as_hub_cache(optimised, models.BGE_LARGE_REPO, REVISION, _snapshot(served))
     weights = _snapshot(optimised) / "model.onnx"
-    optimizing.externalize(weights.resolve(), weights.parent / "model.onnx")
+    external_data.externalize(weights.resolve(), weights.parent / "model.onnx")
     _refer(served)
     made = []
     for what, how in HOW.items():

@@ -9,9 +9,10 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent.files.moved import Moved
+from agent.files.progress import ByteCounter
 from agent.shares.directory import DirectoryShare
-from agent.store import staging, verified
+from agent.store import records
+from agent.store import stage as staging
 from agent.store.store import Store
 from tests.benchmarks import release
 from tests.benchmarks.measuring import ROUNDS, medians, timed
@@ -57,7 +58,7 @@ def change(subject: Subject) -> list[Row]:
     store, copied, stop = _store(subject), subject.room / "copy", threading.Event()
     share = DirectoryShare(subject.share)
     staging.stage(share, subject.release, store, stop=stop)
-    changed, moved = release.change_one_file(subject), Moved()
+    changed, moved = release.change_one_file(subject), ByteCounter()
     directory = subject.directory.with_name(changed.version)
 
     def clear() -> None:
@@ -81,7 +82,7 @@ def verify(subject: Subject) -> list[Row]:
     store, stop = _store(subject), threading.Event()
     staging.stage(DirectoryShare(subject.share), subject.release, store, stop=stop)
     path = store.path(VERSION)
-    mine = partial(verified.verify, subject.release, path, stop=stop, moved=Moved())
+    mine = partial(records.verify, subject.release, path, stop=stop, moved=ByteCounter())
     ours, theirs = medians(
         [timed(mine), timed(partial(_shell, _check(subject, path)))], between=lambda: None
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import onnxruntime as ort
 import pytest
 
-from agent.models import devices
+from agent.models.devices import device as devices
 from agent.models.devices import driver
 from tests.support import models, stores
 

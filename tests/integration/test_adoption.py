@@ -20,12 +20,12 @@ from structlog.testing import capture_logs
 from agent import logs
 from agent.context import Context
 from agent.errors import AgentError, ReleaseMissingError
-from agent.publish import building
-from agent.publish.building import Source
+from agent.publish import build
+from agent.publish.build import Source
 from agent.release import manifest
 from agent.settings import Settings
 from agent.shares.directory import DirectoryShare
-from agent.store import staging
+from agent.store import stage
 from agent.store.store import Store
 from agent.sync import init
 from tests.support import agents, models
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from agent.release.adopt import Wanted
+    from agent.release.adoption import Wanted
     from agent.release.manifest import Manifest
 
 NAME, REPO = models.BGE_LARGE, models.BGE_LARGE_REPO
@@ -216,7 +216,7 @@ def test_room_is_made_for_a_tree(bench: Bench) -> None:
         release = bench.adopt(version)
     bench.cache(root="fastembed-v3")
     (bench.share / "VERSION").write_text("v3\n")
-    limit = Store(bench.store).used_bytes() + staging.OVERHEAD_BYTES + release.size // 2
+    limit = Store(bench.store).used_bytes() + stage.OVERHEAD_BYTES + release.size // 2
     bench.adopt("v3", store_limit=limit)
     assert set(Store(bench.store).versions()) == {"v2", "v3"}
 
@@ -228,7 +228,7 @@ def test_a_tree_that_changes_meanwhile(bench: Bench) -> None:
     plan = source.plan()
     (snapshot / "model.onnx").unlink()
     with pytest.raises(ReleaseMissingError, match=r"model\.onnx has gone from"):
-        building.size(plan, source)
+        build.size(plan, source)
 
 
 def test_a_suffix_that_no_tree_has(bench: Bench) -> None:

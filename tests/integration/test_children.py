@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent.models.devices import Device
+from agent.models.devices.device import Device
 from agent.warmup.protocol import Request
 from tests.support import agents
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from azure.storage.fileshare import ContentSettings
 
 from agent.shares.azurefiles.files import Files
-from agent.sidecar.reloading import WorkerClient
+from agent.sidecar.worker_client import WorkerClient
 from tests.azure_files.clients import key_credential, share_client
 from tests.azure_files.doubles import running_double
 from tests.support.listening import Silent, listening

@@ -27,8 +27,8 @@ import pytest
 from msgspec.structs import replace
 
 from agent.release.manifest import Canary
-from agent.store import verified
-from agent.warmup import passed, report
+from agent.store import records
+from agent.warmup import passes, report
 from agent.warmup.protocol import Measured
 from tests.support import models, stores
 from tests.support.workers import APP, ROOT, until, worker
@@ -286,9 +286,9 @@ def stage_passed(shelf: Shelf, *, wrong: int, precision: Precision = "fp32") -> 
     staged = shelf.stage("v2", canary=replace(right, vectors=tuple(vectors)))
     seen = Measured(NAME, "fastembed", 32, 512, precision, device="cpu", cosines=(1.0,))
     agent = shelf.root / ".agent"
-    verified.directory(agent).mkdir(parents=True)
+    records.directory(agent).mkdir(parents=True)
     report.write(agent, staged, [seen])
-    verified.write(agent, staged, shelf.root / "releases/v2")
+    records.write(agent, staged, shelf.root / "releases/v2")
     return staged
 
 
@@ -309,7 +309,7 @@ def test_all_texts_are_run_otherwise(serving: Worker, shelf: Shelf, why: str) ->
     """Where the record is of something else, or of weights that have other kernels."""
     staged = stage_passed(shelf, wrong=1, precision="int8" if why == "not fp32" else "fp32")
     if why == "nothing on record":
-        passed.forget(shelf.root / ".agent")
+        passes.forget(shelf.root / ".agent")
     elif why == "a file was written":
         next((shelf.root / "releases/v2").rglob("model.onnx")).touch()
     serving.reload(staged)

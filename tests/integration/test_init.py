@@ -18,8 +18,8 @@ from agent.context import Context
 from agent.errors import NoSpaceError, WarmupError
 from agent.machine import memory
 from agent.sync import init
+from agent.sync.record import Record
 from agent.sync.steps import Steps
-from agent.sync.trying import Record
 from tests.support import agents, stores
 from tests.support.crashing import Crasher, Run
 from tests.support.shares import (

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from agent.shares.directory import DirectoryShare
-from agent.store.staging import stage
+from agent.store.stage import stage
 from agent.store.store import Store
 from tests.support.shares import SNAPSHOT, TestShare
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.store.staging import Staged
+    from agent.store.stage import Staged
 
 CHUNK: Final = 64 * 1024
 SAME: Final = random.Random(1).randbytes(4 * CHUNK)

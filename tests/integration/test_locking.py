@@ -16,11 +16,11 @@ from structlog.testing import capture_logs
 from agent import logs
 from agent.errors import RefusedError, StoppedError
 from agent.machine import threads
-from agent.shares import locking
+from agent.shares import lock as locking
 from agent.shares.azurefiles.share import AzureFilesShare
 from agent.shares.directory import DirectoryShare
-from agent.shares.holder import RECORD_BYTES, Holder, parse
-from agent.shares.locking import LockLostError
+from agent.shares.lock import LockLostError
+from agent.shares.lock_holder import RECORD_BYTES, Holder, parse
 from tests.azure_files.doubles import running_double
 from tests.support.services import service
 from tests.support.workers import until
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.shares.base import Share
-    from agent.shares.locking import Lock
+    from agent.shares.lock import Lock
 
 NAME = "publish-v1"
 PATH = f".locks/{NAME}"
@@ -67,9 +67,9 @@ def record(share: Share) -> Holder:
     data = share.read(PATH, RECORD_BYTES)
     assert data is not None
     assert len(data) == RECORD_BYTES
-    holder = parse(data)
-    assert holder is not None
-    return holder
+    lock_holder = parse(data)
+    assert lock_holder is not None
+    return lock_holder
 
 
 def test_one_at_a_time(share: Share) -> None:
@@ -142,9 +142,9 @@ def test_a_process_of_this_machine_that_died(share: Share, monkeypatch: pytest.M
 
 
 def _started(pid: int) -> str:
-    from agent.shares import holder
+    from agent.shares import lock_holder
 
-    return holder._started(pid)
+    return lock_holder._started(pid)
 
 
 def test_a_stop_ends_the_wait(share: Share) -> None:

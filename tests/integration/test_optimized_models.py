@@ -14,8 +14,8 @@ import onnx
 import pytest
 from fastembed import TextEmbedding
 
-from agent.models.formats import structure
-from agent.models.formats.optimizing import externalize
+from agent.models.formats import whole
+from agent.models.formats.external_data import externalize
 from tests.support import models
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def test_a_real_model_is_the_same_model(minilm_dir: Path, tmp_path: Path) -> Non
     assert externalize(minilm_dir / "model.onnx", target)
     onnx.checker.check_model(str(target))
     for path in (target, tmp_path / "model.onnx.data"):
-        structure.check(path, path.name)
+        whole.check(path, path.name)
         assert path.is_file()
         assert not path.is_symlink()
     assert target.stat().st_size < 64 * 1024
@@ -162,7 +162,7 @@ def test_a_model_of_true_size(room: Path, capsys: pytest.CaptureFixture[str]) ->
         assert one["digest"] == other["digest"]
         assert one["peak"] > other["peak"]
     for path in (after / "model.onnx", after / "model.onnx.data"):
-        structure.check(path, path.name)
+        whole.check(path, path.name)
 
 
 def report(what: str, runs: list[dict[str, Any]]) -> None:

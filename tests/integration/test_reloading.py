@@ -11,7 +11,7 @@ from aiohttp import web
 
 from agent.errors import ReloadError, WorkerRestartedError
 from agent.sidecar.reconcile import Target
-from agent.sidecar.reloading import WorkerClient
+from agent.sidecar.worker_client import WorkerClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -16,7 +16,7 @@ from aiohttp import web
 from agent import logs, settings
 from agent.context import Context
 from agent.errors import StoppedError
-from agent.sidecar.sidecar import Sidecar
+from agent.sidecar.loop import Sidecar
 from tests.support.shares import TestShare
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import signing
 from agent.errors import ConfigError
 from agent.release import manifest
+from agent.signing import keys as signing
 from tests.support import agents
 from tests.support.keys import CURVES, Key, make_key, unusable_keys
 from tests.support.shares import EXTERNAL, INLINE, SNAPSHOT, TestShare, snapshot, tree
@@ -19,7 +19,7 @@ from tests.support.signed import Pod, assert_refused, checked_by_the_tool, publi
 _CHECK = """
 import sys
 from pathlib import Path
-from agent import signing
+from agent.signing import keys as signing
 from agent.release import manifest
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()

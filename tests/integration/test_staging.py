@@ -11,7 +11,7 @@ import pytest
 
 from agent.errors import NoSpaceError
 from agent.shares.directory import DirectoryShare
-from agent.store.staging import OVERHEAD_BYTES, stage
+from agent.store.stage import OVERHEAD_BYTES, stage
 from agent.store.store import Store
 from tests.support import agents
 from tests.support.shares import SNAPSHOT, TestShare, snapshot

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from agent import logs, settings
 from agent.context import Context
+from agent.sync.record import Record
 from agent.sync.steps import Steps
-from agent.sync.trying import Record
 from tests.support.shares import TestShare
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from agent.release import manifest
-from agent.store import verified
+from agent.store import records as verified
 from tests.soak.matrix import PAGE, Matrix, cases_of
 from tests.support import models
 from tests.support.cluster import Cluster

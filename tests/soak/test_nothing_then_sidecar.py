@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.exits import Exit
+from agent.errors import Exit
 from tests.soak.fronts import front
 from tests.soak.matrix import case
 from tests.soak.pod import Pod, release_labels

@@ -98,11 +98,11 @@ def serve() -> None:
     from agent import context, logs  # noqa: F401 - for forks
     from agent.operate import operators  # noqa: F401 - for forks
     from agent.publish import publish  # noqa: F401 - for forks
-    from agent.shares import marking
+    from agent.shares import reader
     from agent.sync import init  # noqa: F401 - for forks
 
     # Nobody else writes the marker here, and thousands of runs would wait for a second look.
-    vars(marking)["_PAUSE_SECONDS"] = 0.0
+    vars(reader)["_PAUSE_SECONDS"] = 0.0
     for line in sys.stdin:
         with tempfile.TemporaryDirectory() as scratch:
             answer = _run(Path(scratch), **json.loads(line))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from agent.release import manifest, marker
-from agent.shares.holder import RECORD_BYTES, Holder
+from agent.shares.lock_holder import RECORD_BYTES, Holder
 from tests.azure_files.clients import key_credential, share_client
 from tests.support import agents
 from tests.support.rest import NAME

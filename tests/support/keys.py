@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from agent import signing
 from agent.release import manifest
+from agent.signing import keys as signing
 
 if TYPE_CHECKING:
     from pathlib import Path

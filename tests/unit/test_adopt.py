@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.release import layout
-from agent.release.adopt import Node, NodeKind, Tree, Wanted, plan
+from agent.release.adoption import Node, NodeKind, Tree, Wanted, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.release.adopt import Plan
+    from agent.release.adoption import Plan
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "fedcba9876543210fedcba9876543210fedcba98"

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from agent.errors import StoppedError, UnreachableError, VerificationError
-from agent.files import chunks
+from agent.files import parallel
 
 
 def test_every_task_runs_once_with_a_buffer_of_its_own() -> None:
@@ -24,7 +24,7 @@ def test_every_task_runs_once_with_a_buffer_of_its_own() -> None:
         clashes.extend([number] if set(buffer) != {mark} else [])
         seen.append(number)
 
-    chunks.run(
+    parallel.run(
         [partial(task, n) for n in range(500)], buffer_size=64, stop=threading.Event(), threads=4
     )
     assert sorted(seen) == list(range(500))
@@ -42,7 +42,7 @@ def test_first_failure_ends_the_run() -> None:
         ran.append(1)
 
     with pytest.raises(VerificationError, match="bad"):
-        chunks.run([fail, *[note] * 50], buffer_size=1, stop=threading.Event(), threads=1)
+        parallel.run([fail, *[note] * 50], buffer_size=1, stop=threading.Event(), threads=1)
     assert ran == []
 
 
@@ -54,7 +54,7 @@ def test_stop_ends_the_run_between_two_tasks() -> None:
         stop.set()
 
     with pytest.raises(StoppedError):
-        chunks.run([task] * 50, buffer_size=1, stop=stop, threads=1)
+        parallel.run([task] * 50, buffer_size=1, stop=stop, threads=1)
 
 
 def test_hung_read_is_left_behind() -> None:
@@ -65,7 +65,7 @@ def test_hung_read_is_left_behind() -> None:
         wake.wait()
 
     with pytest.raises(UnreachableError, match="a read hangs"):
-        chunks.run(
+        parallel.run(
             [hang], buffer_size=1, stop=stop, threads=1, stall_seconds=0.1, given_up=given_up
         )
     assert given_up.is_set()
@@ -82,7 +82,7 @@ def test_long_task_that_goes_on_is_no_hang() -> None:
             time.sleep(0.05)
             read.append(piece)
 
-    chunks.run(
+    parallel.run(
         [read_slowly],
         buffer_size=1,
         stop=threading.Event(),
@@ -95,7 +95,7 @@ def test_long_task_that_goes_on_is_no_hang() -> None:
 
 def test_stop_does_not_wait_for_a_hung_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM ends a run in time even though one of its reads hangs."""
-    monkeypatch.setattr(chunks, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(parallel, "STOP_SECONDS", 0.1)
     stop, wake = threading.Event(), threading.Event()
 
     def hang(_: memoryview) -> None:
@@ -103,5 +103,5 @@ def test_stop_does_not_wait_for_a_hung_read(monkeypatch: pytest.MonkeyPatch) -> 
         wake.wait()
 
     with pytest.raises(StoppedError):
-        chunks.run([hang], buffer_size=1, stop=stop, threads=1)
+        parallel.run([hang], buffer_size=1, stop=stop, threads=1)
     wake.set()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.errors import ShortFileError, StoppedError
-from agent.files import chunks
-from agent.files.copying import Copier, Job
+from agent.files import parallel
+from agent.files.copy import Copier, Job
 from agent.shares.directory import DirectoryShare, FileReader
 from tests.support.workers import until
 
@@ -44,7 +44,7 @@ def copier(share: DirectoryShare, target: Path, stop: threading.Event) -> Copier
 
 def test_a_hung_open_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy ends in time though an open hangs, and that one writes nothing when it wakes."""
-    monkeypatch.setattr(chunks, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(parallel, "STOP_SECONDS", 0.1)
     (tmp_path / "a").write_bytes(_DATA)
     target = tmp_path / "target"
     target.mkdir()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.models import devices
-from agent.models.devices import CPU, Device
+from agent.models.devices import device as devices
+from agent.models.devices.device import CPU, Device
 
 
 @pytest.mark.parametrize("text", ["auto", "cpu", "cuda", "cuda:0", "cuda:7"])

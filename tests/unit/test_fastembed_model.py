@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import onnxruntime as ort
 import pytest
 
-from agent.models.devices import CPU
+from agent.models.devices.device import CPU
 from agent.models.runtimes.fastembed_model import open_stock
 from tests.support import models
 from tests.support.stores import a_model

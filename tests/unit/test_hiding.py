@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.sidecar import hiding
+from agent.sidecar import status
 
 KEEP = Path("/mnt/models")
 
@@ -31,11 +31,11 @@ def test_paths_are_hidden(text: str, shown: str | None) -> None:
     """Paths of this machine are hidden, but for those in the store; all else is shown."""
     if shown is None:
         shown = text.replace("/mnt/my share", "…")
-    assert hiding.paths(text, keep=KEEP, hide="/mnt/my share") == shown
+    assert status.paths(text, keep=KEEP, hide="/mnt/my share") == shown
 
 
 def test_they_are_hidden_at_any_depth() -> None:
     """Lists and objects are looked through; numbers and the like stay."""
     value = {"a": [{"b": "/x/y"}, 1, None, True], "c": ("/x/y",)}
     hidden = {"a": [{"b": "…"}, 1, None, True], "c": ["…"]}
-    assert hiding.paths(value, keep=KEEP, hide=None) == hidden
+    assert status.paths(value, keep=KEEP, hide=None) == hidden

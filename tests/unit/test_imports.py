@@ -12,7 +12,7 @@ HEAVY |= {"model_signing", "sigstore", "cryptography", "lightkube", "httpx2"}
 
 
 @pytest.mark.parametrize(
-    "module", ["agent.cli", "agent.sidecar.sidecar", "agent.sync.init", "agent.worker"]
+    "module", ["agent.cli", "agent.sidecar.loop", "agent.sync.init", "agent.worker"]
 )
 def test_nothing_heavy(module: str) -> None:
     """On a directory share no part of Azure, the Hub or a model's runtime is loaded."""

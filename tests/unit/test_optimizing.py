@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from agent.errors import ConfigError, NoSpaceError, VerificationError
-from agent.models.formats import structure
-from agent.models.formats.optimizing import externalize
+from agent.models.formats import whole
+from agent.models.formats.external_data import externalize
 from tests.support.models import write_tiny
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def test_nothing_but_the_place_of_weights_changes(scratch: Path, model: onnx.Mod
     assert list(places(target)) == large
     assert content(onnx.load(target)) == content(model)
     onnx.checker.check_model(str(target))
-    structure.check(target, target.name)
+    whole.check(target, target.name)
     assert not externalize(target, scratch / "again.onnx")
     assert len(names(scratch)) == 3
 
@@ -356,7 +356,7 @@ def nested(levels: int) -> bytes:
     ],
 )
 def test_damage_inside_the_graph_is_refused(tmp_path: Path, graph: bytes, reason: str) -> None:
-    """What stands deeper than `structure.check` goes must be sound as well."""
+    """What stands deeper than `whole.check` goes must be sound as well."""
     large = onnx.ModelProto()
     large.graph.initializer.append(raw("large", 5000))
     large.opset_import.add(version=20)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from agent.warmup import passed
+from agent.warmup import passes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,21 +22,21 @@ MODEL = {
     "canary_cosine": 1.0,
 }
 NOT_RUN = MODEL | {"loader": "sentence-transformers", "device": None, "canary_cosine": None}
-HERE = passed.ground()
+HERE = passes.ground()
 assert HERE
 
 
 def write(agent: Path, **changes: Any) -> None:
     """Write what a warm-up that passed leaves, on this machine."""
     report = {"digest": DIGEST, "ground": HERE, "models": [MODEL], **changes}
-    (agent / passed.REPORT).write_bytes(msgspec.json.encode(report))
+    (agent / passes.REPORT).write_bytes(msgspec.json.encode(report))
 
 
 def test_what_passed_here(tmp_path: Path) -> None:
     """Each model counts by its name and its loader."""
     other = MODEL | {"loader": "sentence-transformers"}
     write(tmp_path, models=[MODEL, other])
-    found = passed.on_cpu(tmp_path, DIGEST)
+    found = passes.on_cpu(tmp_path, DIGEST)
     assert found == {("a", "fastembed"), ("a", "sentence-transformers")}
 
 
@@ -55,7 +55,7 @@ def test_what_passed_here(tmp_path: Path) -> None:
 def test_what_proves_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Another release, machine, library or device."""
     write(tmp_path, **changes)
-    assert passed.on_cpu(tmp_path, DIGEST) == passed.held(tmp_path, DIGEST) == frozenset()
+    assert passes.on_cpu(tmp_path, DIGEST) == passes.held(tmp_path, DIGEST) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -66,21 +66,21 @@ def test_what_proves_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
 def test_what_a_warm_up_would_only_repeat(tmp_path: Path, model: dict[str, Any]) -> None:
     """It says nothing of another session, and yet the same warm-up would see the same again."""
     write(tmp_path, models=[model])
-    assert passed.on_cpu(tmp_path, DIGEST) == frozenset()
-    assert passed.held(tmp_path, DIGEST) == {("a", model["loader"])}
+    assert passes.on_cpu(tmp_path, DIGEST) == frozenset()
+    assert passes.held(tmp_path, DIGEST) == {("a", model["loader"])}
 
 
 def test_what_is_forgotten(tmp_path: Path) -> None:
     """Also twice, and where there never was anything."""
     write(tmp_path)
     for directory in (tmp_path, tmp_path, tmp_path / "none"):
-        passed.forget(directory)
-    assert passed.held(tmp_path, DIGEST) == frozenset()
+        passes.forget(directory)
+    assert passes.held(tmp_path, DIGEST) == frozenset()
 
 
 @pytest.mark.parametrize("data", [None, b"", b"{", b"[]", b'{"digest": 1}', b"\xff" * 9])
 def test_a_report_that_cannot_be_read(tmp_path: Path, data: bytes | None) -> None:
     """Then nothing has passed."""
     if data is not None:
-        (tmp_path / passed.REPORT).write_bytes(data)
-    assert passed.on_cpu(tmp_path, DIGEST) == frozenset()
+        (tmp_path / passes.REPORT).write_bytes(data)
+    assert passes.on_cpu(tmp_path, DIGEST) == frozenset()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.release import picking
-from agent.release.adopt import Node, Tree, Wanted, plan
+from agent.release.adoption import Node, Tree, Wanted, plan
 
 FASTEMBED = Wanted("a/m", "fastembed", "q/m-onnx", "onnx/model.onnx", ("onnx/model.onnx_data",))
 SENTENCE = Wanted("a/m", "sentence-transformers", "a/m")

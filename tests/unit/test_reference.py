@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from agent import settings
-from agent.exits import Exit
+from agent.errors import Exit
 from agent.sidecar.metrics import Metrics
 from docs import reference, rows
 

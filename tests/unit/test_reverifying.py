@@ -10,8 +10,8 @@ import pytest
 
 from agent.errors import StoppedError
 from agent.release import layout
-from agent.store import reverifying, verified
-from agent.store.reverifying import Reverifier, Seen
+from agent.store import records, rot
+from agent.store.rot import Reverifier, Seen
 from agent.store.store import Store
 from tests.support.shares import SNAPSHOT, TestShare, flip
 
@@ -39,7 +39,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that rounds go by."""
     made = Clock()
-    monkeypatch.setattr(reverifying, "time", made)
+    monkeypatch.setattr(rot, "time", made)
     return made
 
 
@@ -56,7 +56,7 @@ def store(tmp_path: Path) -> Store:
     for view, path in layout.views(release).items():
         (home / view).parent.mkdir(parents=True, exist_ok=True)
         os.link(home / path, home / view)
-    assert verified.write(made.agent, release, home)
+    assert records.write(made.agent, release, home)
     return made
 
 
@@ -64,13 +64,13 @@ def store(tmp_path: Path) -> Store:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """The chunks that were read, as they are read."""
     seen: list[tuple[str, int]] = []
-    is_right = reverifying._is_right
+    is_right = rot._is_right
 
-    def spy(release: Manifest, home: Path, piece: reverifying.Piece) -> bool:
+    def spy(release: Manifest, home: Path, piece: rot.Piece) -> bool:
         seen.append((piece[0].path, piece[1]))
         return is_right(release, home, piece)
 
-    monkeypatch.setattr(reverifying, "_is_right", spy)
+    monkeypatch.setattr(rot, "_is_right", spy)
     return seen
 
 
@@ -105,8 +105,8 @@ def test_what_changed_is_read_at_once(store: Store, clock: Clock) -> None:
     reverifier, stop = Reverifier(store, _INTERVAL), threading.Event()
     path = store.path("v1") / _WEIGHTS
     os.utime(path, ns=(1, 1))
-    assert reverifier.look("v1", stop) == Seen(right={_WEIGHTS: verified.look(path)})
-    verified.amend(store.agent, "v1", {_WEIGHTS: verified.look(path)})
+    assert reverifier.look("v1", stop) == Seen(right={_WEIGHTS: records.look(path)})
+    records.amend(store.agent, "v1", {_WEIGHTS: records.look(path)})
     assert reverifier.look("v1", stop) == Seen()
     flip(path)
     assert reverifier.look("v1", stop) == Seen(wrong=(_WEIGHTS,))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from agent.errors import ReloadError
-from agent.sidecar import signalling
+from agent.sidecar import sighup
 from tests.support.workers import until
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def script(tmp_path: Path) -> Path:
 def test_a_worker_is_told(script: Path, tmp_path: Path) -> None:
     """The process that runs the named script gets the signal, and its number is given."""
     with running(script, HANDLES, told=tmp_path / "told") as process:
-        assert signalling.send(script.name) == process.pid
+        assert sighup.send(script.name) == process.pid
         until((tmp_path / "told").exists)
 
 
@@ -63,7 +63,7 @@ def test_the_name_must_be_all_of_it(script: Path, tmp_path: Path) -> None:
     with running(script, HANDLES, told=tmp_path / "told"):
         for name in (script.name[:-1], script.stem, "no-such-worker"):
             with pytest.raises(ReloadError, match=f"No process is called {name}"):
-                signalling.send(name)
+                sighup.send(name)
     assert not (tmp_path / "told").exists()
 
 
@@ -74,14 +74,14 @@ def test_a_process_that_does_not_handle_it_is_left_alone(
     """SIGHUP's default action would end it: it is refused, and lives."""
     with running(script, does, told=tmp_path / "told") as process:
         with pytest.raises(ReloadError, match="does not handle SIGHUP"):
-            signalling.send(script.name)
+            sighup.send(script.name)
         assert process.poll() is None
 
 
 def test_of_a_server_that_forks_it_is_the_parent(script: Path, tmp_path: Path) -> None:
     """Its children have its name too; who manages them is told."""
     with running(script, FORKS, told=tmp_path / "told") as process:
-        assert signalling.send(script.name) == process.pid
+        assert sighup.send(script.name) == process.pid
 
 
 def test_of_several_it_is_none(script: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_of_several_it_is_none(script: Path, tmp_path: Path) -> None:
     told = tmp_path / "told"
     with running(script, HANDLES, told=told) as one, running(script, HANDLES, told=told) as other:
         with pytest.raises(ReloadError, match="Several") as caught:
-            signalling.send(script.name)
+            sighup.send(script.name)
         assert {str(one.pid), str(other.pid)} <= set(
             caught.value.what.rstrip(".").replace(",", "").split()
         )
@@ -100,7 +100,7 @@ def test_of_several_it_is_none(script: Path, tmp_path: Path) -> None:
 def test_another_user_s_process(script: Path, tmp_path: Path) -> None:
     """Without the right to signal it, what to change in the pod is said."""
     with running(script, HANDLES, told=tmp_path / "told"):
-        assert in_fork_as_nobody(lambda: signalling.send(script.name)) == "another user's"
+        assert in_fork_as_nobody(lambda: sighup.send(script.name)) == "another user's"
     assert not (tmp_path / "told").exists()
 
 

@@ -15,11 +15,11 @@ from agent import context, logs, settings
 from agent.context import MANIFEST_SECONDS, MARKER_SECONDS, Context
 from agent.errors import ReleaseMissingError, UnreachableError
 from agent.release import marker
-from agent.shares import marking
+from agent.shares import reader
 from agent.shares.directory import DirectoryShare
-from agent.sidecar.sidecar import Sidecar
+from agent.sidecar.loop import Sidecar
 from agent.sync import init
-from agent.sync.trying import Record
+from agent.sync.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def test_init_takes_no_marker_that_is_not_sure_for_none(
     here: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not choose a release by itself while the marker may name another."""
-    monkeypatch.setattr(marking, "_APART_SECONDS", 0.0)
+    monkeypatch.setattr(reader, "_APART_SECONDS", 0.0)
     with pytest.raises(UnreachableError, match="took too long to be sure"):
         init.run(here)
 
@@ -63,7 +63,7 @@ def test_init_reads_a_marker_once_that_it_knows(
     here: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the store's state was made for is whole: a pod that starts again need not wait."""
-    monkeypatch.setattr(marking, "_APART_SECONDS", 0.0)
+    monkeypatch.setattr(reader, "_APART_SECONDS", 0.0)
     here.store.prepare()
     Record(here.store.agent, here.log).wish(marker.parse(b"v1\n"))
     with pytest.raises(ReleaseMissingError, match="v1 is missing"):
@@ -83,7 +83,7 @@ def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_an_operator_waits_no_longer_than_a_pod(hang: None, here: Context) -> None:
     """`status` and its like give a share up that hangs, too."""
     with pytest.raises(UnreachableError, match="did not answer within"):
-        marking.understood(here)
+        reader.understood(here)
 
 
 async def test_a_look_may_take_every_deadline(here: Context) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from agent.models.devices import CPU, Device
+from agent.models.devices.device import CPU, Device
 from agent.models.runtimes import strict
 from agent.models.runtimes.strict import DeviceError
 

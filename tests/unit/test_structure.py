@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import VerificationError
-from agent.models.formats import structure
+from agent.models.formats import whole as structure
 from tests.support.models import write_tiny
 
 if TYPE_CHECKING:

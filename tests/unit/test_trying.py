@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from agent import logs
 from agent.sync import state
-from agent.sync.trying import Record
-from agent.warmup import passed
+from agent.sync.record import Record
+from agent.warmup import passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def test_what_passed_elsewhere_counts_no_more(
     """On another start of the machine, or in other libraries, all of a store is checked again."""
     Record(tmp_path, logs.get()).passed("v1", "1" * 64)
     assert Record(tmp_path, logs.get()).checked() == {"v1": "1" * 64}
-    monkeypatch.setattr(passed, "sha256", lambda: "another")
+    monkeypatch.setattr(passes, "sha256", lambda: "another")
     record = Record(tmp_path, logs.get())
     assert record.checked() == {}
     record.passed("v2", "2" * 64)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent import logs
 from agent.release import marker
-from agent.sync.trying import Record
+from agent.sync.record import Record
 
 if TYPE_CHECKING:
     from pathlib import Path

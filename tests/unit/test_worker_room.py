@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.machine import memory
-from agent.models.devices import CPU, Device, driver
+from agent.models.devices import driver
+from agent.models.devices.device import CPU, Device
 from agent.models.devices.evidence import Memory
 from agent.release import layout, manifest
 from agent.release.manifest import File

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import onnxruntime as ort
 
-from agent.machine import machine
-from agent.models import devices
+from agent.machine import identity
+from agent.models.devices import device as devices
 from agent.models.devices import driver
 from agent.models.devices.evidence import Evidence
 
 if TYPE_CHECKING:
-    from agent.models.devices import Device
+    from agent.models.devices.device import Device
 
 _CAPI: Final = Path(ort.__file__).parent / "capi"
 _SHARED: Final = "libonnxruntime_providers_shared.so"
@@ -35,7 +35,7 @@ def of_onnxruntime(device: Device, said: str) -> Evidence:
         device,
         said=said,
         software=f"onnxruntime {ort.__version__}",
-        overwritten=all(machine.installed(name) for name in ("onnxruntime", "onnxruntime-gpu")),
+        overwritten=all(identity.installed(name) for name in ("onnxruntime", "onnxruntime-gpu")),
         provided=device.provider in ort.get_available_providers(),
         built_for=_version(getattr(ort, "cuda_version", None)),
         missing=_missing(),

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 
-from agent.models.formats import protobuf, structure
+from agent.models.formats import protobuf, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def _judge(numbers: Counter[int]) -> Precision:
 
 def _count_safetensors(file: BinaryIO, numbers: Counter[int]) -> None:
     try:
-        for info in structure.safetensors_header(file).values():
+        for info in whole.safetensors_header(file).values():
             numbers[_SAFETENSORS.get(info["dtype"], 1)] += math.prod(map(int, info["shape"]))
     except (KeyError, TypeError, OverflowError, RecursionError):
         raise ValueError("its safetensors header lists no dtype or shape") from None

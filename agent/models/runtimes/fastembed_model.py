@@ -26,7 +26,7 @@ from agent.release import layout
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.models.devices import Device
+    from agent.models.devices.device import Device
     from agent.release.layout import Placed
 
 

@@ -16,7 +16,7 @@ from agent.models.devices import causes, gathering
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.models.devices import Device
+    from agent.models.devices.device import Device
     from agent.models.devices.evidence import Evidence
 
 # Shapes and sizes are computed on the CPU in every session; they are few beside a model's layers.

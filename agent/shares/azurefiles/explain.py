@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
-from agent.retrying import TRANSIENT_STATUS, RemoteError, retry_after
+from agent.retry import TRANSIENT_STATUS, RemoteError, retry_after
 from agent.shares.azurefiles.sentences import TRANSIENT_CODES, Answer, sentences
 
 if TYPE_CHECKING:

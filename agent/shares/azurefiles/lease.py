@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from azure.storage.fileshare import ShareLeaseClient
 
-from agent.shares import holder as holders
+from agent.shares import lock_holder as holders
 from agent.shares.azurefiles.explain import ServiceError
 from agent.shares.azurefiles.sentences import GONE
 from agent.shares.azurefiles.service import PATIENT_SECONDS
 from agent.shares.base import LOCKS
-from agent.shares.holder import RECORD_BYTES
-from agent.shares.locking import LockLostError
+from agent.shares.lock import LockLostError
+from agent.shares.lock_holder import RECORD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ _NO_LEASE: Final = "LeaseNotPresentWithLeaseOperation"
 
 
 class LeasedFile:
-    """See `agent.shares.locking.LockFile` for what each method promises.
+    """See `agent.shares.lock.LockFile` for what each method promises.
 
     Args:
         files: The share's files.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
-from agent.retrying import TRANSIENT_STATUS
+from agent.retry import TRANSIENT_STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from azure.core.exceptions import AzureError
 from azure.storage.fileshare import ShareClient
 from requests.exceptions import RequestException
 
-from agent import retrying
+from agent import retry
 from agent.errors import ConfigError
 from agent.shares.azurefiles.explain import ServiceError, explain, interrupted
 from agent.shares.azurefiles.sentences import Asked
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from azure.storage.fileshare import ShareDirectoryClient, ShareFileClient
     from structlog.typing import FilteringBoundLogger
 
-    from agent.retrying import RemoteError
+    from agent.retry import RemoteError
     from agent.shares.azurefiles.address import Address
     from agent.shares.azurefiles.credentials import Credential, Credentials, Stamp
 
@@ -101,7 +101,7 @@ class Service:
         def retried(error: RemoteError, number: int) -> None:
             self.log.warning("share.retry", error=error.what, attempt=number)
 
-        return retrying.attempt(explained, seconds=seconds, retried=retried)
+        return retry.attempt(explained, seconds=seconds, retried=retried)
 
     def broken_off(self, path: str) -> ServiceError:
         """What to raise where an answer cannot be read; it is asked for again."""

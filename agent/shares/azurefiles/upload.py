@@ -11,17 +11,17 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent import signing
 from agent.errors import RefusedError, ReleaseMissingError, VerificationError
-from agent.files import chunks, progress, verifying
-from agent.files.moved import Moved
+from agent.files import parallel, progress, verify
+from agent.files.progress import ByteCounter
 from agent.release import manifest
 from agent.shares.azurefiles.explain import ServiceError
 from agent.shares.azurefiles.files import EXISTS
 from agent.shares.azurefiles.sentences import GONE
 from agent.shares.azurefiles.service import CONNECTIONS, PIECE
 from agent.shares.base import RELEASES, STAGING, is_trash, staged_version, staging_path
-from agent.signing import signatures
+from agent.signing import keys as signing
+from agent.signing import policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -63,7 +63,7 @@ class Upload:
         self._staged = staging_path(release.version)
         self._manifest = f"{self._staged}/{manifest.FILE_NAME}"
         self._signature = f"{self._staged}/{manifest.SIGNATURE}"
-        self._moved = Moved()
+        self._moved = ByteCounter()
 
     def run(self) -> None:
         """Upload, read back, commit.
@@ -136,7 +136,7 @@ class Upload:
         self._run([partial(self._create, file) for file in missing])
         with progress.shown(self._log, "upload", self._moved, self._release.size):
             self._run(self._pieces(there))
-        if (data := signatures.read(self._local)) is not None:
+        if (data := policy.read(self._local)) is not None:
             self._write(self._signature, data)
 
     def _pieces(self, there: set[str]) -> Iterator[Task]:
@@ -171,9 +171,9 @@ class Upload:
 
     def _read_back(self) -> None:
         """Hold every byte on the share to its digest: a size, or an answer, proves nothing."""
-        moved = Moved()
+        moved = ByteCounter()
         with progress.shown(self._log, "read back", moved, self._release.size):
-            verifying.verify(
+            verify.verify(
                 self._release,
                 self._share,
                 f"{self._staged}/",
@@ -181,7 +181,7 @@ class Upload:
                 moved=moved,
             )
         self._hold(self._manifest, self._release.encoded, manifest.MAX_BYTES)
-        self._hold(self._signature, signatures.read(self._local), signing.MAX_BYTES)
+        self._hold(self._signature, policy.read(self._local), signing.MAX_BYTES)
 
     def _hold(self, path: str, written: bytes | None, limit: int) -> None:
         if self._files.read(path, limit) != written:
@@ -209,7 +209,7 @@ class Upload:
 
     def _run(self, tasks: Iterable[Task]) -> None:
         stop = self._publication.stop
-        chunks.run(tasks, buffer_size=PIECE, stop=stop, threads=CONNECTIONS)
+        parallel.run(tasks, buffer_size=PIECE, stop=stop, threads=CONNECTIONS)
 
     def _at(self, file: File) -> str:
         return f"{self._staged}/{file.path}"

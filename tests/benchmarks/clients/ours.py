@@ -12,7 +12,7 @@ from agent.shares.azurefiles import address
 from agent.shares.azurefiles.credentials import Credentials
 from agent.shares.azurefiles.service import Service
 from agent.shares.azurefiles.share import AzureFilesShare
-from agent.store import staging
+from agent.store import stage
 from agent.store.store import Store
 from tests.benchmarks.clients.clock import measured
 
@@ -26,8 +26,8 @@ def main() -> None:
         share = AzureFilesShare(Service(where, credentials, endpoint=endpoint, log=logs.get()))
         store = Store(Path(sys.argv[1]))
         store.prepare()
-        release = staging.read_manifest(share, sys.argv[2])
-        staging.stage(share, release, store, stop=threading.Event())
+        release = stage.read_manifest(share, sys.argv[2])
+        stage.stage(share, release, store, stop=threading.Event())
 
 
 if __name__ == "__main__":

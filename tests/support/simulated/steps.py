@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from agent import errors, logs
 from agent.errors import AgentError, StoppedError
 from agent.release import retention
+from agent.sync.record import Record
 from agent.sync.state import Rot, State
-from agent.sync.trying import Record
 
 if TYPE_CHECKING:
     from agent.sidecar.reconcile import Method, Target

@@ -1,0 +1,80 @@
+"""FastEmbed's own list of models: what a name of the catalog means in files.
+
+It is read in a child process, since importing FastEmbed takes a second and 100 MB.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from agent.errors import ConfigError
+from agent.machine.children import environment
+from agent.release.adoption import Wanted
+
+if TYPE_CHECKING:
+    from agent.release.catalog import Catalog, Entry
+
+
+# Repository, weights file, further files.
+Listed = tuple[str, str, list[str]]
+
+
+def wanted(catalog: Catalog) -> tuple[Wanted, ...]:
+    """What each entry of `catalog` needs: its repository, and the file FastEmbed loads.
+
+    Raises:
+        ConfigError: FastEmbed does not know a name, or is not installed.
+    """
+    known: dict[str, Listed] = {}
+    if any(entry.loader == "fastembed" for entry in catalog.model):
+        known = _ask()
+    return tuple(_resolve(entry, known) for entry in catalog.model)
+
+
+def _resolve(entry: Entry, known: dict[str, Listed]) -> Wanted:
+    want = Wanted(
+        entry.name,
+        entry.loader,
+        entry.repo or entry.name,
+        allow=entry.allow,
+        revision=entry.revision,
+    )
+    if entry.loader != "fastembed":
+        return want
+    if entry.name not in known:
+        near = get_close_matches(entry.name, known, n=3, cutoff=0.3)
+        raise ConfigError(
+            f"FastEmbed does not know the model {entry.name!r}.",
+            remedy=f"Name one that it does, such as {', '.join(near) or 'those of its list'}.",
+        )
+    repo, model_file, additional = known[entry.name]
+    return replace(
+        want,
+        repo=entry.repo or repo,
+        model_file=model_file,
+        additional=tuple(additional),
+        optimize=bool(entry.optimize),
+    )
+
+
+def _ask() -> dict[str, Listed]:
+    done = subprocess.run(
+        [sys.executable, "-m", "agent.models.fastembed_list_child"],
+        capture_output=True,
+        check=False,
+        env=environment(),
+        timeout=120,
+    )
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise ConfigError(
+            f"FastEmbed could not be asked for its models: {last}.",
+            remedy="Install model-agent with the extra cpu or gpu.",
+        )
+    listed: dict[str, Listed] = json.loads(done.stdout)
+    return listed

@@ -1,0 +1,83 @@
+"""Deletes releases that nobody needs any more, from the store or from the share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.errors import RefusedError, ReleaseMissingError, VerificationError
+from agent.release import retention
+from agent.shares import lock, reader
+from agent.shares.base import RELEASES, STAGING, staged_version
+from agent.sync.record import Record
+
+if TYPE_CHECKING:
+    from agent.context import Context
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was deleted, or would be: releases, and what killed publishers left."""
+
+    releases: tuple[str, ...]
+    left_over: tuple[str, ...] = ()
+
+
+def store(context: Context, *, dry_run: bool = False) -> Pruned:
+    """Delete what the store keeps beyond `--keep`."""
+    held = context.store
+    held.prepare()
+    with held.lock(context.stop):
+        record = Record(held.agent, context.log)
+        spare = retention.spare(
+            held.versions(),
+            keep=context.settings.keep,
+            active=held.active(),
+            previous=record.state.previous,
+            desired=record.state.desired,
+            quarantined=record.state.quarantined,
+        )
+        for version in () if dry_run else spare:
+            held.remove(version)
+            record.removed(version)
+    return Pruned(spare)
+
+
+def share(context: Context, *, dry_run: bool = False) -> Pruned:
+    """Delete the releases of the share that neither the marker nor its chain names.
+
+    One that was published after the marker's is kept, since it may be promoted next, and so is one
+    without a manifest: somebody may be uploading it by hand.
+
+    Raises:
+        ReleaseMissingError: There is no marker, so nobody knows what is needed.
+        UnreachableError: The share does not answer.
+    """
+    marker = reader.required(context)
+    held = {version: _created(context, version) for version in context.releases()}
+    spare = retention.spare_on_share(held, needed=marker.chain)
+    left_over = tuple(name for name in context.names(STAGING) if staged_version(name))
+    if not dry_run:
+        for version in spare:
+            context.share.remove(f"{RELEASES}/{version}")
+            context.log.info("share.pruned", version=version)
+        left_over = tuple(name for name in left_over if _clear(context, name))
+    return Pruned(spare, left_over)
+
+
+def _created(context: Context, version: str) -> str | None:
+    try:
+        return context.manifest(version).created
+    except (ReleaseMissingError, VerificationError):
+        return None
+
+
+def _clear(context: Context, name: str) -> bool:
+    """Delete what a publisher left, unless one is at it right now."""
+    file = context.share.lock_file(f"publish-{staged_version(name)}")
+    try:
+        with lock.held(file, timeout=0, stop=context.stop, log=context.log):
+            context.share.remove(f"{STAGING}/{name}")
+    except RefusedError:
+        return False
+    return True

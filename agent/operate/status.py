@@ -1,0 +1,131 @@
+"""How the store and the share are, for people and programs: `model-agent status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import asdict
+
+from agent.errors import AgentError
+from agent.release import space
+from agent.shares import reader
+from agent.sync import state
+
+if TYPE_CHECKING:
+    from agent.context import Context
+    from agent.release.manifest import Manifest
+    from agent.sync.state import Rot
+
+
+def status(context: Context) -> dict[str, Any]:
+    """How the store and, where one is set, the share are."""
+    store = context.store
+    store.require()
+    known = state.load(store.agent)
+    held: dict[str, Any] = {"state": asdict(known), "active": store.active()}
+    held["releases"] = {version: store.digest(version) for version in store.versions()}
+    found: dict[str, Any] = {"store": {"path": str(store.root), **held}}
+    if context.settings.share:
+        found["share"] = {"address": context.share.address, **_share_status(context)}
+    wished = found["share"]["marker"] if "share" in found else None
+    if compared := _compared(context, wished or known.desired):
+        found["space"] = compared
+    return found
+
+
+def as_json(found: dict[str, Any]) -> str:
+    """What programs see of `status`."""
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+
+
+def describe(seen: dict[str, Any]) -> str:
+    """The lines that people see of `status`."""
+    store, known = seen["store"], seen["store"]["state"]
+    worker = known["worker"]
+    rows = [
+        ("store", store["path"]),
+        ("active", store["active"]),
+        ("desired", known["desired"]),
+        ("worker", f"{worker.version or '-'} ({worker.state or 'unknown'})"),
+        ("held", " ".join(store["releases"])),
+        *(("refused", f"{v}: {entry.reason}") for v, entry in known["quarantined"].items()),
+        *_rot_rows(known["rot"]),
+        *([("error", known["last_error"])] if known["last_error"] else []),
+        *(_space_rows(seen["space"]) if "space" in seen else []),
+        *(_share_rows(seen["share"]) if "share" in seen else []),
+    ]
+    return "\n".join(f"{name:<10}{value or '-'}" for name, value in rows)
+
+
+def distances(old: Manifest, new: Manifest) -> list[str]:
+    """How far the vectors of two releases are apart, text by text, for people."""
+    compared = space.compare(old, new)
+    lines = [line for each in compared for line in space.describe(each)]
+    return [f"{new.version} beside {old.version}:", *(lines or ["no model in common"])]
+
+
+def _compared(context: Context, desired: str | None) -> dict[str, Any] | None:
+    """The two releases that matter now: what is desired beside what is active, else was before."""
+    active = context.store.active()
+    previous = state.load(context.store.agent).previous
+    pair = (active, desired) if desired not in {None, active} else (previous, active)
+    try:
+        old, new = (_manifest(context, version) for version in pair)
+    except AgentError:
+        return None
+    if old is None or new is None or old.version == new.version:
+        return None
+    models = [each._asdict() for each in space.compare(old, new)]
+    return {"old": old.version, "new": new.version, "models": models}
+
+
+def _manifest(context: Context, version: str | None) -> Manifest | None:
+    """The manifest of a release, in the store or on the share."""
+    if version is None or version in context.store.versions():
+        return context.store.manifest(version) if version else None
+    return context.manifest(version) if context.settings.share else None
+
+
+def _space_rows(compared: dict[str, Any]) -> list[tuple[str, str | None]]:
+    models = [space.Compared(**model) for model in compared["models"]]
+    lines = [line for model in models for line in space.describe(model)]
+    return [
+        ("space", f"{compared['new']} beside {compared['old']}"),
+        *(("", line) for line in lines),
+    ]
+
+
+def _rot_rows(rot: Rot | None) -> list[tuple[str, str | None]]:
+    if rot is None:
+        return []
+    why = rot.reason or "the sidecar repairs them"
+    return [("wrong", f"{path} of {rot.version}: {why}") for path in rot.files]
+
+
+def _share_rows(share: dict[str, Any]) -> list[tuple[str, str | None]]:
+    releases = share["releases"].items()
+    return [
+        ("share", share["address"]),
+        ("marker", share["marker"]),
+        *(("release", f"{v} {digest or '(not complete)'}") for v, digest in releases),
+        *([("error", share["error"])] if share["error"] else []),
+    ]
+
+
+def _share_status(context: Context) -> dict[str, Any]:
+    seen: dict[str, Any] = {"marker": None, "previous": [], "releases": {}, "error": None}
+    try:
+        found = reader.understood(context)
+        seen |= {"marker": found.version, "previous": list(found.previous)} if found else {}
+        seen["releases"] = {v: _digest(context, v) for v in context.releases()}
+    except AgentError as error:
+        seen["error"] = str(error)
+    return seen
+
+
+def _digest(context: Context, version: str) -> str | None:
+    try:
+        return context.manifest(version).digest
+    except AgentError:
+        return None

@@ -1,0 +1,259 @@
+"""Builds a release out of a tree that has no manifest: copy, hash, check, measure, describe.
+
+Adoption builds into a store, `publish --from` onto a share; both by the same steps, so the same
+content has the same digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from agent import GENERATOR
+from agent.errors import ModelError, ReleaseMissingError
+from agent.files import durable, hashing
+from agent.files.copy import Copier, Job, writing
+from agent.models.formats import external_data, whole
+from agent.release import adoption, canary, layout, manifest
+from agent.release.manifest import Canary, File, Model
+from agent.release.space import CANARY_TEXTS
+from agent.sync.state import utc_now
+from agent.warmup.protocol import Subject
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from agent.release.adoption import Draft, Plan, Wanted
+    from agent.release.catalog import Expected
+    from agent.release.manifest import Manifest
+    from agent.shares.base import Share
+    from agent.warmup.protocol import Measured
+    from agent.warmup.warmer import Warmer
+
+# Vectors are kept to this many digits: far finer than any tolerance, and short.
+_DIGITS: Final = 6
+
+
+# Published numbers by a model's name and loader.
+Numbers: TypeAlias = "Mapping[tuple[str, str], Expected]"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A tree to build a release from.
+
+    Attributes:
+        share: Where the tree is.
+        wanted: The models to look for.
+        suffix: What its top directories end in, e.g. `-v2`.
+        strict: Whether every wanted model must be there, or only one.
+        owned: The tree's directory, if it is ours: its files are linked instead of copied, where
+            links reach.
+    """
+
+    share: Share
+    wanted: Sequence[Wanted]
+    suffix: str = ""
+    strict: bool = True
+    owned: Path | None = None
+
+    def plan(self) -> Plan:
+        """Which files make the release.
+
+        Raises:
+            ReleaseMissingError: A model is not whole, or not there; the missing file is named.
+        """
+        tree = self.share.tree(tuple(root + self.suffix for root in layout.ROOTS))
+        plan = adoption.plan(tree, self.wanted, suffix=self.suffix)
+        problems = list(plan.problems)
+        if self.strict or not plan.models:
+            problems += [f"{_home(want, self.suffix)} is missing" for want in plan.absent]
+        if problems:
+            raise ReleaseMissingError(
+                f"The models on {self.share.address} are not whole: {'; '.join(problems)}.",
+                remedy="Put the missing files there, or name what the release holds in --catalog.",
+            )
+        return plan
+
+
+@dataclass(frozen=True)
+class Builder:
+    """How to build.
+
+    Attributes:
+        warmer: What measures the models.
+        stop: Ends it early.
+        moved: Told of progress, as by `Copier`.
+        optimize: Whether weights become external data where the plan says so. Not where a tree is
+            adopted: there a pod gets the bytes that it has.
+        expected: Published numbers, by name and loader, that models must give.
+    """
+
+    warmer: Warmer
+    stop: threading.Event
+    moved: Callable[[str, int], None]
+    optimize: bool = False
+    expected: Numbers = field(default_factory=dict)
+
+    def build(self, source: Source, plan: Plan, version: str, directory: Path) -> Manifest:
+        """Fill `directory` with the release, its manifest last, and give that manifest.
+
+        Raises:
+            VerificationError: A file is damaged.
+            ModelError: A model does not load, or does not give the published numbers.
+            AgentError: As `Copier.copy` and `Warmer.measure` raise.
+        """
+        chunks = self._place(source, plan, directory)
+        upstream = self._optimized(plan, directory) if self.optimize else {}
+        chunks |= hashing.chunk_digests(
+            directory,
+            [path for model in upstream for path in (model, f"{model}.data")],
+            chunk_size=manifest.CHUNK_SIZE,
+            stop=self.stop,
+        )
+        measured = self._measure(plan, directory)
+        release = manifest.build(
+            version=version,
+            created=utc_now(),
+            generator=GENERATOR,
+            chunk_size=manifest.CHUNK_SIZE,
+            files=[_file(directory, path, c, upstream.get(path)) for path, c in chunks.items()],
+            models=[_model(d, m) for d, m in zip(plan.models, measured, strict=True)],
+        )
+        with writing(manifest.FILE_NAME):
+            durable.write(directory / manifest.FILE_NAME, release.encoded)
+        return release
+
+    def _measure(self, plan: Plan, directory: Path) -> tuple[Measured, ...]:
+        """Run the models where canaries are made: in fp32 on the CPU, one text at a time."""
+        expected = [self.expected.get((draft.name, draft.loader)) for draft in plan.models]
+        subjects = [
+            Subject(d.name, d.loader, d.repo, d.revision, ask=e.text if e else None)
+            for d, e in zip(plan.models, expected, strict=True)
+        ]
+        measured = self.warmer.measure(subjects, directory)
+        for seen, published in zip(measured, expected, strict=True):
+            if published and not seen.not_run:
+                _hold(seen, published)
+        return measured
+
+    def _place(self, source: Source, plan: Plan, directory: Path) -> dict[str, tuple[str, ...]]:
+        """Have all files in `directory`, checked by their formats; give their chunk digests."""
+        owned = source.owned
+        digests = dict(
+            self._link(owned, plan, directory)
+            if owned and durable.links_reach(owned, directory)
+            else self._copy(source, plan, directory)
+        )
+        for path, data in plan.written.items():
+            with writing(path):
+                durable.make_directory((directory / path).parent)
+                durable.write(directory / path, data)
+            digests[path] = (hashlib.sha256(data).hexdigest(),)
+        for path, origin in plan.files.items():
+            whole.check(directory / path, origin)
+        return digests
+
+    def _copy(self, source: Source, plan: Plan, directory: Path) -> Mapping[str, tuple[str, ...]]:
+        sizes = _sizes(plan, source)
+        copier = Copier(source.share, directory, manifest.CHUNK_SIZE, self.stop, self.moved)
+        jobs = [Job(path, origin, sizes[origin]) for path, origin in plan.files.items()]
+        return copier.copy(jobs)
+
+    def _link(self, owned: Path, plan: Plan, directory: Path) -> Mapping[str, tuple[str, ...]]:
+        """Give files that are ours a second name: no space, and no time but for their digests."""
+        for path, origin in plan.files.items():
+            with writing(path):
+                durable.make_directory((directory / path).parent)
+                (directory / path).unlink(missing_ok=True)
+                os.link(owned / origin, directory / path)
+        return hashing.chunk_digests(
+            directory, list(plan.files), chunk_size=manifest.CHUNK_SIZE, stop=self.stop
+        )
+
+    def _optimized(self, plan: Plan, directory: Path) -> dict[str, str]:
+        """Make weights external data; give the digest that each model's file had before."""
+        before: dict[str, str] = {}
+        for path in plan.optimize:
+            digest = hashing.whole_digest(directory / path)
+            if external_data.externalize(directory / path, directory / path):
+                before[path] = digest
+        return before
+
+
+def size(plan: Plan, source: Source) -> int:
+    """Bytes that building will take.
+
+    Raises:
+        ReleaseMissingError: A file has gone since it was planned.
+    """
+    sizes = _sizes(plan, source)
+    return sum(sizes[origin] for origin in plan.files.values())
+
+
+def _sizes(plan: Plan, source: Source) -> dict[str, int]:
+    """Bytes of each file of the tree that is planned for, by its path there."""
+    nodes = source.share.tree(_tops(plan)).nodes
+    for origin in plan.files.values():
+        if origin not in nodes:
+            raise ReleaseMissingError(
+                f"{origin} has gone from {source.share.address} while a release was made of it.",
+                remedy="Put the tree back, and leave it as it is until the release is made.",
+            )
+    return {origin: nodes[origin].size for origin in plan.files.values()}
+
+
+def _tops(plan: Plan) -> tuple[str, ...]:
+    return tuple(sorted({origin.split("/", 1)[0] for origin in plan.files.values()}))
+
+
+def _home(want: Wanted, suffix: str) -> str:
+    root, _, folder = layout.repo_directory(want.loader, want.repo).rpartition("/")
+    return f"{root}{suffix}/{folder} ({want.name})"
+
+
+def _hold(seen: Measured, published: Expected) -> None:
+    if reason := canary.unexpected(published, seen.answer):
+        raise ModelError(
+            f"{seen.name} {reason}.",
+            remedy="Check the repo and revision in the catalog, or correct its expected numbers.",
+        )
+
+
+def _file(directory: Path, path: str, chunks: tuple[str, ...], upstream: str | None) -> File:
+    return File(
+        path=path,
+        size=(directory / path).stat().st_size,
+        sha256=hashing.whole_digest(directory / path),
+        chunks=chunks,
+        upstream_sha256=upstream,
+    )
+
+
+def _model(draft: Draft, measured: Measured) -> Model:
+    return Model(
+        name=draft.name,
+        loader=draft.loader,
+        repo=draft.repo,
+        revision=draft.revision,
+        dim=measured.dim,
+        max_length=measured.max_length,
+        canary=_canary(measured),
+    )
+
+
+def _canary(measured: Measured) -> Canary | None:
+    """The reference for every other device and machine; None for a model that was not run."""
+    if measured.not_run:
+        return None
+    if not measured.finite:
+        raise ModelError(
+            f"{measured.name} gives vectors that are zero or not finite.",
+            remedy="Publish it from the right files.",
+        )
+    vectors = tuple(tuple(round(x, _DIGITS) for x in v) for v in measured.vectors)
+    return Canary(CANARY_TEXTS, vectors, canary.MIN_COSINES[measured.precision])

@@ -1,0 +1,193 @@
+"""`model-agent sidecar`: the loop that keeps the worker on the marker's release.
+
+It observes, lets `reconcile.decide` decide, has one step carried out, and looks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from agent.context import MANIFEST_SECONDS, MARKER_SECONDS
+from agent.sidecar import probes, reconcile
+from agent.sidecar import status as hiding
+from agent.sidecar.carrier import Carrier
+from agent.sidecar.kubernetes import telling
+from agent.sidecar.metrics import Metrics
+from agent.sidecar.observer import Observer
+from agent.sidecar.reconcile import Wait
+from agent.sidecar.runner import Runner
+from agent.sync.record import Record
+
+if TYPE_CHECKING:
+    from agent.context import Context
+    from agent.sidecar.reconcile import Action
+
+_JITTER: Final = 0.1
+_AT_MOST_EVERY: Final = 1.0
+# One look waits for the marker, for a manifest and for the worker, for each to its own deadline.
+_LATE_SECONDS: Final = MARKER_SECONDS + MANIFEST_SECONDS + 20.0
+_LATE_POLLS: Final = 10
+# A bump takes four; a worker that changes its mind for ever must not spin the loop.
+_STEPS_AT_ONCE: Final = 20
+
+
+class Sidecar:
+    """One sidecar, made inside a running event loop.
+
+    Args:
+        context: What it works with.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._log = context.log
+        self._metrics = Metrics()
+        context.store.prepare()
+        self._record = Record(context.store.agent, context.log)
+        self._observer = Observer(context, self._record)
+        self._runner = Runner(context, self._record, self._metrics, self._observer)
+        self._carrier = Carrier(context, self._record, self._metrics, self._observer, self._runner)
+        self._wake = asyncio.Event()
+        self._looked = 0.0
+        self._news: tuple[str, str | None] = "", None
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Keep the worker on the marker's release until SIGTERM or SIGINT.
+
+        Raises:
+            ConfigError: The address cannot be listened on.
+        """
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task  # noqa: S101 - we are in one
+
+        def stop() -> None:
+            # A second one would break off the clean-up of the first.
+            if self._stopping:
+                return
+            # A step that is ended just then may swallow the cancellation; the flag stays.
+            self._stopping = True
+            task.cancel()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(signal.SIGHUP, self.look_now)
+        app = probes.application(self, self._metrics.registry)
+        runner, port = await probes.listen(app, self._context.settings.listen)
+        self._log.info("sidecar.listening", port=port)
+        try:
+            await self._runner.run(lambda steps: steps.recover())
+            self._metrics.measured(self._context.store)
+            self._say_where_it_starts()
+            while not self._stopping:
+                await self._turn()
+                await self._rest()
+        except asyncio.CancelledError:
+            self._stopping = True
+        finally:
+            self._carrier.attempts.end("sync.stopped", "stopped", "the agent was told to stop")
+            await runner.cleanup()
+        self._log.info("sidecar.stopped")
+
+    def alive(self) -> bool:
+        """Whether the loop turned lately; see `probes.Probed`."""
+        polls = _LATE_POLLS * self._context.settings.poll_interval
+        return time.monotonic() - self._runner.turned < max(_LATE_SECONDS, polls)
+
+    def ready(self) -> bool:
+        """Whether a verified release is active; see `probes.Probed`."""
+        store = self._context.store
+        return store.active() in store.verified() and not self._observer.refused
+
+    def status(self) -> dict[str, object]:
+        """The state, and what is going on; see `probes.Probed`."""
+        error = self._observer.share_error
+        unknown = self._observer.marker_unknown
+        share = {"reachable": error is None, "error": error, "marker_unknown": unknown}
+        state: dict[str, object] = msgspec.to_builtins(self._record.state)
+        settings, address = self._context.settings, self._context.share.address
+        # The log says where that is; these ports are for the whole cluster.
+        hide = address if address.startswith("/") else None
+        shown: dict[str, object] = hiding.paths(
+            state | {"share": share, "doing": self._carrier.doing}, keep=settings.store, hide=hide
+        )
+        return shown
+
+    def look_now(self) -> None:
+        """Look at the share now, back-off or not; see `probes.Probed`."""
+        self._carrier.put_nothing_off()
+        self._wake.set()
+
+    def _say_where_it_starts(self) -> None:
+        """Say what is active, and why it is not what is desired if `init` had to refuse that."""
+        known, active = self._record.state, self._context.store.active()
+        entry = known.quarantined.get(known.desired or "") if known.desired != active else None
+        refused = {"refused": entry.reason} if entry else {}
+        self._log.info("sidecar.started", active=active, desired=known.desired, **refused)
+
+    async def _rest(self) -> None:
+        """Wait for the next poll. What wakes the loop early does so at most once a second."""
+        jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, no secret
+        pause = self._context.settings.poll_interval * jitter
+        # (`wait_for` loses a cancellation that comes in the moment of the wake.)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0 if self._stopping else pause):
+                await self._wake.wait()
+            await asyncio.sleep(max(0.0, self._looked + _AT_MOST_EVERY - time.monotonic()))
+        self._wake.clear()
+
+    async def _turn(self) -> None:
+        """Take steps until there is nothing to do; what nobody expected is tried again."""
+        self._looked = time.monotonic()
+        try:
+            for _ in range(_STEPS_AT_ONCE):
+                if self._stopping:
+                    break
+                # Before each decision: `current` may have been deleted while a step took long.
+                await self._carrier.upkeep.mend()
+                action = await self._decide()
+                if not isinstance(action, Wait):
+                    await self._carrier.carry_out(action)
+                    continue
+                self._carrier.doing = action.reason
+                if not await self._carrier.upkeep.look():
+                    break
+        except Exception:  # noqa: BLE001 - the one at the top of the loop: logged and counted
+            self._log.exception("sidecar.turn_failed")
+            self._carrier.attempts.end(
+                "sync.failed", "error", "internal error", level=logging.ERROR
+            )
+            self._metrics.syncs.labels("error").inc()
+        self._metrics.show(self._record.state)
+
+    async def _decide(self) -> Action:
+        began = time.monotonic()
+        seen = await self._observer.observe(self._carrier.not_before)
+        self._runner.turned = time.monotonic()
+        desired = seen.marker.version if seen.marker else None
+        self._carrier.attempts.observed(self._runner.turned - began, desired=desired)
+        self._metrics.share_reachable.set(self._observer.share_error is None)
+        if seen.marker and self._is_news(seen.marker.sha256, seen.offered):
+            self._carrier.put_nothing_off(forget=True)
+        return reconcile.decide(seen)
+
+    def _is_news(self, marker_sha256: str, offered: str | None) -> bool:
+        """Whether the marker or what it names is new: then what was put off is tried at once."""
+        known = self._news
+        if offered or self._observer.share_error is None:
+            self._news = marker_sha256, offered
+        return known[0] != marker_sha256 or offered not in {None, known[1]}
+
+
+async def serve(context: Context) -> None:
+    """Run a sidecar until SIGTERM or SIGINT; see `Sidecar.run`."""
+    with telling.kubernetes(context) as heard:
+        await Sidecar(heard.beside_worker()).run()

@@ -1,0 +1,193 @@
+"""Looks at everything that a decision of the sidecar rests on: marker, store, worker, clock."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from agent.errors import AgentError, NewSpaceError, VerificationError
+from agent.machine import threads
+from agent.release import marker, space
+from agent.sidecar.reconcile import Observed, Target
+from agent.sidecar.worker_client import worker_client
+from agent.signing import policy
+from agent.store import records
+from agent.sync.state import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.context import Context
+    from agent.release.marker import Marker
+    from agent.sidecar.reconcile import WorkerView
+    from agent.sync.record import Record
+
+
+class Observer:
+    """What the sidecar sees, and what it last knew of a marker that it cannot read now.
+
+    Args:
+        context: What to look at.
+        record: The state on disk, which follows what is seen.
+    """
+
+    def __init__(self, context: Context, record: Record) -> None:
+        self._context = context
+        self._record = record
+        self.worker = worker_client(context.settings)
+        self.marker: Marker | None = None
+        self.marker_since = time.monotonic()
+        self.share_error: str | None = None
+        self.refused: str | None = None
+        self._judged: str | None = None
+        self.marker_unknown: str | None = None
+
+    async def observe(self, not_before: Mapping[str, float]) -> Observed:
+        """Everything as it is now; the share is asked for no more than is needed."""
+        await self.look_at_marker()
+        version = self._active()
+        desired = self.marker.version if self.marker else None
+        held = await threads.run(self._held, version, desired)
+        active = Target(version, held[version]) if version in held else None
+        moving = desired is not None and (active is None or desired != active.version)
+        self._record.wish(self.marker)
+        state = self._record.update(active=active.version if active else None)
+        return Observed(
+            now=time.monotonic(),
+            marker=self.marker,
+            offered=await self._offered(desired) if moving and desired else None,
+            active=active,
+            held=held,
+            checked=self._record.checked() if moving else {},
+            quarantined=state.quarantined,
+            attempts=state.attempts,
+            not_before=not_before,
+            rotten=bool(active and state.rot and state.rot.version == active.version),
+            outdated=bool(active and state.outdated == active.version),
+            refused=self.refused,
+            another_space=self._another_space(active, desired, held) if moving else None,
+            method=self._context.settings.reload_method,
+            worker=await self._look_at_worker(),
+        )
+
+    def _held(self, active: str | None, desired: str | None) -> dict[str, str]:
+        """What the store has that may be served; the active release is held to the rule meanwhile.
+
+        What was verified and looks otherwise now, or is not signed as the settings want it, is
+        staged again, which says why not. (The files of the active release are repaired in place,
+        and its worker goes on with it.)
+        """
+        held = self._context.store.verified()
+        if desired in held and desired != active and not self._may_be_next(desired):
+            del held[desired]
+        self._judge(active if active in held else None)
+        return held
+
+    def _may_be_next(self, version: str) -> bool:
+        store = self._context.store
+        try:
+            self._require_signature(version)
+            return records.is_untouched(store.agent, store.manifest(version), store.path(version))
+        except AgentError:
+            return False
+
+    def _judge(self, active: str | None) -> None:
+        """Note whether the active release is let in: it may be older than the rule, or another's.
+
+        While the key or the share cannot be read, what was found before goes on.
+        """
+        refused = None
+        try:
+            if active:
+                self._require_signature(active)
+        except VerificationError as error:
+            refused = str(error)
+        except AgentError as error:
+            refused = self.refused if self._judged == active else str(error)
+        if refused and refused != self.refused:
+            self._context.log.error("release.refused", version=active, error=refused)
+        self._judged, self.refused = active, refused
+
+    def _require_signature(self, version: str) -> None:
+        """Hold a release to the rule; one that was signed since has its signature fetched.
+
+        Raises:
+            VerificationError: It is not let in.
+            AgentError: That cannot be known now.
+        """
+        if self._context.settings.verify_key is None:
+            return
+        release = self._context.store.manifest(version)
+        signature = policy.read(self._context.store.path(version))
+        if policy.problem(self._context, release, signature):
+            policy.in_store(self._context, release)
+
+    def _active(self) -> str | None:
+        """What was confirmed last; `current` may lead to what a worker was just signalled for.
+
+        Or nowhere, if somebody deleted it: what was active is served all the same.
+        """
+        known, leads_to = self._record.state, self._context.store.active()
+        return known.active if leads_to in {None, known.pointed} else leads_to
+
+    async def look_at_marker(self) -> None:
+        """Read the marker; what cannot be read or understood changes nothing."""
+        try:
+            known = self.marker.sha256 if self.marker else None
+            data = await threads.run(self._context.marker_bytes, known=known)
+            self._share_answers(None)
+            if data is not None and marker.digest(data) != known:
+                self._take(marker.parse(data))
+            self._marker_unknown(None if data is not None else "there is none")
+        except (marker.UnknownMarkerError, VerificationError) as error:
+            self._share_answers(None)
+            self._marker_unknown(str(error))
+        except AgentError as error:
+            self._share_answers(str(error))
+
+    def _take(self, found: Marker) -> None:
+        self.marker = found
+        self.marker_since = time.monotonic()
+        self._context.log.info("marker.read", version=found.version, previous=list(found.previous))
+
+    def _marker_unknown(self, reason: str | None) -> None:
+        if reason and reason != self.marker_unknown:
+            self._context.log.warning("marker.unknown", reason=reason)
+        self.marker_unknown = reason
+
+    def _share_answers(self, error: str | None) -> None:
+        if error and error != self.share_error:
+            self._context.log.warning("share.unreachable", error=error)
+        if self.share_error and not error:
+            self._context.log.info("share.reachable")
+        self.share_error = error
+
+    async def _offered(self, version: str) -> str | None:
+        """The digest of the release on the share, where that can be known."""
+        try:
+            return (await threads.run(self._context.manifest, version)).digest
+        except AgentError:
+            return None
+
+    def _another_space(
+        self, active: Target | None, desired: str | None, held: Mapping[str, str]
+    ) -> str | None:
+        allowed = self.marker is None or self.marker.allow_new_space
+        allowed = allowed or self._context.settings.allow_new_space
+        if allowed or active is None or desired is None or desired not in held:
+            return None
+        store, limit = self._context.store, self._context.settings.space_cosine
+        old, new = store.manifest(active.version), store.manifest(desired)
+        refusal = space.refusal(old, new, min_cosine=limit)
+        return str(NewSpaceError(refusal)) if refusal else None
+
+    async def _look_at_worker(self) -> WorkerView | None:
+        if self._context.settings.reload_method == "none":
+            return None
+        view = await self.worker.view()
+        seen = Worker(state="unknown")
+        if view:
+            version = view.serving.version if view.serving else None
+            seen = Worker(version, view.state, view.reason)
+        self._record.update(worker=seen)
+        return view

@@ -1,0 +1,240 @@
+"""Tells the worker to load a release, and believes it only once it serves that very release."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import msgspec
+
+from agent.errors import ReloadError, ReloadFailedError, WorkerRestartedError
+from agent.machine import threads
+from agent.sidecar import sighup
+from agent.sidecar.reconcile import Target, WorkerView
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.settings import Settings
+
+_UNIX: Final = "unix://"
+_ANSWER_SECONDS: Final = 5.0
+# A worker that misses this many seconds of asking is gone, not busy.
+_SILENT_SECONDS: Final = 3 * _ANSWER_SECONDS
+_ANSWER_BYTES: Final = 256 * 1024
+# A worker of one's own may say OK for Accepted. Neither proves anything.
+_ACCEPTED: Final = range(200, 300)
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 0.5
+
+
+class _Named(msgspec.Struct, frozen=True):
+    version: str | None = None
+    digest: str | None = None
+
+    def target(self) -> Target | None:
+        return Target(self.version, self.digest) if self.version and self.digest else None
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What `GET /model` answers; further fields are another version's business."""
+
+    state: str
+    instance: str
+    version: str | None = None
+    digest: str | None = None
+    reason: str | None = None
+    target: _Named | None = None
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """The worker serves the release; `seconds` from its 202 to that."""
+
+    seconds: float
+
+
+class WorkerClient:
+    """The worker's admin listener.
+
+    Args:
+        url: `http://HOST:PORT` or `unix:///PATH`.
+        timeout: Seconds from the worker's 202 to confirmed.
+    """
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        self._socket = url.removeprefix(_UNIX) if url.startswith(_UNIX) else None
+        self._base = "http://worker" if self._socket else url
+        self._timeout = timeout
+        self._listens = True
+
+    async def view(self) -> WorkerView | None:
+        """What the worker says of itself; None if it does not answer as a worker does."""
+        try:
+            status, body = await self._call("GET", "/model")
+            answer = msgspec.json.decode(body, type=_Answer)
+            self._listens = True
+        except aiohttp.ClientConnectorError:
+            self._listens = False
+            return None
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError):
+            return None  # bytes that are no UTF-8, or nested too deeply, are no DecodeError
+        if status != 200:  # noqa: PLR2004 - OK
+            return None
+        return WorkerView(
+            serving=_Named(answer.version, answer.digest).target(),
+            target=answer.target.target() if answer.target else None,
+            state=answer.state,
+            instance=answer.instance,
+            reason=answer.reason,
+        )
+
+    async def reload(self, target: Target) -> Confirmed:
+        """Have the worker serve `target`.
+
+        Raises:
+            ReloadFailedError: It tried and failed.
+            WorkerRestartedError: It died while it loaded, and is back or still away.
+            ReloadError: It is not there, refused, or did not get there in time.
+        """
+        before = await self.view()
+        await self._ask(target)
+        began = silent_since = time.monotonic()
+        pause, last = _FIRST_PAUSE, before
+        while (elapsed := time.monotonic() - began) < self._timeout:
+            asked = time.monotonic()
+            view = await self.view()
+            if view:
+                last, silent_since = view, math.inf
+            else:
+                silent_since = min(silent_since, asked)
+            if view and self._confirms(view, target, before):
+                return Confirmed(elapsed)
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 1.5)
+        raise self._too_late(target, last, silent=time.monotonic() - silent_since)
+
+    def _too_late(self, target: Target, last: WorkerView | None, *, silent: float) -> ReloadError:
+        # One that listens and is merely busy misses an answer or two: that is no death to count.
+        if not self._listens or silent > min(_SILENT_SECONDS, self._timeout / 2):
+            return WorkerRestartedError(
+                f"The worker took {target.version}, and does not answer any more.",
+                remedy="Look for an out-of-memory kill; it needs room for two models.",
+            )
+        return ReloadError(
+            f"The worker did not serve {target.version} within {self._timeout:g} s: {_said(last)}.",
+            remedy="Look at the worker's log; raise --reload-timeout if it is merely slow.",
+        )
+
+    async def _ask(self, target: Target) -> None:
+        request = asdict(target) | {"path": f"releases/{target.version}"}
+        try:
+            status, body = await self._call("POST", "/reload", json=request)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ReloadError(
+                f"The worker's /reload does not answer: {error or type(error).__name__}.",
+                remedy="See that the worker is up; it is asked again.",
+            ) from None
+        if status not in _ACCEPTED:
+            text = body.decode(errors="replace")[:300]
+            raise ReloadError(
+                f"The worker answered /reload with {status}: {text}.",
+                remedy="See that it mounts the same store; it is asked again.",
+            )
+
+    async def _call(
+        self, method: str, path: str, *, json: Mapping[str, Any] | None = None
+    ) -> tuple[int, bytes]:
+        # A connection of its own each time: the worker may have restarted in between.
+        connector = aiohttp.UnixConnector(self._socket) if self._socket else aiohttp.TCPConnector()
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+        plain = {"Accept-Encoding": "identity"}
+        async with (
+            aiohttp.ClientSession(
+                connector=connector, timeout=timeout, headers=plain, auto_decompress=False
+            ) as session,
+            session.request(method, self._base + path, json=json) as response,
+        ):
+            return response.status, await _bounded(response)
+
+    def _confirms(self, view: WorkerView, target: Target, before: WorkerView | None) -> bool:
+        """Whether the worker serves `target` now.
+
+        Raises:
+            ReloadFailedError: It says that it failed to, of this target and no other.
+            WorkerRestartedError: It is another process than before and has forgotten.
+            ReloadError: Somebody asked it for yet another release.
+        """
+        if view.serving == target and view.state == "ready":
+            return True
+        if before and view.instance != before.instance:
+            raise WorkerRestartedError(
+                f"The worker restarted while it loaded {target.version}.",
+                remedy="Look for an out-of-memory kill; it needs room for two models.",
+            )
+        if view.target != target:
+            return self._strayed(target)
+        if view.state == "failed":
+            raise ReloadFailedError(
+                f"The worker failed to load {target.version}: {(view.reason or '').rstrip('.')}.",
+                remedy="Publish a release that loads; the worker serves the one before.",
+            )
+        return False
+
+    def _strayed(self, target: Target) -> bool:
+        raise ReloadError(
+            f"The worker was asked for another release than {target.version} meanwhile, or forgot.",
+            remedy="Let one agent talk to it; its target must be what /reload asked for last.",
+        )
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """The body, as it was sent, if it is as short as any answer of a worker.
+
+    Raises:
+        ClientPayloadError: It is longer.
+    """
+    try:
+        await response.content.readexactly(_ANSWER_BYTES + 1)
+    except asyncio.IncompleteReadError as ended:
+        return ended.partial
+    raise aiohttp.ClientPayloadError(f"its answer is over {_ANSWER_BYTES} bytes")
+
+
+def _said(view: WorkerView | None) -> str:
+    if view is None:
+        return "it says nothing"
+    serving = f"{view.serving.version} ({view.serving.digest[:12]})" if view.serving else "nothing"
+    return f"it serves {serving} and is {view.state}"
+
+
+class SignalledWorker(WorkerClient):
+    """A worker that reads `current` again on SIGHUP, and is still asked what it serves.
+
+    Args:
+        url: As above; only `GET /model` is needed there.
+        timeout: Seconds from the signal to confirmed.
+        process: What its process is called.
+    """
+
+    def __init__(self, url: str, *, timeout: float, process: str) -> None:
+        super().__init__(url, timeout=timeout)
+        self._process = process
+
+    async def _ask(self, target: Target) -> None:  # noqa: ARG002 - it finds it under `current`
+        await threads.run(sighup.send, self._process)
+
+    def _strayed(self, target: Target) -> bool:  # noqa: ARG002 - as above
+        return False  # it may not have looked yet: there is no answer to a signal
+
+
+def worker_client(settings: Settings) -> WorkerClient:
+    """What talks to the worker, as the settings say."""
+    url, timeout = settings.reload_url, settings.reload_timeout
+    if settings.reload_method == "signal":
+        return SignalledWorker(url, timeout=timeout, process=settings.reload_process or "")
+    return WorkerClient(url, timeout=timeout)

@@ -1,0 +1,62 @@
+"""Signs releases and checks signatures, by OpenSSF's library model-signing (the extra `signing`).
+
+A signature covers the manifest and, through it, every byte: nothing is hashed a second time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.signing.library import Signer, Verifier
+
+# A line of about 300 bytes a file.
+MAX_BYTES: Final = 16 * 1024 * 1024
+_MAX_KEY_BYTES: Final = 64 * 1024
+
+
+def signer(key: Path) -> Signer:
+    """What signs with a private key: elliptic (P-256, P-384 or P-521), in PEM, without a password.
+
+    Raises:
+        ConfigError: It is none, or cannot be read, or the library is not installed.
+    """
+    made: Signer = _made("Signer", key, "private")
+    return made
+
+
+def verifier(key: Path) -> Verifier:
+    """What checks signatures by a public key: elliptic, in PEM.
+
+    Raises:
+        ConfigError: It is none, or cannot be read, or the library is not installed.
+    """
+    made: Verifier = _made("Verifier", key, "public")
+    return made
+
+
+def _made(name: str, key: Path, kind: str) -> Any:
+    try:
+        # 38 MiB and half a second, for those who use it.
+        library = import_module("agent.signing.library")
+    except ImportError as error:
+        raise ConfigError(
+            f"The {kind} key {key} is given, and what it needs is not installed: {error}.",
+            remedy="Install it: pip install 'model-agent[signing]'.",
+        ) from None
+    try:
+        with key.open("rb") as file:
+            return getattr(library, name)(file.read(_MAX_KEY_BYTES))
+    except OSError as error:
+        what = f"The {kind} key {key} cannot be read: {error.strerror or error}."
+        raise ConfigError(what, remedy="Check the path, and who may read it.") from None
+    except Exception:  # noqa: BLE001 - whatever the library makes of a file that is no key
+        raise ConfigError(
+            f"{key} is no {kind} key that can be used.",
+            remedy="Give a key of P-256, P-384 or P-521, in PEM, without a password.",
+        ) from None

@@ -1,0 +1,165 @@
+"""Repairs files of a release that is in use: another file takes the place of the bad one.
+
+A worker may have the bad file mapped, and would die of a write to it or go on with half of each. So
+it keeps what it has, under no name, until it loads the release again.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from typing import TYPE_CHECKING, Final
+
+from agent.errors import ReleaseMissingError, VerificationError
+from agent.files import disk, durable
+from agent.files.copy import Copier, Job, writing
+from agent.publish.build import Source
+from agent.release import layout
+from agent.shares.base import RELEASES
+from agent.store import records, rot, stage
+from agent.sync import acquire
+from agent.sync.acquire import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from agent.context import Context
+    from agent.release.manifest import File, Manifest
+    from agent.store.store import Store
+
+# Under staging, where a crash's leavings are swept; no version is called so.
+FOLDER: Final = ".repair"
+
+# A name of a file: the release, and the path in it.
+Name = tuple[str, str]
+
+
+def distrust(store: Store, version: str, paths: Collection[str]) -> None:
+    """Have nothing made of these files of a release, nor of what is the same file elsewhere.
+
+    Raises:
+        NoSpaceError: There is no room to write that down.
+    """
+    names = {(version, path) for path in paths}
+    for path in paths:
+        names.update(_names(store, store.path(version) / path))
+    for of, path in names:
+        records.amend(store.agent, of, {path: None})
+
+
+def repair(
+    context: Context, release: Manifest, paths: Collection[str], *, spare: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Put right files of a release of the store; give the releases that had a part in them.
+
+    The caller holds the store's lock. A release that shares a bad file, by hard link, is put right
+    too. A crash at any point leaves each name with its old file or its new one.
+
+    Args:
+        context: With the share to take them from.
+        release: The release, as the store has it.
+        paths: Its files to put right; one that is right already has its views seen to.
+        spare: Releases that may be deleted for room, the first one first.
+
+    Raises:
+        VerificationError: They are wrong on the share as well.
+        ReleaseMissingError: The share does not have them.
+        UnreachableError: The share does not answer.
+        NoSpaceError: There is no room for them.
+        StoppedError: The context's `stop` was set.
+    """
+    store, stop = context.store, context.stop
+    home, directory = store.path(release.version), store.staging / FOLDER
+    files = [file for file in release.files if file.path in paths]
+    wrong = [f for f in files if not rot.has_right_bytes(release, home, f, stop)]
+    _make_room(context, wrong, directory, spare)
+    distrust(store, release.version, paths)
+    with writing(FOLDER):
+        durable.make_directory(directory)
+    if wrong:
+        _fetch(context, release, wrong, directory)
+    touched = {release.version}
+    for file in files:
+        source = (directory if file in wrong else home) / file.path
+        for version, path in _in_order(store, release, file, fresh=file in wrong):
+            _put(source, store.path(version) / path, directory)
+            touched.add(version)
+            records.amend(store.agent, version, {path: records.look(source)})
+        records.amend(store.agent, release.version, {file.path: records.look(home / file.path)})
+    shutil.rmtree(directory, ignore_errors=True)
+    return tuple(sorted(touched))
+
+
+def _make_room(
+    context: Context, wrong: Sequence[File], directory: Path, spare: Sequence[str]
+) -> None:
+    """Delete releases that may be, as far as files need their room; before anything is written."""
+    needed = sum(f.size for f in wrong) - disk.own_bytes(directory) + stage.OVERHEAD_BYTES
+    context.store.need(needed, spare=spare)
+    context.store.make_room(needed, spare)
+
+
+def _fetch(context: Context, release: Manifest, wrong: Sequence[File], directory: Path) -> None:
+    """Bring files from the share; what an attempt before this one brought is kept."""
+    sources = _sources(context, release, directory)
+    jobs = [
+        Job(file.path, sources[file.path], file.size, file.chunks)
+        for file in wrong
+        if not rot.has_right_bytes(release, directory, file, context.stop)
+    ]
+    Copier(context.share, directory, release.chunk_size, context.stop).copy(jobs)
+
+
+def _sources(context: Context, release: Manifest, directory: Path) -> Mapping[str, str]:
+    """Where the share has the files of a release; what only adoption made is made again."""
+    sources = {f.path: f"{RELEASES}/{release.version}/{f.path}" for f in release.files}
+    if release.version in context.names(RELEASES):
+        return sources
+    found = acquire.locate(context, release.version)
+    if not isinstance(found, Tree):
+        return sources
+    plan = Source(context.share, context.wanted, found.suffix, strict=context.strict).plan()
+    for path, data in plan.written.items():
+        with writing(path):
+            durable.make_directory((directory / path).parent)
+            durable.write(directory / path, data)
+    return {**sources, **plan.files}
+
+
+def _in_order(store: Store, release: Manifest, file: File, *, fresh: bool) -> list[Name]:
+    """The names to put a right file under, that which tells that all is done last."""
+    own = release.version, file.path
+    home = store.path(release.version)
+    if not fresh:
+        return [(release.version, view) for view in rot.astray(release, home, file)]
+    views = [view for view, path in layout.views(release).items() if path == file.path]
+    mine = [(release.version, view) for view in views]
+    others = [name for name in _names(store, home / file.path) if name not in {own, *mine}]
+    return [*others, *mine, own]
+
+
+def _names(store: Store, path: Path) -> Iterator[Name]:
+    """Every name in a release of the store that leads to the same file."""
+    inode = records.look(path)[0]
+    if inode < 0:
+        return
+    for version in store.versions():
+        try:
+            held = store.manifest(version)
+        except (VerificationError, ReleaseMissingError):
+            continue
+        for each in (*(file.path for file in held.files), *layout.views(held)):
+            if records.look(store.path(version) / each)[0] == inode:
+                yield version, each
+
+
+def _put(source: Path, target: Path, directory: Path) -> None:
+    """Make `target` another name of `source`, in one step."""
+    temporary = directory / f".{secrets.token_hex(4)}"
+    with writing(target.name):
+        os.link(source, temporary)
+        durable.make_directory(target.parent)
+        temporary.replace(target)
+        durable.sync_directory(target.parent)

@@ -1,0 +1,145 @@
+"""Attempts on record: what is tried is written down before it starts, and again when it ends.
+
+An out-of-memory kill takes the whole container with it, so a release that kills its checker would
+be tried for ever, were the attempt remembered only in memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
+
+from agent.sidecar.reconcile import MAX_UNFINISHED
+from agent.sync import state
+from agent.sync.state import Quarantine, utc_now
+from agent.warmup import passes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from structlog.typing import FilteringBoundLogger
+
+    from agent.errors import AgentError
+    from agent.release.marker import Marker
+    from agent.sync.state import State
+
+
+T = TypeVar("T")
+
+
+class Record:
+    """The state on disk, and the changes that an attempt makes to it.
+
+    On a volume that is full or not writable it goes on in memory, and saves once that is possible:
+    what needs no room must work there all the same.
+
+    Args:
+        directory: Where `state.json` is.
+        log: Told of a state that could not be written.
+    """
+
+    def __init__(self, directory: Path, log: FilteringBoundLogger) -> None:
+        self._directory = directory
+        self._log = log
+        self.state = state.load(directory)
+        self._unsaved: str | None = None
+
+    def update(self, **changes: object) -> State:
+        """Change fields and put them on disk, if anything is new."""
+        changed = replace(self.state, **changes)
+        if changed != self.state or self._unsaved:
+            self.state = changed
+            self._save()
+        return self.state
+
+    def _save(self) -> None:
+        try:
+            saved = state.save(self._directory, self.state)
+            reason = None if saved else "the store is full"
+        except OSError as error:
+            reason = f"the store cannot be written: {error.strerror}"
+        if reason and reason != self._unsaved:
+            self._log.warning("state.unsaved", reason=reason)
+        self._unsaved = reason
+
+    def ensure(self) -> None:
+        """Put the state on disk if it is not there."""
+        if not (self._directory / state.FILE_NAME).exists():
+            self._save()
+
+    def wish(self, marker: Marker | None) -> None:
+        """The marker says this, if it is known; attempts for other bytes of it count no more."""
+        if marker:
+            same = marker.sha256 == self.state.tried_for
+            attempts = self.state.attempts if same else {}
+            self.update(desired=marker.version, tried_for=marker.sha256, attempts=attempts)
+
+    def begin(self, version: str) -> None:
+        """An attempt at `version` starts now."""
+        count = self.state.attempts.get(version, 0) + 1
+        self.update(attempts=self.state.attempts | {version: count})
+
+    def end(self, version: str) -> None:
+        """The attempt at `version` ended, whichever way."""
+        self.update(attempts=_without(self.state.attempts, version))
+
+    def worn_out(self, version: str) -> bool:
+        """Whether so many attempts at `version` never ended that they count as a failed one."""
+        return self.state.attempts.get(version, 0) >= MAX_UNFINISHED
+
+    def quarantine(
+        self, version: str, reason: str, *, marker: Marker | None, digest: str | None
+    ) -> None:
+        """Try `version` no more until the marker's bytes or the release's digest change."""
+        entry = Quarantine(reason, marker.sha256 if marker else "", digest, utc_now())
+        self.update(
+            quarantined=self.state.quarantined | {version: entry},
+            attempts=_without(self.state.attempts, version),
+            checked=_without(self.state.checked, version),
+            last_error=reason,
+        )
+
+    def checked(self) -> Mapping[str, str]:
+        """The digest, by version, of what passed its check on this machine in these libraries.
+
+        A store may outlive its pod: on a node that was rebooted, in an image that was changed, what
+        passed before proves nothing. (Where nobody can tell, a pass counts for as long.)
+        """
+        return self.state.checked if self.state.ground == passes.sha256() else {}
+
+    def passed(self, version: str, digest: str) -> None:
+        """`version` passed its check."""
+        self.update(checked={**self.checked(), version: digest}, ground=passes.sha256())
+
+    def failed(self, error: AgentError) -> None:
+        """Something failed that the release is not to blame for."""
+        self.update(last_error=str(error))
+
+    def activated(self, version: str) -> None:
+        """`current` leads to `version` now."""
+        old = self.state.active
+        self.update(
+            active=version,
+            previous=old if old != version else self.state.previous,
+            pointed=None,
+            rot=None,
+            outdated=None,
+            quarantined=_without(self.state.quarantined, version),
+            attempts=_without(self.state.attempts, version),
+            last_success=utc_now(),
+            last_error=None,
+        )
+
+    def repaired(self, version: str) -> None:
+        """The files of `version` are right again; what the worker made of them may not be."""
+        self.update(rot=None, outdated=version)
+
+    def removed(self, version: str) -> None:
+        """`version` is no longer in the store."""
+        self.update(checked=_without(self.state.checked, version))
+
+
+def _without(mapping: dict[str, T], key: str) -> dict[str, T]:
+    return {name: value for name, value in mapping.items() if name != key}

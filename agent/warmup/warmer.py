@@ -1,0 +1,111 @@
+"""Warms a release in a child process: does each model load, where it should, and is it right?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.errors import ModelError, WarmupError
+from agent.machine import memory
+from agent.models.devices import device as devices
+from agent.models.shapes import DEFAULTS
+from agent.release import canary
+from agent.warmup import passes
+from agent.warmup.ask import ask
+from agent.warmup.protocol import Measured, Request, Subject
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from structlog.typing import FilteringBoundLogger
+
+    from agent.models.devices.device import Device
+    from agent.models.shapes import Shape
+    from agent.release.manifest import Manifest, Model
+
+
+@dataclass(frozen=True)
+class Warmer:
+    """How to warm.
+
+    Attributes:
+        requested: The device, as `--device` says.
+        shapes: What is run; None for what fits the device.
+        timeout: Seconds that it may take.
+        stop: Ends the child early.
+        log: Told of steps that take long, and of the device that was chosen.
+    """
+
+    requested: str
+    shapes: tuple[Shape, ...] | None
+    timeout: float
+    stop: threading.Event
+    log: FilteringBoundLogger
+
+    def warm(self, release: Manifest, directory: Path) -> tuple[Measured, ...]:
+        """Load every model of `release`, run it, and hold it to its canary.
+
+        Raises:
+            ModelError: A model does not load, or gives other vectors.
+            WarmupError: The device does not work, or the child was killed or took too long.
+            StoppedError: `stop` was set.
+        """
+        device = devices.choose(self.requested)
+        if self.requested == devices.AUTO:
+            self.log.info("device.chosen", device=str(device), reason=devices.why_none())
+        subjects = [Subject(m.name, m.loader, m.repo, m.revision, m.canary) for m in release.models]
+        shapes = DEFAULTS[device.kind] if self.shapes is None else self.shapes
+        measured = self._measure(subjects, directory, device, shapes)
+        for model, seen in zip(release.models, measured, strict=True):
+            _hold(model, seen, device)
+        return measured
+
+    def has_passed(self, release: Manifest, agent: Path) -> bool:
+        """Whether to warm `release` would only repeat what is on record in `agent`.
+
+        What was asked for in shapes of one's own is run in any case.
+        """
+        if self.shapes is not None or devices.choose(self.requested).kind != "cpu":
+            return False
+        models = {(model.name, model.loader) for model in release.models}
+        return models <= passes.held(agent, release.digest)
+
+    def measure(self, subjects: Sequence[Subject], directory: Path) -> tuple[Measured, ...]:
+        """Load each model on the CPU and measure it, without a judgement.
+
+        Raises:
+            ConfigError: The container's memory limit is too low for it.
+            ModelError: A model does not load.
+            WarmupError: The child was killed or took too long.
+            StoppedError: `stop` was set.
+        """
+        return self._measure(subjects, directory, devices.CPU, ())
+
+    def _measure(
+        self,
+        subjects: Sequence[Subject],
+        directory: Path,
+        device: Device,
+        shapes: tuple[Shape, ...],
+    ) -> tuple[Measured, ...]:
+        if device.kind == "cpu":
+            memory.require(subjects, directory)
+        request = Request(str(directory), device, tuple(subjects), shapes)
+        outcome = ask(request, stop=self.stop, timeout=self.timeout, log=self.log)
+        if outcome.failure is None:
+            return outcome.models
+        if outcome.remedy is None:
+            raise ModelError(outcome.failure, remedy="Publish a release whose models load.")
+        raise WarmupError(outcome.failure, remedy=outcome.remedy)
+
+
+def _hold(model: Model, seen: Measured, device: Device) -> None:
+    reason = canary.problem(
+        model, dim=seen.dim, finite=seen.finite, cosines=seen.cosines, kind=device.kind
+    )
+    if reason:
+        raise ModelError(
+            f"{model.name} {reason}.", remedy="Publish the release again from the right files."
+        )
