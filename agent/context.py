@@ -12,12 +12,11 @@ from agent.errors import ConfigError
 from agent.machine.threads import Lane
 from agent.models import fastembed_list
 from agent.release import catalog, manifest, marker
+from agent.release.layout import RELEASES
 from agent.release.version import is_version
 from agent.shares import reader
-from agent.shares.base import RELEASES
 from agent.shares.connect import connect
 from agent.signing import keys as signing
-from agent.store import stage
 from agent.store.store import Store
 from agent.warmup.warmer import Warmer
 
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from agent.release.adoption import Wanted
     from agent.release.catalog import Catalog
     from agent.release.manifest import Manifest
+    from agent.release.wanted import Wanted
     from agent.settings import Settings
     from agent.shares.base import Share
 
@@ -105,7 +104,7 @@ class Context:
 
     def manifest(self, version: str) -> Manifest:
         """The manifest of a release on the share; see `agent.store.stage.read_manifest`."""
-        return self._manifest_lane.call(stage.read_manifest, self.share, version)
+        return self._manifest_lane.call(reader.read_manifest, self.share, version)
 
     def signature(self, version: str) -> bytes | None:
         """What stands beside the manifest of a release on the share to sign it; None if nothing."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agent.context import Context
     from agent.release.manifest import Manifest
     from agent.release.marker import Marker
-    from agent.sync.acquire import Tree
+    from agent.sync.locate import HandMadeTree
 
 # Kubernetes sets it in every container.
 _POD: Final = "KUBERNETES_SERVICE_HOST"
@@ -43,7 +43,7 @@ class Case:
     complete: tuple[str, ...] = ()
     marker: Marker | None = None
     release: Manifest | None = None
-    tree: Tree | None = None
+    tree: HandMadeTree | None = None
     total: int = 0
     largest: tuple[str, int] | None = None
 

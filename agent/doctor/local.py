@@ -9,7 +9,7 @@ from agent.doctor.findings import Finding, amount, fail, ok, skip, warn
 from agent.errors import AgentError, ConfigError
 from agent.release import retention
 from agent.store import stage
-from agent.sync import state
+from agent.sync import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def _active(case: Case, held: Store) -> Finding:
 
 def _refused(case: Case, held: Store) -> Iterator[Finding]:
     """Why the marker's release is not tried again."""
-    entry = state.load(held.agent).quarantined.get(case.marker.version) if case.marker else None
+    entry = record.load(held.agent).quarantined.get(case.marker.version) if case.marker else None
     if entry and case.marker and entry.marker_sha256 == case.marker.sha256:
         yield warn(
             f"{case.marker.version} was refused at {entry.at}: {entry.reason}",
@@ -85,7 +85,7 @@ def _needed(case: Case, held: Store) -> int | None:
 
 def _spare(case: Case, held: Store) -> tuple[str, ...]:
     """What staging may delete for room."""
-    known = state.load(held.agent)
+    known = record.load(held.agent)
     return retention.spare(
         held.versions(),
         keep=1,

@@ -9,7 +9,8 @@ from agent.release import layout
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from agent.release.adoption import Node, Wanted
+    from agent.release.tree import Node
+    from agent.release.wanted import Wanted
 
 _SAFETENSORS: Final = "model.safetensors"
 

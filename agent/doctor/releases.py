@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 from agent.doctor.findings import Finding, amount, fail, ok, warn
 from agent.errors import AgentError, ReleaseMissingError, UnreachableError
 from agent.release import marker, pickles
+from agent.release.layout import RELEASES
 from agent.release.version import UNVERSIONED
-from agent.shares.base import RELEASES
-from agent.store import stage
-from agent.sync import acquire
-from agent.sync.acquire import Tree
+from agent.shares import reader
+from agent.sync import locate
+from agent.sync.locate import HandMadeTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,12 +89,12 @@ def _looked_at(case: Case, version: str) -> str:
     Raises:
         AgentError: Pods could not take it.
     """
-    marks, found = case.context.settings.marker, acquire.locate(case.context, version)
-    if isinstance(found, Tree):
+    marks, found = case.context.settings.marker, locate.locate(case.context, version)
+    if isinstance(found, HandMadeTree):
         case.tree = found
         return f"{marks} names {version}, a tree made by hand."
     pickles.refuse(case.context, found)
-    stage.require_whole(case.context.share, found)
+    reader.require_whole(case.context.share, found)
     _keep(case, found)
     size = f"{len(found.files)} files, {amount(found.size)}"
     return f"{marks} names {version}, which is complete: {size}."
@@ -109,7 +109,7 @@ def _keep(case: Case, release: Manifest) -> None:
 def _chain(case: Case, found: Marker) -> Iterator[Finding]:
     for version in found.chain[1:]:
         try:
-            acquire.locate(case.context, version)
+            locate.locate(case.context, version)
         except UnreachableError:
             raise
         except AgentError as error:

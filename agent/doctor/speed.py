@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.doctor.case import Case
-    from agent.shares.base import Reader, Share
+    from agent.files.source import Reader
+    from agent.shares.base import Share
 
 _MOST_BYTES: Final = 64 * MIB
 _MOST_SECONDS: Final = 5.0

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Final
 from agent.doctor import misplaced
 from agent.doctor.findings import Finding, fail, ok
 from agent.errors import AgentError, ReleaseMissingError
-from agent.publish.build import Source
-from agent.release import adoption, layout
-from agent.shares.base import LOCKS, RELEASES, STAGING
+from agent.publish.source import TreeSource
+from agent.release import adoption, layout, tree
+from agent.release.layout import RELEASES
+from agent.shares.base import LOCKS, STAGING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.doctor.case import Case
-    from agent.release.adoption import Node, Plan
+    from agent.release.adoption import Plan
+    from agent.release.tree import Node
 
 DIAGNOSIS: Final = "wrong directory structure"
 _OURS: Final = (RELEASES, STAGING, LOCKS)
@@ -28,7 +30,7 @@ def structure(case: Case) -> Iterator[Finding]:
         return
     context = case.context
     suffix = case.tree.suffix if case.tree else ""
-    source = Source(context.share, context.wanted, suffix, strict=context.strict)
+    source = TreeSource(context.share, context.wanted, suffix, strict=context.strict)
     try:
         plan = source.plan()
     except ReleaseMissingError as error:
@@ -50,12 +52,12 @@ def _keep(case: Case, plan: Plan) -> None:
     case.largest = max(sizes.items(), key=lambda entry: entry[1])
 
 
-def _wrong(case: Case, source: Source, error: ReleaseMissingError) -> Finding:
+def _wrong(case: Case, source: TreeSource, error: ReleaseMissingError) -> Finding:
     names = [name for name in case.context.names("") if name not in _OURS]
     nodes = _nodes(case, names)
     if not nodes:
         return fail(error)
-    plan = adoption.plan(adoption.Tree(nodes), source.wanted, suffix=source.suffix)
+    plan = adoption.plan(tree.Tree(nodes), source.wanted, suffix=source.suffix)
     taken = {*plan.files.values()}
     free = {path: node for path, node in nodes.items() if path not in taken}
     whole = {(draft.name, draft.loader) for draft in plan.models}

@@ -10,27 +10,26 @@ import errno
 import hashlib
 import os
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import (
     AgentError,
-    ConfigError,
-    NoSpaceError,
     ShortFileError,
     StoppedError,
     VerificationError,
 )
 from agent.files import durable, parallel
+from agent.files.durable import writing
 from agent.release.manifest import chunk_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from agent.shares.base import Reader, Share
+    from agent.files.source import Reader
+    from agent.shares.base import Share
 
 _UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.EINVAL)
 
@@ -217,28 +216,6 @@ class _File:
         with writing(self.job.path):
             os.fsync(self._fd)
         self.close()
-
-
-@contextmanager
-def writing(path: str) -> Iterator[None]:
-    """Turn an operating system's error about a store, share or bundle into one of ours.
-
-    Raises:
-        NoSpaceError: The volume, or a quota on it, is full.
-        ConfigError: The volume cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in durable.FULL:
-            raise NoSpaceError(
-                f"The volume is full: writing {path} failed ({error.strerror}).",
-                remedy="Give the volume more room.",
-            ) from None
-        raise ConfigError(
-            f"The volume cannot be written: {path}: {error.strerror or error}.",
-            remedy="Mount the volume writable for this uid or its fsGroup.",
-        ) from None
 
 
 def _read(reader: Reader, view: memoryview, offset: int) -> tuple[int, str]:

@@ -6,12 +6,14 @@ import ctypes
 import errno
 import os
 import secrets
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from agent.errors import ConfigError, NoSpaceError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -122,3 +124,25 @@ def sync_tree(root: Path) -> None:
 def make_directory(path: Path) -> None:
     """Make `path` and its parents, writable by the group."""
     path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+
+
+@contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Turn an operating system's error about a store, share or bundle into one of ours.
+
+    Raises:
+        NoSpaceError: The volume, or a quota on it, is full.
+        ConfigError: The volume cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise NoSpaceError(
+                f"The volume is full: writing {path} failed ({error.strerror}).",
+                remedy="Give the volume more room.",
+            ) from None
+        raise ConfigError(
+            f"The volume cannot be written: {path}: {error.strerror or error}.",
+            remedy="Mount the volume writable for this uid or its fsGroup.",
+        ) from None

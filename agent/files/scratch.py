@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from agent.errors import ConfigError
-from agent.files.copy import writing
+from agent.files.durable import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

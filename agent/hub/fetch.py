@@ -13,13 +13,13 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
 from agent import retry
 from agent.errors import AgentError, PickleError, ReleaseMissingError, VerificationError
-from agent.files.copy import writing
+from agent.files.durable import writing
 from agent.hub import digests
 from agent.hub.explain import explain
 from agent.hub.protocol import Fetched, Hashing, Note, Remote, Resolved
-from agent.release import layout, paths, picking
-from agent.release.adoption import Wanted
+from agent.release import layout, paths, wanted
 from agent.release.manifest import is_pickle
+from agent.release.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -175,8 +175,8 @@ def _remote(file: RepoSibling) -> Remote:
 
 def _choose(ask: Ask, names: Sequence[str], *, allow_pickle: bool) -> list[str]:
     want = Wanted(ask.name, ask.loader, ask.repo, ask.model_file, ask.additional, ask.allow)
-    picked = picking.pick(want, names)
-    if lacking := picking.missing(want, picked):
+    picked = wanted.pick(want, names)
+    if lacking := wanted.missing(want, picked):
         raise ReleaseMissingError(
             f"{ask.repo} on the Hub has no {lacking}, which {ask.loader} needs.",
             remedy="Pin a revision that has it, or name another model in the catalog.",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from agent.files.progress import ByteCounter
-    from agent.release.adoption import Wanted
+    from agent.release.wanted import Wanted
 
 _LOOK_SECONDS: Final = 0.2
 _START_SECONDS: Final = 30.0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError
 from agent.machine.children import environment
-from agent.release.adoption import Wanted
+from agent.release.wanted import Wanted
 
 if TYPE_CHECKING:
     from agent.release.catalog import Catalog, Entry

@@ -10,7 +10,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent.models.devices.device import Kind
+    from agent.release.canary import Kind
 
 _SHAPE: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,5})")
 # [CLS] and [SEP], or whatever a tokenizer puts around a text.

@@ -10,17 +10,17 @@ from agent.errors import ConfigError, NewSpaceError, ReleaseMissingError, Verifi
 from agent.files import progress
 from agent.files import verify as verifying
 from agent.files.progress import ByteCounter
+from agent.machine.clock import utc_now
 from agent.operate import status
 from agent.release import marker, space
+from agent.release.layout import RELEASES
 from agent.release.manifest import Manifest
 from agent.release.version import is_version
 from agent.shares import reader
-from agent.shares.base import RELEASES
 from agent.signing import policy
-from agent.store import records, stage
-from agent.sync import acquire
-from agent.sync.acquire import Tree
-from agent.sync.state import utc_now
+from agent.store import records
+from agent.sync import locate
+from agent.sync.locate import HandMadeTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,9 +52,9 @@ def promote(
         NewSpaceError: It embeds into another space than the one promoted now.
     """
     _require_version(version)
-    found = acquire.locate(context, version)
-    if not isinstance(found, Tree):
-        stage.require_whole(context.share, found)
+    found = locate.locate(context, version)
+    if not isinstance(found, HandMadeTree):
+        reader.require_whole(context.share, found)
         if check:
             _verify_on_share(context, found)
     old = reader.understood(context)
@@ -79,9 +79,9 @@ def rollback(context: Context, version: str | None, *, say: Callable[[str], None
     _require_version(version)
     old = reader.required(context)
     new = marker.rolled_back(old, version)
-    found = acquire.locate(context, new.version)
+    found = locate.locate(context, new.version)
     if new.version not in old.previous and isinstance(found, Manifest):
-        stage.require_whole(context.share, found)
+        reader.require_whole(context.share, found)
         _guard_space(context, old.version, found, say)
     return _write(context, new)
 

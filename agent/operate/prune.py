@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from agent.errors import RefusedError, ReleaseMissingError, VerificationError
 from agent.release import retention
+from agent.release.layout import RELEASES
 from agent.shares import lock, reader
-from agent.shares.base import RELEASES, STAGING, staged_version
+from agent.shares.base import STAGING, staged_version
 from agent.sync.record import Record
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from agent.errors import AgentError
 from agent.release import space
 from agent.shares import reader
-from agent.sync import state
+from agent.sync import record
 
 if TYPE_CHECKING:
     from agent.context import Context
@@ -22,7 +22,7 @@ def status(context: Context) -> dict[str, Any]:
     """How the store and, where one is set, the share are."""
     store = context.store
     store.require()
-    known = state.load(store.agent)
+    known = record.load(store.agent)
     held: dict[str, Any] = {"state": asdict(known), "active": store.active()}
     held["releases"] = {version: store.digest(version) for version in store.versions()}
     found: dict[str, Any] = {"store": {"path": str(store.root), **held}}
@@ -68,7 +68,7 @@ def distances(old: Manifest, new: Manifest) -> list[str]:
 def _compared(context: Context, desired: str | None) -> dict[str, Any] | None:
     """The two releases that matter now: what is desired beside what is active, else was before."""
     active = context.store.active()
-    previous = state.load(context.store.agent).previous
+    previous = record.load(context.store.agent).previous
     pair = (active, desired) if desired not in {None, active} else (previous, active)
     try:
         old, new = (_manifest(context, version) for version in pair)

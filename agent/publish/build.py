@@ -12,25 +12,27 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from agent import GENERATOR
-from agent.errors import ModelError, ReleaseMissingError
+from agent.errors import ModelError
 from agent.files import durable, hashing
-from agent.files.copy import Copier, Job, writing
+from agent.files.copy import Copier, Job
+from agent.files.durable import writing
+from agent.machine.clock import utc_now
 from agent.models.formats import external_data, whole
-from agent.release import adoption, canary, layout, manifest
+from agent.release import canary, manifest
 from agent.release.manifest import Canary, File, Model
 from agent.release.space import CANARY_TEXTS
-from agent.sync.state import utc_now
 from agent.warmup.protocol import Subject
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from agent.release.adoption import Draft, Plan, Wanted
+    from agent.publish.source import TreeSource
+    from agent.release.adoption import Plan
     from agent.release.catalog import Expected
     from agent.release.manifest import Manifest
-    from agent.shares.base import Share
+    from agent.release.wanted import Draft
     from agent.warmup.protocol import Measured
     from agent.warmup.warmer import Warmer
 
@@ -40,44 +42,6 @@ _DIGITS: Final = 6
 
 # Published numbers by a model's name and loader.
 Numbers: TypeAlias = "Mapping[tuple[str, str], Expected]"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A tree to build a release from.
-
-    Attributes:
-        share: Where the tree is.
-        wanted: The models to look for.
-        suffix: What its top directories end in, e.g. `-v2`.
-        strict: Whether every wanted model must be there, or only one.
-        owned: The tree's directory, if it is ours: its files are linked instead of copied, where
-            links reach.
-    """
-
-    share: Share
-    wanted: Sequence[Wanted]
-    suffix: str = ""
-    strict: bool = True
-    owned: Path | None = None
-
-    def plan(self) -> Plan:
-        """Which files make the release.
-
-        Raises:
-            ReleaseMissingError: A model is not whole, or not there; the missing file is named.
-        """
-        tree = self.share.tree(tuple(root + self.suffix for root in layout.ROOTS))
-        plan = adoption.plan(tree, self.wanted, suffix=self.suffix)
-        problems = list(plan.problems)
-        if self.strict or not plan.models:
-            problems += [f"{_home(want, self.suffix)} is missing" for want in plan.absent]
-        if problems:
-            raise ReleaseMissingError(
-                f"The models on {self.share.address} are not whole: {'; '.join(problems)}.",
-                remedy="Put the missing files there, or name what the release holds in --catalog.",
-            )
-        return plan
 
 
 @dataclass(frozen=True)
@@ -99,7 +63,7 @@ class Builder:
     optimize: bool = False
     expected: Numbers = field(default_factory=dict)
 
-    def build(self, source: Source, plan: Plan, version: str, directory: Path) -> Manifest:
+    def build(self, source: TreeSource, plan: Plan, version: str, directory: Path) -> Manifest:
         """Fill `directory` with the release, its manifest last, and give that manifest.
 
         Raises:
@@ -141,7 +105,7 @@ class Builder:
                 _hold(seen, published)
         return measured
 
-    def _place(self, source: Source, plan: Plan, directory: Path) -> dict[str, tuple[str, ...]]:
+    def _place(self, source: TreeSource, plan: Plan, directory: Path) -> dict[str, tuple[str, ...]]:
         """Have all files in `directory`, checked by their formats; give their chunk digests."""
         owned = source.owned
         digests = dict(
@@ -158,8 +122,10 @@ class Builder:
             whole.check(directory / path, origin)
         return digests
 
-    def _copy(self, source: Source, plan: Plan, directory: Path) -> Mapping[str, tuple[str, ...]]:
-        sizes = _sizes(plan, source)
+    def _copy(
+        self, source: TreeSource, plan: Plan, directory: Path
+    ) -> Mapping[str, tuple[str, ...]]:
+        sizes = source.sizes(plan)
         copier = Copier(source.share, directory, manifest.CHUNK_SIZE, self.stop, self.moved)
         jobs = [Job(path, origin, sizes[origin]) for path, origin in plan.files.items()]
         return copier.copy(jobs)
@@ -183,37 +149,6 @@ class Builder:
             if external_data.externalize(directory / path, directory / path):
                 before[path] = digest
         return before
-
-
-def size(plan: Plan, source: Source) -> int:
-    """Bytes that building will take.
-
-    Raises:
-        ReleaseMissingError: A file has gone since it was planned.
-    """
-    sizes = _sizes(plan, source)
-    return sum(sizes[origin] for origin in plan.files.values())
-
-
-def _sizes(plan: Plan, source: Source) -> dict[str, int]:
-    """Bytes of each file of the tree that is planned for, by its path there."""
-    nodes = source.share.tree(_tops(plan)).nodes
-    for origin in plan.files.values():
-        if origin not in nodes:
-            raise ReleaseMissingError(
-                f"{origin} has gone from {source.share.address} while a release was made of it.",
-                remedy="Put the tree back, and leave it as it is until the release is made.",
-            )
-    return {origin: nodes[origin].size for origin in plan.files.values()}
-
-
-def _tops(plan: Plan) -> tuple[str, ...]:
-    return tuple(sorted({origin.split("/", 1)[0] for origin in plan.files.values()}))
-
-
-def _home(want: Wanted, suffix: str) -> str:
-    root, _, folder = layout.repo_directory(want.loader, want.repo).rpartition("/")
-    return f"{root}{suffix}/{folder} ({want.name})"
 
 
 def _hold(seen: Measured, published: Expected) -> None:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.errors import ConfigError, RefusedError
 from agent.files import disk, durable, progress, scratch, verify
-from agent.files.copy import Copier, Job, writing
+from agent.files.copy import Copier, Job
+from agent.files.durable import writing
 from agent.files.progress import ByteCounter
 from agent.hub.hub import Hub
-from agent.publish import build
-from agent.publish.build import Builder, Source
+from agent.publish.build import Builder
+from agent.publish.source import TreeSource
 from agent.release import layout, manifest
 from agent.release.version import is_version
 from agent.shares.directory import DirectoryShare
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from agent.context import Context
     from agent.hub.protocol import Resolved
     from agent.publish.build import Numbers
-    from agent.release.adoption import Plan, Wanted
+    from agent.release.adoption import Plan
     from agent.release.catalog import Catalog
     from agent.release.manifest import Manifest
+    from agent.release.wanted import Wanted
 
 
 class Maker(Protocol):
@@ -138,7 +140,7 @@ class TreeMaker:
         self._context = context
         suffix = _suffix(directory, version)
         tree = DirectoryShare(directory)
-        self._source = Source(tree, _wanted(context), suffix, strict=context.strict)
+        self._source = TreeSource(tree, _wanted(context), suffix, strict=context.strict)
         self._plan = self._source.plan()
 
     def make(self, target: Path) -> Manifest:
@@ -247,7 +249,7 @@ def fetch_and_build(
     (need or partial(disk.require, downloads))(max(0, room))
     with progress.shown(context.log, "fetch", moved, hub_bytes(resolved)):
         source.fetch(resolved, downloads, moved)
-    tree = Source(DirectoryShare(downloads), wanted, owned=downloads)
+    tree = TreeSource(DirectoryShare(downloads), wanted, owned=downloads)
     return _build(context, tree, version, target, expected=_published(context.catalog))
 
 
@@ -270,7 +272,7 @@ def _published(catalog: Catalog) -> Numbers:
 
 def _build(
     context: Context,
-    source: Source,
+    source: TreeSource,
     version: str,
     target: Path,
     *,
@@ -278,7 +280,7 @@ def _build(
     expected: Numbers | None = None,
 ) -> Manifest:
     moved, plan, expected = ByteCounter(), plan or source.plan(), expected or {}
-    total = build.size(plan, source)
+    total = source.size(plan)
     disk.require(target, total)
     builder = Builder(context.warmer, context.stop, moved.add, optimize=True, expected=expected)
     with progress.shown(context.log, "build", moved, total):

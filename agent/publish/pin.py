@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import tomlkit
 
 from agent.files import durable
-from agent.files.copy import writing
+from agent.files.durable import writing
 from agent.publish import makers
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from time import monotonic as clock
 from typing import TYPE_CHECKING
 
 from agent.files import durable
-from agent.files.copy import writing
+from agent.files.durable import writing
 from agent.publish import makers, publish
 from agent.release import pickles
 from agent.store import stage

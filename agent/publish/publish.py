@@ -10,10 +10,11 @@ from msgspec import structs
 from agent.errors import RefusedError, ReleaseMissingError
 from agent.publish import adopted, makers
 from agent.release import canary, pickles
+from agent.release.layout import RELEASES
 from agent.shares import lock as locking
-from agent.shares.base import RELEASES, Publication
+from agent.shares import reader
+from agent.shares.base import Publication
 from agent.signing import policy
-from agent.store import stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +140,7 @@ def _published(context: Context, version: str) -> Manifest | None:
     if version not in context.names(RELEASES):
         return None
     try:
-        return stage.read_manifest(context.share, version)
+        return reader.read_manifest(context.share, version)
     except ReleaseMissingError:
         raise RefusedError(
             f"releases/{version} is on the share without a manifest.",

@@ -6,61 +6,20 @@ with the lower-case folder of older FastEmbed releases, or under a suffix (`fast
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from agent.release import layout, paths, picking
+from agent.release import layout, paths
+from agent.release.wanted import Draft, Wanted, missing, pick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-NodeKind = Literal["file", "directory", "dangling", "outside", "special"]
+    from agent.release.tree import Node, Tree
+
 
 _REVISION_LENGTH: Final = 40
 _COPY_REMEDY: Final = "copy the cache again with its links resolved (cp -rL, rsync -rL)"
-
-
-@dataclass(frozen=True)
-class Node:
-    """One entry of a listed tree: a link counts as what it leads to, or as dangling or outside."""
-
-    kind: NodeKind
-    size: int = 0
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One model to look for.
-
-    Attributes:
-        name: As the worker asks for it.
-        loader: Who reads it there.
-        repo: Where the Hub has it.
-        model_file: FastEmbed's weights, None for other loaders.
-        additional: Further files of FastEmbed's list, such as weights beside the graph.
-        allow: Patterns of the files that the loader `huggingface` is given.
-        revision: The pinned commit, if there is one.
-        optimize: Whether ONNX weights are published as external data.
-    """
-
-    name: str
-    loader: str
-    repo: str
-    model_file: str | None = None
-    additional: tuple[str, ...] = ()
-    allow: tuple[str, ...] = ()
-    revision: str | None = None
-    optimize: bool = False
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A model of which nothing is measured yet: where it stands follows from these four."""
-
-    name: str
-    loader: str
-    repo: str
-    revision: str
 
 
 @dataclass(frozen=True)
@@ -90,19 +49,6 @@ class Plan:
     absent: Sequence[Wanted] = ()
     problems: Sequence[str] = ()
     optimize: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Tree:
-    """A listed tree: its nodes by path, and the text of each `refs/main`."""
-
-    nodes: Mapping[str, Node]
-    refs: Mapping[str, str] = field(default_factory=dict)
-
-    def under(self, directory: str) -> dict[str, Node]:
-        """The nodes below `directory`, by their path in it."""
-        prefix = directory + "/"
-        return {p.removeprefix(prefix): n for p, n in self.nodes.items() if p.startswith(prefix)}
 
 
 def plan(tree: Tree, wanted: Iterable[Wanted], *, suffix: str = "") -> Plan:
@@ -174,16 +120,16 @@ def _examine(tree: Tree, want: Wanted, directory: str) -> Found | str:
 def _assemble(want: Wanted, directory: str, revision: str, nodes: dict[str, Node]) -> Found | str:
     bad = {name: node.kind for name, node in nodes.items() if node.kind in {"dangling", "outside"}}
     files = [name for name, node in nodes.items() if node.kind == "file"]
-    picked = picking.pick(want, [name for name in files if not paths.problem(name)])
-    missing = picking.missing(want, picked)
+    picked = pick(want, [name for name in files if not paths.problem(name)])
+    absent = missing(want, picked)
     dangling = [name for name, kind in bad.items() if kind == "dangling"]
-    lost = missing if missing in bad else next(iter(picking.pick(want, dangling)), None)
+    lost = absent if absent in bad else next(iter(pick(want, dangling)), None)
     if lost:
         return f"{directory}/{lost} is a link that leads nowhere here: {_COPY_REMEDY}"
-    if missing and missing in nodes:
-        return f"{directory}/{missing} is not a regular file"
-    if missing:
-        return f"{directory}/{missing} is missing ({want.repo} on the Hub has it)"
+    if absent and absent in nodes:
+        return f"{directory}/{absent} is not a regular file"
+    if absent:
+        return f"{directory}/{absent} is missing ({want.repo} on the Hub has it)"
     model = Draft(want.name, want.loader, want.repo, revision)
     return Found(model, {name: f"{directory}/{name}" for name in picked})
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from agent.release import space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agent.models.devices.device import Kind
-    from agent.models.formats.precision import Precision
     from agent.release.catalog import Expected
     from agent.release.manifest import Canary, Model
 
@@ -73,3 +71,9 @@ def unexpected(expected: Expected, vector: Sequence[float]) -> str | None:
     numbers = ", ".join(f"{x:.5f}" for x in first)
     published = ", ".join(f"{x:.5f}" for x in expected.first)
     return f"gives {numbers} for {space.shown(expected.text)}, where {published} is published"
+
+
+Kind = Literal["cpu", "cuda"]
+
+
+Precision = Literal["fp32", "fp16", "int8"]

@@ -113,3 +113,6 @@ def _view_paths(model: Placed, path: str, *, alone: bool) -> Iterator[str]:
             if alone:
                 yield f"{SENTENCE_TRANSFORMERS}/{base}/{flat}"
             yield f"{SENTENCE_TRANSFORMERS}/{org}_{base}/{flat}"
+
+
+RELEASES: Final = "releases"

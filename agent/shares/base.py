@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from agent.release.adoption import Tree
+    from agent.files.source import Reader
     from agent.release.manifest import Manifest
+    from agent.release.tree import Tree
     from agent.shares.lock import LockFile
 
-RELEASES: Final = "releases"
 STAGING: Final = ".staging"
 LOCKS: Final = ".locks"
 
@@ -60,23 +60,6 @@ class Publication:
     make: Callable[[Path], Manifest]
     check: Callable[[], None]
     stop: threading.Event
-
-
-class Reader(Protocol):
-    """One open file of a share."""
-
-    def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Fill `buffer` from `offset`; give the bytes read, fewer only at the end of the file.
-
-        Raises:
-            UnreachableError: The share does not answer.
-            ReleaseMissingError: The file is not there.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of the file."""
-        ...
 
 
 class Share(Protocol):

@@ -18,8 +18,9 @@ from agent.errors import (
 )
 from agent.files import durable
 from agent.files import parallel as chunks
-from agent.release.adoption import Node, Tree
-from agent.shares.base import RELEASES, STAGING, staged_version, staging_path, trash_path
+from agent.release.layout import RELEASES
+from agent.release.tree import Node, Tree
+from agent.shares.base import STAGING, staged_version, staging_path, trash_path
 from agent.shares.lock import LockLostError
 from agent.shares.lock_file import ExclusiveFile
 

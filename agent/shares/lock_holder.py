@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from agent.machine import identity
-from agent.sync.state import utc_now
+from agent.machine.clock import utc_now
 
 # Of one size always, so that a beat is one write in place.
 RECORD_BYTES: Final = 512

@@ -6,9 +6,10 @@ from time import monotonic as clock
 from typing import TYPE_CHECKING
 
 from agent.errors import VerificationError
+from agent.machine.clock import utc_now
 from agent.store import records
 from agent.store import repair as repairing
-from agent.sync.state import Rot, utc_now
+from agent.sync.state import Rot
 from agent.sync.steps import Steps
 
 if TYPE_CHECKING:

@@ -9,20 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from agent.sync.state import MAX_UNFINISHED, WORN_OUT, still_quarantined
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.release.marker import Marker
     from agent.sync.state import Quarantine
 
-MAX_UNFINISHED: Final = 2
-WORN_OUT: Final = (
-    f"{MAX_UNFINISHED} attempts never ended: the agent, its check or the worker was killed, most "
-    "likely for want of memory, or crashed."
-)
-WORN_OUT_REMEDY: Final = (
-    "Raise the container's memory limit, or see in its log what crashed; then promote again."
-)
 
 _FIRST_DELAY: Final = 5.0
 _LONGEST_DELAY: Final = 300.0
@@ -163,17 +157,6 @@ def decide(seen: Observed) -> Action:
     if seen.now < seen.not_before.get(desired, 0.0):
         return _settle(seen, f"{desired} failed and is tried again later")
     return _advance(seen, desired)
-
-
-def still_quarantined(entry: Quarantine, marker: Marker | None, offered: str | None) -> bool:
-    """Whether nothing changed since: the marker's bytes and the release's digest are the same.
-
-    What is unknown now counts as unchanged. A digest where none could be read before is a change:
-    the manifest was refused, or half there, and is a good one now.
-    """
-    same_marker = marker is None or entry.marker_sha256 == marker.sha256
-    same_digest = offered in {None, entry.digest}
-    return same_marker and same_digest
 
 
 def delay(failures: int) -> float:

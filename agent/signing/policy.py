@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from agent.errors import VerificationError
 from agent.files import durable
-from agent.files.copy import writing
+from agent.files.durable import writing
 from agent.release import manifest
-from agent.shares.base import RELEASES
+from agent.release.layout import RELEASES
 from agent.signing import keys as signing
 
 if TYPE_CHECKING:

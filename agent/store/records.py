@@ -14,7 +14,7 @@ import msgspec
 from agent.errors import VerificationError
 from agent.files import durable
 from agent.files import verify as verifying
-from agent.files.copy import writing
+from agent.files.durable import writing
 from agent.release import layout
 from agent.shares.directory import DirectoryShare
 

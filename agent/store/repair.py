@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from agent.errors import ReleaseMissingError, VerificationError
 from agent.files import disk, durable
-from agent.files.copy import Copier, Job, writing
-from agent.publish.build import Source
+from agent.files.copy import Copier, Job
+from agent.files.durable import writing
+from agent.publish.source import TreeSource
 from agent.release import layout
-from agent.shares.base import RELEASES
+from agent.release.layout import RELEASES
 from agent.store import records, rot, stage
-from agent.sync import acquire
-from agent.sync.acquire import Tree
+from agent.sync import locate
+from agent.sync.locate import HandMadeTree
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -117,10 +118,10 @@ def _sources(context: Context, release: Manifest, directory: Path) -> Mapping[st
     sources = {f.path: f"{RELEASES}/{release.version}/{f.path}" for f in release.files}
     if release.version in context.names(RELEASES):
         return sources
-    found = acquire.locate(context, release.version)
-    if not isinstance(found, Tree):
+    found = locate.locate(context, release.version)
+    if not isinstance(found, HandMadeTree):
         return sources
-    plan = Source(context.share, context.wanted, found.suffix, strict=context.strict).plan()
+    plan = TreeSource(context.share, context.wanted, found.suffix, strict=context.strict).plan()
     for path, data in plan.written.items():
         with writing(path):
             durable.make_directory((directory / path).parent)

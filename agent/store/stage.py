@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from agent.errors import ReleaseMissingError, VerificationError
 from agent.files import durable
-from agent.files.copy import Copier, Job, writing
+from agent.files.copy import Copier, Job
 from agent.files.disk import own_bytes
+from agent.files.durable import writing
 from agent.files.progress import ByteCounter
 from agent.release import layout, manifest
 from agent.store import leftovers, records
@@ -44,51 +45,6 @@ class Staged:
     manifest: Manifest
     moved: Mapping[str, int]
     seconds: float
-
-
-def read_manifest(share: Share, version: str) -> Manifest:
-    """The manifest of a release on the share.
-
-    Raises:
-        ReleaseMissingError: There is none: the release is missing or not complete yet.
-        VerificationError: It is refused, or says another version.
-        UnreachableError: The share does not answer.
-    """
-    path = f"releases/{version}/{manifest.FILE_NAME}"
-    data = share.read(path, manifest.MAX_BYTES)
-    if data is None:
-        there = version in share.names("releases")
-        raise ReleaseMissingError(
-            f"The release {version} is {'not complete' if there else 'missing'} on the share "
-            f"{share.address}: there is no {path}.",
-            remedy="Publish it, or promote a version that is there.",
-        )
-    found = manifest.parse(data, where=path)
-    if found.version != version:
-        raise VerificationError(
-            f"{path} says version {found.version}.",
-            remedy="Publish the release under its own version.",
-        )
-    return found
-
-
-def require_whole(share: Share, release: Manifest) -> None:
-    """See that every file of a release is on the share with its size; its bytes are not read.
-
-    Raises:
-        ReleaseMissingError: A file is not there, or shorter or longer than the manifest says.
-        UnreachableError: The share does not answer.
-    """
-    home = f"releases/{release.version}"
-    nodes = share.tree((home,)).nodes
-    for file in release.files:
-        node = nodes.get(f"{home}/{file.path}")
-        if node is None or node.kind != "file" or node.size != file.size:
-            size = "missing" if node is None else f"{node.size} bytes long instead of {file.size}"
-            raise ReleaseMissingError(
-                f"{file.path} of {release.version} is {size} on the share {share.address}.",
-                remedy="Publish the release again under a new version.",
-            )
 
 
 def stage(

@@ -24,7 +24,7 @@ from agent.errors import (
     VerificationError,
 )
 from agent.files import disk, durable
-from agent.files.copy import writing
+from agent.files.durable import writing
 from agent.release import layout, manifest
 from agent.release.version import is_version
 from agent.store import records as verified

@@ -25,10 +25,9 @@ from agent.errors import (
 from agent.release import layout, space
 from agent.release.version import UNVERSIONED
 from agent.shares import reader
-from agent.sidecar import reconcile
 from agent.signing import policy
 from agent.store import records
-from agent.sync import acquire
+from agent.sync import locate, state
 from agent.sync.attempt import Attempt
 from agent.sync.record import Record
 from agent.sync.steps import Steps
@@ -129,7 +128,7 @@ class _Init:
             digest = self._context.manifest(version).digest
         except AgentError:
             digest = None
-        return reconcile.still_quarantined(entry, self._marker, digest)
+        return state.still_quarantined(entry, self._marker, digest)
 
     def _candidates(self) -> list[str]:
         self._marker = reader.understood(self._context, known=self._record.state.tried_for)
@@ -162,7 +161,7 @@ class _Init:
         names = self._context.names("")
         if any(root in names for root in layout.ROOTS):
             return UNVERSIONED
-        if acquire.populatable(self._context, self._context.catalog.version):
+        if locate.populatable(self._context, self._context.catalog.version):
             return self._context.catalog.version
         raise self._nothing()
 
@@ -199,8 +198,8 @@ class _Init:
 
     def _refuse_worn_out(self, version: str) -> None:
         if self._record.worn_out(version):
-            what = f"{version}: {reconcile.WORN_OUT}"
-            raise ModelError(what, remedy=reconcile.WORN_OUT_REMEDY)
+            what = f"{version}: {state.WORN_OUT}"
+            raise ModelError(what, remedy=state.WORN_OUT_REMEDY)
 
     def _hold(self, version: str) -> Manifest:
         """The release in the store, every byte of it verified just now."""

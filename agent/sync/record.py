@@ -6,13 +6,14 @@ be tried for ever, were the attempt remembered only in memory.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
-from agent.sidecar.reconcile import MAX_UNFINISHED
-from agent.sync import state
-from agent.sync.state import Quarantine, utc_now
+from agent.files import durable
+from agent.machine.clock import utc_now
+from agent.sync.state import MAX_UNFINISHED, SCHEMA, Quarantine, State
 from agent.warmup import passes
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from agent.errors import AgentError
     from agent.release.marker import Marker
-    from agent.sync.state import State
 
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Record:
     def __init__(self, directory: Path, log: FilteringBoundLogger) -> None:
         self._directory = directory
         self._log = log
-        self.state = state.load(directory)
+        self.state = load(directory)
         self._unsaved: str | None = None
 
     def update(self, **changes: object) -> State:
@@ -56,7 +56,7 @@ class Record:
 
     def _save(self) -> None:
         try:
-            saved = state.save(self._directory, self.state)
+            saved = save(self._directory, self.state)
             reason = None if saved else "the store is full"
         except OSError as error:
             reason = f"the store cannot be written: {error.strerror}"
@@ -66,7 +66,7 @@ class Record:
 
     def ensure(self) -> None:
         """Put the state on disk if it is not there."""
-        if not (self._directory / state.FILE_NAME).exists():
+        if not (self._directory / FILE_NAME).exists():
             self._save()
 
     def wish(self, marker: Marker | None) -> None:
@@ -143,3 +143,24 @@ class Record:
 
 def _without(mapping: dict[str, T], key: str) -> dict[str, T]:
     return {name: value for name, value in mapping.items() if name != key}
+
+
+FILE_NAME: Final = "state.json"
+
+
+def load(directory: Path) -> State:
+    """The state in `directory`; a new one where there is none or it is unreadable.
+
+    Losing it is harmless: it says what was tried, while what is active is a link of its own.
+    """
+    try:
+        state = msgspec.json.decode((directory / FILE_NAME).read_bytes(), type=State)
+    except (OSError, ValueError):
+        return State()
+    return state if state.schema == SCHEMA else State()
+
+
+def save(directory: Path, state: State) -> bool:
+    """Put `state` on disk, whole; False where the volume is full."""
+    encoded = msgspec.json.format(msgspec.json.encode(state, order="sorted"), indent=2)
+    return durable.try_write(directory / FILE_NAME, encoded + b"\n")

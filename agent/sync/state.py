@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from agent.files import durable
-
 if TYPE_CHECKING:
-    from pathlib import Path
+    from agent.release.marker import Marker
 
 SCHEMA: Final = 1
-FILE_NAME: Final = "state.json"
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -96,24 +92,26 @@ class State(msgspec.Struct, frozen=True):
         return {v: entry for v, entry in self.quarantined.items() if entry.marker_sha256 == marker}
 
 
-def load(directory: Path) -> State:
-    """The state in `directory`; a new one where there is none or it is unreadable.
+MAX_UNFINISHED: Final = 2
 
-    Losing it is harmless: it says what was tried, while what is active is a link of its own.
+
+WORN_OUT: Final = (
+    f"{MAX_UNFINISHED} attempts never ended: the agent, its check or the worker was killed, most "
+    "likely for want of memory, or crashed."
+)
+
+
+WORN_OUT_REMEDY: Final = (
+    "Raise the container's memory limit, or see in its log what crashed; then promote again."
+)
+
+
+def still_quarantined(entry: Quarantine, marker: Marker | None, offered: str | None) -> bool:
+    """Whether nothing changed since: the marker's bytes and the release's digest are the same.
+
+    What is unknown now counts as unchanged. A digest where none could be read before is a change:
+    the manifest was refused, or half there, and is a good one now.
     """
-    try:
-        state = msgspec.json.decode((directory / FILE_NAME).read_bytes(), type=State)
-    except (OSError, ValueError):
-        return State()
-    return state if state.schema == SCHEMA else State()
-
-
-def save(directory: Path, state: State) -> bool:
-    """Put `state` on disk, whole; False where the volume is full."""
-    encoded = msgspec.json.format(msgspec.json.encode(state, order="sorted"), indent=2)
-    return durable.try_write(directory / FILE_NAME, encoded + b"\n")
-
-
-def utc_now() -> str:
-    """Now, as it stands in state, reports and markers."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    same_marker = marker is None or entry.marker_sha256 == marker.sha256
+    same_digest = offered in {None, entry.digest}
+    return same_marker and same_digest

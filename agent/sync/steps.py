@@ -18,21 +18,21 @@ from agent.release import retention
 from agent.release.manifest import Manifest
 from agent.signing import policy
 from agent.store import records
-from agent.sync import acquire
-from agent.sync.acquire import Catalogued, Tree
+from agent.sync import acquire, locate
+from agent.sync.locate import Catalogued, HandMadeTree
 from agent.warmup import passes, report
 
 if TYPE_CHECKING:
     from agent.context import Context
     from agent.release.marker import Marker
     from agent.sidecar.metrics import Metrics
-    from agent.sync.acquire import Found
     from agent.sync.attempt import Attempt
+    from agent.sync.locate import Found
     from agent.sync.record import Record
     from agent.warmup.protocol import Measured
 
 
-_ORIGIN: Final = {Manifest: "share", Tree: "adopted", Catalogued: "hub"}
+_ORIGIN: Final = {Manifest: "share", HandMadeTree: "adopted", Catalogued: "hub"}
 
 
 class Steps:
@@ -80,9 +80,9 @@ class Steps:
         with self._store.lock(self._context.stop):
             found: Found
             try:
-                found = acquire.locate(self._context, version)
+                found = locate.locate(self._context, version)
             except ReleaseMissingError as error:
-                made = acquire.populatable(self._context, version) if populate else None
+                made = locate.populatable(self._context, version) if populate else None
                 if made is None:
                     raise
                 self._log.warning("release.missing", version=version, reason=error.what)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agent.models.devices.device import Device
-    from agent.models.formats.precision import Precision
+    from agent.release.canary import Precision
     from agent.warmup.protocol import Request, Subject
 
 # How often a shape runs again, and the seconds after which that is enough.

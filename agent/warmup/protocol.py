@@ -7,8 +7,8 @@ from typing import TypeAlias
 import msgspec
 
 from agent.models.devices.device import Device  # noqa: TC001 - msgspec reads the annotations
-from agent.models.formats.precision import Precision  # noqa: TC001
 from agent.models.shapes import Shape  # noqa: TC001
+from agent.release.canary import Precision  # noqa: TC001
 from agent.release.manifest import Canary  # noqa: TC001
 
 

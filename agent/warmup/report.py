@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from agent.files import durable
-from agent.files.copy import writing
+from agent.files.durable import writing
+from agent.machine.clock import utc_now
 from agent.release import canary
-from agent.sync.state import utc_now
 from agent.warmup import passes
 
 if TYPE_CHECKING:

@@ -20,8 +20,7 @@ from structlog.testing import capture_logs
 from agent import logs
 from agent.context import Context
 from agent.errors import AgentError, ReleaseMissingError
-from agent.publish import build
-from agent.publish.build import Source
+from agent.publish.source import TreeSource
 from agent.release import manifest
 from agent.settings import Settings
 from agent.shares.directory import DirectoryShare
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from agent.release.adoption import Wanted
     from agent.release.manifest import Manifest
+    from agent.release.wanted import Wanted
 
 NAME, REPO = models.BGE_LARGE, models.BGE_LARGE_REPO
 FLAT = "models--BAAI--bge-large-en-v1.5"
@@ -224,11 +223,11 @@ def test_room_is_made_for_a_tree(bench: Bench) -> None:
 def test_a_tree_that_changes_meanwhile(bench: Bench) -> None:
     """A file that goes after it was planned for is named."""
     snapshot = bench.cache()
-    source = Source(DirectoryShare(bench.share), bench.wanted, strict=False)
+    source = TreeSource(DirectoryShare(bench.share), bench.wanted, strict=False)
     plan = source.plan()
     (snapshot / "model.onnx").unlink()
     with pytest.raises(ReleaseMissingError, match=r"model\.onnx has gone from"):
-        build.size(plan, source)
+        source.size(plan)
 
 
 def test_a_suffix_that_no_tree_has(bench: Bench) -> None:

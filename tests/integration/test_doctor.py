@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from azure.storage.fileshare import ShareSasPermissions
 
+from agent.machine import clock
 from agent.release import marker
-from agent.sync import state
+from agent.sync import record, state
 from tests.azure_files.clients import share_sas, soon
 from tests.azure_files.doubles import running_double
 from tests.support import agents, models
@@ -276,8 +277,8 @@ def refuse(place: Place) -> None:
     place.share.add_files("v2", {"model.onnx": b"2"})
     place.share.mark("v2", "previous: v1")
     found = marker.parse((place.share.root / "VERSION").read_bytes())
-    entry = state.Quarantine("model.onnx does not load.", found.sha256, None, state.utc_now())
-    state.save(place.store / ".agent", state.State(quarantined={"v2": entry}))
+    entry = state.Quarantine("model.onnx does not load.", found.sha256, None, clock.utc_now())
+    record.save(place.store / ".agent", state.State(quarantined={"v2": entry}))
 
 
 ON_DISK: Final[list[tuple[str, Any, str, int | None]]] = [

@@ -36,7 +36,7 @@ from tests.support.workers import APP, ROOT, until, worker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.models.formats.precision import Precision
+    from agent.release.canary import Precision
     from agent.release.manifest import Manifest
     from tests.support.workers import Worker
 

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.release import layout
-from agent.release.adoption import Node, NodeKind, Tree, Wanted, plan
+from agent.release.adoption import plan
+from agent.release.tree import Node, NodeKind, Tree
+from agent.release.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

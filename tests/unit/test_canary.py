@@ -15,7 +15,7 @@ from agent.release.manifest import Canary, Model
 from tests.support.stores import a_model
 
 if TYPE_CHECKING:
-    from agent.models.devices.device import Kind
+    from agent.release.canary import Kind
 
 COSINES = st.lists(st.floats(-1, 1), min_size=2, max_size=2)
 MINIMA = st.floats(0.01, 1)

@@ -11,7 +11,8 @@ from agent.doctor.findings import Finding
 from agent.doctor.rates import MIB, Sample
 from agent.doctor.variables import Process
 from agent.errors import ConfigError, UnreachableError
-from agent.release.adoption import Node, Wanted
+from agent.release.tree import Node
+from agent.release.wanted import Wanted
 
 STORE = "/mnt/models"
 BGE = Wanted("BAAI/bge", "fastembed", "Qdrant/bge-onnx", "model.onnx")

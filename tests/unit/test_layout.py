@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.release import layout, manifest, paths
-from agent.release.adoption import Draft
+from agent.release.wanted import Draft
 from tests.support import strategies
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import pytest
 
 from agent.errors import ConfigError
 from agent.machine import memory
+from agent.models import footprint
 from agent.release import layout
 from agent.warmup.protocol import Subject
 from tests.support import models
@@ -39,20 +40,20 @@ def test_weights_inside_the_graph(
     monkeypatch.setattr(memory, "limit_bytes", lambda: limit)
     directory = release(tmp_path, 1250 * MIB)
     if fits:
-        memory.require([SUBJECT], directory)
+        footprint.require([SUBJECT], directory)
         return
     with pytest.raises(ConfigError, match="Org/name has its weights inside the graph"):
-        memory.require([SUBJECT], directory)
+        footprint.require([SUBJECT], directory)
 
 
 def test_weights_beside_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mapped weights are no reason: the kernel takes their pages back. What is left is said."""
     monkeypatch.setattr(memory, "limit_bytes", lambda: 512 * MIB)
     directory = release(tmp_path, MIB)
-    memory.require([SUBJECT], directory)
+    footprint.require([SUBJECT], directory)
     monkeypatch.setattr(memory, "limit_bytes", lambda: 200 * MIB)
     with pytest.raises(ConfigError) as refused:
-        memory.require([SUBJECT], directory)
+        footprint.require([SUBJECT], directory)
     assert str(refused.value) == (
         "Org/name: checking it takes about 251 MiB of memory, and the limit here is 200 MiB. "
         "Raise the container's memory limit."
@@ -67,10 +68,10 @@ def test_half_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         file.truncate(637 * MIB)
     needed = int(3.05 * 637) + 250
     monkeypatch.setattr(memory, "limit_bytes", lambda: (needed + 5) * MIB)
-    memory.require([SUBJECT], tmp_path)
+    footprint.require([SUBJECT], tmp_path)
     monkeypatch.setattr(memory, "limit_bytes", lambda: (needed - 5) * MIB)
     with pytest.raises(ConfigError, match="has its weights in fp16"):
-        memory.require([SUBJECT], tmp_path)
+        footprint.require([SUBJECT], tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agent.release import picking
-from agent.release.adoption import Node, Tree, Wanted, plan
+from agent.release import wanted
+from agent.release.adoption import plan
+from agent.release.tree import Node, Tree
+from agent.release.wanted import Wanted
 
 FASTEMBED = Wanted("a/m", "fastembed", "q/m-onnx", "onnx/model.onnx", ("onnx/model.onnx_data",))
 SENTENCE = Wanted("a/m", "sentence-transformers", "a/m")
@@ -44,7 +46,7 @@ ONNX = ("onnx/model.onnx", "onnx/model.onnx_data")
 )
 def test_what_is_picked(want: Wanted, expected: set[str]) -> None:
     """Each loader's own files and weights that run no code; nothing hidden, nothing for people."""
-    assert picking.pick(want, NAMES) == sorted(expected)
+    assert wanted.pick(want, NAMES) == sorted(expected)
 
 
 @pytest.mark.parametrize(
@@ -62,14 +64,14 @@ def test_what_is_picked(want: Wanted, expected: set[str]) -> None:
 def test_what_is_missing(want: Wanted, without: str, missing: str | None) -> None:
     """The first file that the loader cannot do without is named."""
     names = [name for name in NAMES if name not in {without, "pytorch_model.bin"}]
-    assert picking.missing(want, picking.pick(want, names)) == missing
+    assert wanted.missing(want, wanted.pick(want, names)) == missing
 
 
 def test_a_pickle_is_weights_where_nothing_else_is() -> None:
     """Whether it may be used is another's to say; that there are weights is said here."""
     names = ["config.json", "pytorch_model.bin", "tokenizer.json"]
-    assert picking.pick(SENTENCE, names) == names
-    assert picking.missing(SENTENCE, names) is None
+    assert wanted.pick(SENTENCE, names) == names
+    assert wanted.missing(SENTENCE, names) is None
 
 
 def test_a_tree_for_the_hub_cache() -> None:

@@ -19,7 +19,7 @@ from tests.support.shares import in_memory
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.models.formats.precision import Precision
+    from agent.release.canary import Precision
 
 FLOAT, HALF, BF16, BYTE, NIBBLE = (
     TensorProto.FLOAT,

@@ -22,7 +22,7 @@ from agent.sidecar.reconcile import (
     WorkerView,
     decide,
 )
-from agent.sync.state import Quarantine
+from agent.sync.state import WORN_OUT, Quarantine, still_quarantined
 
 if TYPE_CHECKING:
     from agent.sidecar.reconcile import Action
@@ -78,12 +78,10 @@ FORWARD = [
     ),
     pytest.param(moving(attempts={"v2": 1}), Reload(NEW), id="one-attempt-never-ended"),
     pytest.param(moving(refused="no"), Reload(NEW), id="away-from-a-refused-one-as-from-any"),
-    pytest.param(
-        moving(attempts={"v2": 2}), GiveUp("v2", reconcile.WORN_OUT), id="two-never-ended"
-    ),
+    pytest.param(moving(attempts={"v2": 2}), GiveUp("v2", WORN_OUT), id="two-never-ended"),
     pytest.param(
         moving(attempts={"v2": 3}, held={}),
-        GiveUp("v2", reconcile.WORN_OUT),
+        GiveUp("v2", WORN_OUT),
         id="three-never-ended",
     ),
     pytest.param(moving(attempts={"v1": 9}), Reload(NEW), id="attempts-at-another"),
@@ -164,7 +162,7 @@ HELD_BACK = [
     ),
     pytest.param(
         moving(not_before={"v2": 100.1}, attempts={"v2": 2}),
-        GiveUp("v2", reconcile.WORN_OUT),
+        GiveUp("v2", WORN_OUT),
         id="given-up-though-put-off",
     ),
     pytest.param(quarantined(), QUARANTINED, id="quarantined"),
@@ -233,7 +231,7 @@ def test_a_quarantine_lasts_until_something_changes(
     """The marker's bytes or the release's digest end it; what is unknown does not."""
     entry = structs.replace(FAILED, digest=digest)
     marker = Marker("v2", sha256=sha256) if sha256 else None
-    assert reconcile.still_quarantined(entry, marker, offered) is still
+    assert still_quarantined(entry, marker, offered) is still
 
 
 def test_retries_come_ever_later_but_keep_coming() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from agent.errors import VerificationError
 from agent.models.formats import whole as structure
+from agent.models.formats.safetensors import safetensors_header
 from tests.support.models import write_tiny
 
 if TYPE_CHECKING:
@@ -300,7 +301,7 @@ def test_a_safetensors_header_is_given_without_its_metadata(tmp_path: Path) -> N
     header = {"__metadata__": {"format": "pt"}, "b": tensor(2, 3), "a": tensor(0, 2)}
     (tmp_path / "model").write_bytes(safetensors(header, b"abc"))
     with (tmp_path / "model").open("rb") as file:
-        found = structure.safetensors_header(file)
+        found = safetensors_header(file)
     assert found == {"b": tensor(2, 3), "a": tensor(0, 2)}
 
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from agent import logs
 from agent.sync import state
-from agent.sync.record import Record
+from agent.sync.record import FILE_NAME, Record, load
 from agent.warmup import passes
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def test_what_could_not_be_saved_is_saved_later(
         record.update(active="v1")
     assert [each["event"] for each in said] == ["state.unsaved"]
     assert record.state.active == "v1"
-    assert state.load(tmp_path) == state.State()
+    assert load(tmp_path) == state.State()
     record.update()
-    assert state.load(tmp_path) == record.state
+    assert load(tmp_path) == record.state
 
 
 def test_what_passed_elsewhere_counts_no_more(
@@ -61,15 +61,15 @@ def test_what_passed_elsewhere_counts_no_more(
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"schema": 2}', None], ids=repr)
 def test_a_state_that_cannot_be_read_is_a_new_one(data: bytes | None, tmp_path: Path) -> None:
     """Torn, another's, or what the disk does not give: here a directory stands for that."""
-    place = tmp_path / state.FILE_NAME
+    place = tmp_path / FILE_NAME
     place.mkdir() if data is None else place.write_bytes(data)
-    assert state.load(tmp_path) == state.State()
+    assert load(tmp_path) == state.State()
 
 
 def test_a_state_that_was_deleted_is_put_back(tmp_path: Path) -> None:
     """Whoever deletes it takes nothing from an agent that runs."""
     record = Record(tmp_path, logs.get())
     record.update(active="v1")
-    (tmp_path / state.FILE_NAME).unlink()
+    (tmp_path / FILE_NAME).unlink()
     record.ensure()
-    assert state.load(tmp_path) == record.state
+    assert load(tmp_path) == record.state

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-Kind = Literal["cpu", "cuda"]
+if TYPE_CHECKING:
+    from agent.release.canary import Kind
 
 AUTO: Final = "auto"
 PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

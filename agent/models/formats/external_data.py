@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from agent.files import durable
-from agent.files.copy import writing
+from agent.files.durable import writing
 from agent.models.formats import protobuf
 from agent.models.formats import whole as structure
 from agent.models.formats.protobuf import Field, Piece

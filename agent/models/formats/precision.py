@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from agent.models.formats import protobuf, whole
+from agent.models.formats import protobuf, safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from agent.models.formats.protobuf import Field
+    from agent.release.canary import Precision
 
-Precision = Literal["fp32", "fp16", "int8"]
 
 # Field numbers and data types of onnx.proto.
 _GRAPH, _INITIALIZER, _DIMS, _DATA_TYPE = 7, 5, 1, 2
@@ -51,7 +51,7 @@ def _judge(numbers: Counter[int]) -> Precision:
 
 def _count_safetensors(file: BinaryIO, numbers: Counter[int]) -> None:
     try:
-        for info in whole.safetensors_header(file).values():
+        for info in safetensors.safetensors_header(file).values():
             numbers[_SAFETENSORS.get(info["dtype"], 1)] += math.prod(map(int, info["shape"]))
     except (KeyError, TypeError, OverflowError, RecursionError):
         raise ValueError("its safetensors header lists no dtype or shape") from None

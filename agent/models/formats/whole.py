@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from agent.errors import VerificationError
 from agent.models.formats.protobuf import fields
+from agent.models.formats.safetensors import safetensors_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,6 @@ _TAIL_BYTES: Final = 64 * 1024
 _RANGE_BYTES: Final = 4 * 1024 * 1024
 _SHORT_BYTES: Final = 4096
 _NAME_BYTES: Final = 255
-_MAX_HEADER: Final = 100 * 1024 * 1024
 
 # Field numbers of onnx.proto.
 _GRAPH, _OPSETS, _INITIALIZER, _EXTERNAL_DATA, _KEY, _VALUE = 7, 8, 5, 13, 1, 2
@@ -67,30 +67,6 @@ def refusing(name: str) -> Iterator[None]:
         raise VerificationError(
             f"{name} is damaged: {error}.", remedy="Copy the file again from its source."
         ) from None
-
-
-def safetensors_header(file: BinaryIO) -> dict[str, Any]:
-    """The header of a safetensors file: dtype, shape and place of each tensor, by name.
-
-    Raises:
-        ValueError: The header is broken, or the tensors do not fill the file exactly.
-    """
-    size = os.fstat(file.fileno()).st_size
-    file.seek(0)
-    length = int.from_bytes(file.read(8), "little")
-    if not 0 < length <= min(size - 8, _MAX_HEADER):
-        raise ValueError("its safetensors header does not fit into it")
-    header = json.loads(file.read(length))
-    if not isinstance(header, dict):
-        raise ValueError("its safetensors header is not an object")  # noqa: TRY004 - damaged data
-    tensors = {name: info for name, info in header.items() if name != "__metadata__"}
-    try:
-        end = max(int(info["data_offsets"][1]) for info in tensors.values())
-    except (TypeError, KeyError, IndexError, ValueError, OverflowError):
-        raise ValueError("its safetensors header lists no tensors") from None
-    if 8 + length + end != size:
-        raise ValueError(f"its tensors need {8 + length + end} bytes and it has {size}")
-    return tensors
 
 
 def _check_bytes(file: BinaryIO) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from agent.models.formats import whole
+from agent.models.formats import safetensors, whole
 from agent.release import layout
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def inspect(model: Placed, release: Path) -> tuple[int, int]:
     dim = int(config["hidden_size"])
     for path in sorted(directory.glob("*.safetensors")):
         with path.open("rb") as file:
-            _check_shapes(whole.safetensors_header(file), dim, config)
+            _check_shapes(safetensors.safetensors_header(file), dim, config)
     pooling = directory / "1_Pooling" / "config.json"
     if pooling.exists():
         dim = int(json.loads(pooling.read_bytes()).get("word_embedding_dimension", dim))

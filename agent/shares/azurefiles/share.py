@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.errors import ReleaseMissingError
 from agent.files import scratch
-from agent.release.adoption import Node, Tree
+from agent.release.tree import Node, Tree
 from agent.shares.azurefiles.explain import ServiceError
 from agent.shares.azurefiles.files import NOT_A_DIRECTORY, Files
 from agent.shares.azurefiles.lease import LeasedFile

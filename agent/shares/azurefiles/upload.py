@@ -15,11 +15,12 @@ from agent.errors import RefusedError, ReleaseMissingError, VerificationError
 from agent.files import parallel, progress, verify
 from agent.files.progress import ByteCounter
 from agent.release import manifest
+from agent.release.layout import RELEASES
 from agent.shares.azurefiles.explain import ServiceError
 from agent.shares.azurefiles.files import EXISTS
 from agent.shares.azurefiles.sentences import GONE
 from agent.shares.azurefiles.service import CONNECTIONS, PIECE
-from agent.shares.base import RELEASES, STAGING, is_trash, staged_version, staging_path
+from agent.shares.base import STAGING, is_trash, staged_version, staging_path
 from agent.signing import keys as signing
 from agent.signing import policy
 

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 from agent import logs
+from agent.shares import reader
 from agent.shares.azurefiles import address
 from agent.shares.azurefiles.credentials import Credentials
 from agent.shares.azurefiles.service import Service
@@ -26,7 +27,7 @@ def main() -> None:
         share = AzureFilesShare(Service(where, credentials, endpoint=endpoint, log=logs.get()))
         store = Store(Path(sys.argv[1]))
         store.prepare()
-        release = stage.read_manifest(share, sys.argv[2])
+        release = reader.read_manifest(share, sys.argv[2])
         stage.stage(share, release, store, stop=threading.Event())
 
 

@@ -1,7 +1,8 @@
-"""Which files of a model its loader needs, of all that a tree or a repository holds. Pure."""
+"""One model to look for, and the files that its loader needs. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
@@ -10,11 +11,51 @@ from agent.release.manifest import FASTEMBED_METADATA, is_pickle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.release.adoption import Wanted
+
+@dataclass(frozen=True)
+class Wanted:
+    """One model to look for.
+
+    Attributes:
+        name: As the worker asks for it.
+        loader: Who reads it there.
+        repo: Where the Hub has it.
+        model_file: FastEmbed's weights, None for other loaders.
+        additional: Further files of FastEmbed's list, such as weights beside the graph.
+        allow: Patterns of the files that the loader `huggingface` is given.
+        revision: The pinned commit, if there is one.
+        optimize: Whether ONNX weights are published as external data.
+    """
+
+    name: str
+    loader: str
+    repo: str
+    model_file: str | None = None
+    additional: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    revision: str | None = None
+    optimize: bool = False
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A model of which nothing is measured yet: where it stands follows from these four."""
+
+    name: str
+    loader: str
+    repo: str
+    revision: str
+
 
 _IGNORED_SUFFIXES: Final = (".lock", ".incomplete", ".md", ".h5", ".ot", ".msgpack", ".gguf")
+
+
 _TOKENIZERS: Final = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spiece.model")
+
+
 _ALL: Final = ("*",)
+
+
 _OTHERS: Final = ".safetensors"
 
 

@@ -1,0 +1,88 @@
+"""A tree without a manifest: what a release is built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.errors import ReleaseMissingError
+from agent.release import adoption, layout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from agent.release.adoption import Plan
+    from agent.release.wanted import Wanted
+    from agent.shares.base import Share
+
+
+@dataclass(frozen=True)
+class TreeSource:
+    """A tree to build a release from.
+
+    Attributes:
+        share: Where the tree is.
+        wanted: The models to look for.
+        suffix: What its top directories end in, e.g. `-v2`.
+        strict: Whether every wanted model must be there, or only one.
+        owned: The tree's directory, if it is ours: its files are linked instead of copied, where
+            links reach.
+    """
+
+    share: Share
+    wanted: Sequence[Wanted]
+    suffix: str = ""
+    strict: bool = True
+    owned: Path | None = None
+
+    def plan(self) -> Plan:
+        """Which files make the release.
+
+        Raises:
+            ReleaseMissingError: A model is not whole, or not there; the missing file is named.
+        """
+        tree = self.share.tree(tuple(root + self.suffix for root in layout.ROOTS))
+        plan = adoption.plan(tree, self.wanted, suffix=self.suffix)
+        problems = list(plan.problems)
+        if self.strict or not plan.models:
+            problems += [f"{_home(want, self.suffix)} is missing" for want in plan.absent]
+        if problems:
+            raise ReleaseMissingError(
+                f"The models on {self.share.address} are not whole: {'; '.join(problems)}.",
+                remedy="Put the missing files there, or name what the release holds in --catalog.",
+            )
+        return plan
+
+    def size(self, plan: Plan) -> int:
+        """Return the bytes that building what was planned will take.
+
+        Raises:
+            ReleaseMissingError: A file has gone since it was planned.
+        """
+        sizes = self.sizes(plan)
+        return sum(sizes[origin] for origin in plan.files.values())
+
+    def sizes(self, plan: Plan) -> dict[str, int]:
+        """Return the bytes of each planned file, by its path in the tree.
+
+        Raises:
+            ReleaseMissingError: A file has gone since it was planned.
+        """
+        nodes = self.share.tree(_tops(plan)).nodes
+        for origin in plan.files.values():
+            if origin not in nodes:
+                raise ReleaseMissingError(
+                    f"{origin} has gone from {self.share.address} while a release was made of it.",
+                    remedy="Put the tree back, and leave it as it is until the release is made.",
+                )
+        return {origin: nodes[origin].size for origin in plan.files.values()}
+
+
+def _tops(plan: Plan) -> tuple[str, ...]:
+    return tuple(sorted({origin.split("/", 1)[0] for origin in plan.files.values()}))
+
+
+def _home(want: Wanted, suffix: str) -> str:
+    root, _, folder = layout.repo_directory(want.loader, want.repo).rpartition("/")
+    return f"{root}{suffix}/{folder} ({want.name})"
