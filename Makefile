@@ -42,7 +42,7 @@ test-slow: $(STAMP) $(LOADERS) ## The slow ones: lasting faults, kills, 1.3 GB i
 
 # How often each; docs/faults.md is held to what one round finds.
 ROUNDS ?= 1
-SOAK := $(BIN)/python -m pytest -n 4 --dist worksteal --count=$(ROUNDS) tests/soak
+SOAK := $(BIN)/python -m pytest -n 4 --dist worksteal --count=$(ROUNDS) tests/faults
 
 test-soak: $(STAMP) ## Every fault while requests go on; ROUNDS=10 does it all ten times
 	FAULT_MATRIX=check $(SOAK)

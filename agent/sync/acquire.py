@@ -12,11 +12,10 @@ from agent.publish import populate
 from agent.publish.build import Builder
 from agent.publish.source import TreeSource
 from agent.release import pickles
-from agent.sync.locate import HandMadeTree
 from agent.signing import policy
 from agent.store import stage
 from agent.store.stage import Staged
-from agent.sync.locate import Catalogued, Found
+from agent.sync.locate import Catalogued, Found, HandMadeTree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,1 @@
+"""Tests of what keeps the docs and the fuzzer right."""
