@@ -152,12 +152,13 @@ def running_sidecar(
     *flags: str,
     poll: str = "1s",
     prefix: Sequence[str] = (),
+    program: Path = AGENT,
 ) -> Iterator[Sidecar]:
     """Run a sidecar with this environment while the block runs, then end it by SIGTERM."""
     process = subprocess.Popen(
         [
             *prefix,
-            *(AGENT, "sidecar", "--reload-url", reload_url, "--poll-interval", poll),
+            *(program, "sidecar", "--reload-url", reload_url, "--poll-interval", poll),
             *("--listen", "127.0.0.1:0", "--log-format", "json", *flags),
         ],
         env=env,
