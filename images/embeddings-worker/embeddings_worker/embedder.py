@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import onnxruntime as ort
-from backends import LOADERS, open_backend
 from msgspec.structs import replace
 
 from agent.errors import ModelError
@@ -15,15 +14,15 @@ from agent.models.shapes import Shape
 from agent.release import canary, space
 from agent.store import records
 from agent.warmup import passes
+from embeddings_worker.backends import LOADERS, open_backend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from backends import Vector
-
     from agent.models.devices.device import Device
     from agent.release.manifest import Model
     from agent.worker import Release
+    from embeddings_worker.backends import Vector
 
 _ALIKE: Final = 64  # characters by which the texts of one batch may differ whatever their length
 _REMEDY: Final = "Promote a release that loads, or publish this one again."

@@ -7,16 +7,22 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from batching import BusyError
-from protocol import RefusedError, answer_body, check_dimensions, error_body, parse
 
 from agent.worker import NotServingError
+from embeddings_worker.batching import BusyError
+from embeddings_worker.protocol import (
+    RefusedError,
+    answer_body,
+    check_dimensions,
+    error_body,
+    parse,
+)
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
-    from batching import Batcher
 
     from agent.worker import Holder
+    from embeddings_worker.batching import Batcher
 
 VERSION_HEADER: Final = "X-Model-Version"
 _MAX_BODY: Final = 32 * 1024 * 1024
