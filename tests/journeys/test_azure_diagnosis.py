@@ -15,9 +15,9 @@ from agent.shares.azurefiles.credentials import Credentials
 from agent.shares.azurefiles.files import Files
 from agent.shares.azurefiles.service import Service
 from agent.shares.connect import connect
-from tests.azure_files.certificates import make_certificate
-from tests.azure_files.clients import share_sas
-from tests.azure_files.doubles import ACCOUNT, KEY, Double, running_double
+from tests.support.azure_clients import share_sas
+from tests.support.azure_double import ACCOUNT, KEY, Double, running_double
+from tests.support.certificates import make_certificate
 from tests.support.rest import identity_server
 from tests.support.services import KEYED, service
 
