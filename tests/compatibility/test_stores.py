@@ -171,11 +171,3 @@ def test_what_is_known_is_kept(recorded: LayOut) -> None:
     pod.run("init", "--no-warm")
     kept = ("previous", "checked", "ground", "last_reverified", "tried_for", "worker")
     assert {name: pod.state[name] for name in kept} == {name: before[name] for name in kept}
-
-
-def test_what_was_pruned_is_the_oldest(recorded: LayOut) -> None:
-    """`prune` knows what 0.1.0 had active before: of two releases it is the one to go."""
-    pod = recorded("settled")
-    said = pod.run("prune", "--keep", "1").lines
-    assert "Removed: v1" in said
-    assert pod.status()["store"]["releases"].keys() == {"v2"}
