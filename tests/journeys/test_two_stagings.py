@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from agent import logs, settings
-from agent.context import Context
 from agent.sync.record import Record
 from agent.sync.steps import Steps
-from tests.support.shares import TestShare
+from tests.support.pods import Pod
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from agent.context import Context
 
 
 class Watched(threading.Event):
@@ -28,11 +28,6 @@ class Watched(threading.Event):
         return super().is_set()
 
 
-def agent(share: TestShare, store: Path) -> Context:
-    """What one agent works with."""
-    return Context(settings.parse({"share": str(share.root), "store": str(store)}, {}), logs.get())
-
-
 def steps(here: Context) -> Steps:
     """What it can do."""
     return Steps(here, Record(here.store.agent, here.log))
@@ -40,10 +35,9 @@ def steps(here: Context) -> Steps:
 
 def test_who_waited_takes_what_the_other_staged(tmp_path: Path) -> None:
     """Staged once more, it would go from under whoever checks or serves it by now."""
-    share, store = TestShare(tmp_path / "share"), tmp_path / "store"
-    store.mkdir()
-    share.add("v1")
-    one, other = agent(share, store), agent(share, store)
+    pod = Pod(tmp_path)
+    pod.share.add("v1")
+    one, other = pod.context(), pod.context()
     one.store.prepare()
     staged: list[str] = []
 
