@@ -121,10 +121,10 @@ def _on(meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 @command(*_SHARE, *_LOCAL, *_CHECKS, "keep", *_START, required=("share",))
 def init(context: Context) -> None:
     """Make a verified, warmed release active; for an initContainer."""
-    from agent.signing import policy  # noqa: PLC0415
+    from agent.signing import keys  # noqa: PLC0415
     from agent.sync import init as initial  # noqa: PLC0415 - keeps --help quick
 
-    policy.prepare(context)
+    keys.check(sign_key=context.settings.sign_key, verify_key=context.settings.verify_key)
     done = initial.run(context)
     click.echo(f"{done.active} is active after {done.seconds:.1f} s.")
     if done.desired and done.active != done.desired:
@@ -140,9 +140,9 @@ def sidecar(context: Context) -> None:
     import asyncio  # noqa: PLC0415 - keeps --help quick
 
     from agent.sidecar.loop import serve  # noqa: PLC0415
-    from agent.signing import policy  # noqa: PLC0415
+    from agent.signing import keys  # noqa: PLC0415
 
-    policy.prepare(context)
+    keys.check(sign_key=context.settings.sign_key, verify_key=context.settings.verify_key)
     asyncio.run(serve(context))
 
 
@@ -165,9 +165,9 @@ def publish(
     """
     from agent.publish import makers  # noqa: PLC0415 - keeps --help quick
     from agent.publish import publish as publishing  # noqa: PLC0415
-    from agent.signing import policy  # noqa: PLC0415 - keeps --help quick
+    from agent.signing import keys  # noqa: PLC0415 - keeps --help quick
 
-    policy.prepare(context)
+    keys.check(sign_key=context.settings.sign_key, verify_key=context.settings.verify_key)
     context = context.with_catalog(catalog_file)
     if bundle:
         maker = (
@@ -281,7 +281,7 @@ def doctor(context: Context, as_json: bool) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit; see `agent.exits` for the codes."""
+    """Run the command line and exit; see `agent.errors.Exit` for the codes."""
     # Process 1 has no default action: a SIGTERM before a command listens would be lost, and the pod
     # would wait out its grace. No release is touched by then.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(Exit.STOPPED))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from agent.doctor.findings import Finding, amount, fail, ok, skip, warn
 from agent.errors import AgentError, ConfigError
-from agent.release import retention
 from agent.store import stage
 from agent.sync import record
 
@@ -85,12 +84,5 @@ def _needed(case: Case, held: Store) -> int | None:
 
 def _spare(case: Case, held: Store) -> tuple[str, ...]:
     """What staging may delete for room."""
-    known = record.load(held.agent)
-    return retention.spare(
-        held.versions(),
-        keep=1,
-        active=held.active(),
-        previous=known.previous,
-        desired=case.marker.version if case.marker else None,
-        quarantined=known.quarantined,
-    )
+    desired = case.marker.version if case.marker else None
+    return record.may_go(held, record.load(held.agent), keep=1, desired=desired)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from agent.doctor.findings import Finding, amount, fail, ok, warn
 from agent.errors import AgentError, ReleaseMissingError, UnreachableError
 from agent.release import marker, pickles
 from agent.release.layout import RELEASES
-from agent.release.version import UNVERSIONED
 from agent.shares import reader
-from agent.sync import locate
-from agent.sync.locate import HandMadeTree
+from agent.sync.locate import HandMadeTree, Locator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ _SHOWN: Final = 8
 
 def releases(case: Case) -> Iterator[Finding]:
     """Which releases have a sound manifest, and what is wrong with the others."""
-    problems = {name: _problem(case, name) for name in case.context.releases()}
+    problems = {name: _problem(case, name) for name in case.context.reader.releases()}
     case.complete = tuple(name for name, problem in problems.items() if problem is None)
     if case.complete:
         yield ok(f"{len(case.complete)} with a manifest: {_listed(case.complete)}.")
@@ -41,7 +40,7 @@ def releases(case: Case) -> Iterator[Finding]:
 def named(case: Case) -> Iterator[Finding]:
     """Whether the marker is sound, and what it names is there with every file."""
     try:
-        data = case.context.marker_bytes()
+        data = case.context.reader.marker_bytes()
         case.marker = marker.parse(data) if data is not None else None
     except marker.UnknownMarkerError as error:
         raise _no_marker(case, str(error)) from None
@@ -54,7 +53,7 @@ def named(case: Case) -> Iterator[Finding]:
 
 def _problem(case: Case, version: str) -> AgentError | None:
     try:
-        case.context.manifest(version)
+        case.context.reader.manifest(version)
     except UnreachableError:
         raise
     except AgentError as error:
@@ -63,22 +62,18 @@ def _problem(case: Case, version: str) -> AgentError | None:
 
 
 def _without(case: Case) -> Finding:
-    """No marker: what a new pod takes then, as `init` does."""
-    where = f"There is no marker {case.context.settings.marker} on {case.context.share.address}"
-    chosen = UNVERSIONED
-    if case.complete:
-        catalogued = case.context.catalog.version
-        chosen = catalogued if catalogued in case.complete else case.complete[0]
-        if len(case.complete) > 1 and chosen != catalogued:
-            raise _no_marker(case, f"there is none, and several releases: {_listed(case.complete)}")
-    try:
+    """Return what a new pod takes where there is no marker, as `init` does.
+
+    Raises:
+        ReleaseMissingError: It takes nothing.
+    """
+    settings, locator = case.context.settings, Locator.of(case.context)
+    chosen = locator.default(settings.marker)
+    with suppress(ReleaseMissingError):  # `init` makes it, and needs no share for that
         _looked_at(case, chosen)
-    except ReleaseMissingError:
-        if case.complete:
-            raise
-        raise _no_marker(case, "there is none, and nothing that it could name") from None
     return warn(
-        f"{where}; a pod whose store is empty takes {chosen}.",
+        f"There is no marker {settings.marker} on {case.context.share.address}; a pod whose store "
+        f"is empty takes {chosen}.",
         "Say what every pod should serve: model-agent promote VERSION.",
     )
 
@@ -89,11 +84,11 @@ def _looked_at(case: Case, version: str) -> str:
     Raises:
         AgentError: Pods could not take it.
     """
-    marks, found = case.context.settings.marker, locate.locate(case.context, version)
+    marks, found = case.context.settings.marker, Locator.of(case.context).locate(version)
     if isinstance(found, HandMadeTree):
         case.tree = found
         return f"{marks} names {version}, a tree made by hand."
-    pickles.refuse(case.context, found)
+    pickles.refuse(found, allowed=case.context.settings.allow_pickle)
     reader.require_whole(case.context.share, found)
     _keep(case, found)
     size = f"{len(found.files)} files, {amount(found.size)}"
@@ -109,7 +104,7 @@ def _keep(case: Case, release: Manifest) -> None:
 def _chain(case: Case, found: Marker) -> Iterator[Finding]:
     for version in found.chain[1:]:
         try:
-            locate.locate(case.context, version)
+            Locator.of(case.context).locate(version)
         except UnreachableError:
             raise
         except AgentError as error:

@@ -53,7 +53,7 @@ def _keep(case: Case, plan: Plan) -> None:
 
 
 def _wrong(case: Case, source: TreeSource, error: ReleaseMissingError) -> Finding:
-    names = [name for name in case.context.names("") if name not in _OURS]
+    names = [name for name in case.context.reader.names("") if name not in _OURS]
     nodes = _nodes(case, names)
     if not nodes:
         return fail(error)

@@ -51,7 +51,7 @@ def into_store(context: Context, version: str, spare: Sequence[str]) -> Staged:
         directory,
         need=lambda room: store.have_room(room + stage.OVERHEAD_BYTES, spare),
     )
-    pickles.refuse(context, release)
+    pickles.refuse(release, allowed=context.settings.allow_pickle)
     stage.publish(store, release, directory)
     shutil.rmtree(downloads, ignore_errors=True)
     return Staged(release, {"hub": release.size}, clock() - began)

@@ -7,7 +7,10 @@ breaks search without any error. Canaries (fixed texts with their vectors) show 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from agent.errors import NewSpaceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +96,35 @@ def refusal(old: Manifest, new: Manifest, *, min_cosine: float) -> str | None:
     if reason is None:
         return None
     return f"{new.version} embeds into another space than {old.version}: {reason}."
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Keeps a release of another embedding space from following the one that vectors are of.
+
+    Attributes:
+        min_cosine: The lowest cosine at which two releases share a space (`--space-cosine`).
+        lifted: Whether the operator accepts another space (`--allow-new-space`).
+    """
+
+    min_cosine: float
+    lifted: bool = False
+
+    def check(self, old: Manifest | None, new: Manifest, *, allowed: bool = False) -> None:
+        """Refuse `new` if stored vectors, which are of `old`, would not match its vectors.
+
+        Args:
+            old: The release that stored vectors are of; None if there is none.
+            new: The release that is to follow.
+            allowed: Whether the marker allows another space.
+
+        Raises:
+            NewSpaceError: They would not.
+        """
+        if old is None or allowed or self.lifted:
+            return
+        if reason := refusal(old, new, min_cosine=self.min_cosine):
+            raise NewSpaceError(reason)
 
 
 def describe(compared: Compared) -> list[str]:

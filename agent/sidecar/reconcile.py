@@ -7,14 +7,16 @@ looks again; so a crash, a lost answer or a missed event costs time and never co
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
+from agent.release.target import Target
 from agent.sync.state import MAX_UNFINISHED, WORN_OUT, still_quarantined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.release.marker import Marker
+    from agent.settings import Method
     from agent.sync.state import Quarantine
 
 
@@ -23,16 +25,6 @@ _LONGEST_DELAY: Final = 300.0
 
 # What a repair is put off under; no version is called so.
 REPAIR: Final = "(repair)"
-
-Method = Literal["http", "signal", "none"]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A release by name and content."""
-
-    version: str
-    digest: str
 
 
 @dataclass(frozen=True)

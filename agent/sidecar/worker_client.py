@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import msgspec
+from msgspec.structs import asdict
 
 from agent.errors import ReloadError, ReloadFailedError, WorkerRestartedError
 from agent.machine import threads
+from agent.release.target import Target
 from agent.sidecar import sighup
-from agent.sidecar.reconcile import Target, WorkerView
+from agent.sidecar.reconcile import WorkerView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

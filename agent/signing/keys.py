@@ -40,6 +40,18 @@ def verifier(key: Path) -> Verifier:
     return made
 
 
+def check(*, sign_key: Path | None, verify_key: Path | None) -> None:
+    """See that the keys can be used, before anything else is done.
+
+    Raises:
+        ConfigError: A key cannot be used, or the library is not installed.
+    """
+    if sign_key:
+        signer(sign_key)
+    if verify_key:
+        verifier(verify_key)
+
+
 def _made(name: str, key: Path, kind: str) -> Any:
     try:
         # 38 MiB and half a second, for those who use it.

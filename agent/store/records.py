@@ -15,8 +15,8 @@ from agent.errors import VerificationError
 from agent.files import durable
 from agent.files import verify as verifying
 from agent.files.durable import writing
+from agent.files.source import LocalSource
 from agent.release import layout
-from agent.shares.directory import DirectoryShare
 
 if TYPE_CHECKING:
     import threading
@@ -124,7 +124,7 @@ def verify(
         if look(release / view)[0] != look(release / path)[0]:
             what = f"{view} of {release.name} in the store is not the same file as {path}."
             raise VerificationError(what, remedy=_REMEDY)
-    share = DirectoryShare(release)
+    share = LocalSource(release)
     verifying.verify(manifest, share, "", stop=stop, moved=moved, whole=whole)
 
 

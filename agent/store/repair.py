@@ -9,24 +9,22 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import ReleaseMissingError, VerificationError
 from agent.files import disk, durable
 from agent.files.copy import Copier, Job
 from agent.files.durable import writing
-from agent.publish.source import TreeSource
 from agent.release import layout
-from agent.release.layout import RELEASES
 from agent.store import records, rot, stage
-from agent.sync import locate
-from agent.sync.locate import HandMadeTree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    import threading
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from agent.context import Context
+    from agent.files.source import Source
     from agent.release.manifest import File, Manifest
     from agent.store.store import Store
 
@@ -50,18 +48,41 @@ def distrust(store: Store, version: str, paths: Collection[str]) -> None:
         records.amend(store.agent, of, {path: None})
 
 
+@dataclass(frozen=True)
+class Original:
+    """Where right files of a release come from.
+
+    Attributes:
+        source: The share.
+        paths: Their paths there, by their paths in the release.
+        written: Bytes of the files that adoption made, which the share does not have.
+    """
+
+    source: Source
+    paths: Mapping[str, str]
+    written: Mapping[str, bytes] = field(default_factory=dict)
+
+
 def repair(
-    context: Context, release: Manifest, paths: Collection[str], *, spare: Sequence[str] = ()
+    store: Store,
+    release: Manifest,
+    paths: Collection[str],
+    original: Callable[[], Original],
+    *,
+    stop: threading.Event,
+    spare: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Put right files of a release of the store; give the releases that had a part in them.
+    """Put right files of a release of the store; return the releases that had a part in them.
 
     The caller holds the store's lock. A release that shares a bad file, by hard link, is put right
     too. A crash at any point leaves each name with its old file or its new one.
 
     Args:
-        context: With the share to take them from.
+        store: The store.
         release: The release, as the store has it.
         paths: Its files to put right; one that is right already has its views seen to.
+        original: Returns where they come from; it is asked only if a file is wrong.
+        stop: Ends it early.
         spare: Releases that may be deleted for room, the first one first.
 
     Raises:
@@ -69,18 +90,18 @@ def repair(
         ReleaseMissingError: The share does not have them.
         UnreachableError: The share does not answer.
         NoSpaceError: There is no room for them.
-        StoppedError: The context's `stop` was set.
+        StoppedError: `stop` was set.
     """
-    store, stop = context.store, context.stop
     home, directory = store.path(release.version), store.staging / FOLDER
     files = [file for file in release.files if file.path in paths]
     wrong = [f for f in files if not rot.has_right_bytes(release, home, f, stop)]
-    _make_room(context, wrong, directory, spare)
+    needed = sum(f.size for f in wrong) - disk.own_bytes(directory) + stage.OVERHEAD_BYTES
+    store.have_room(needed, spare)
     distrust(store, release.version, paths)
     with writing(FOLDER):
         durable.make_directory(directory)
     if wrong:
-        _fetch(context, release, wrong, directory)
+        _fetch(original(), release, wrong, directory, stop)
     touched = {release.version}
     for file in files:
         source = (directory if file in wrong else home) / file.path
@@ -93,40 +114,24 @@ def repair(
     return tuple(sorted(touched))
 
 
-def _make_room(
-    context: Context, wrong: Sequence[File], directory: Path, spare: Sequence[str]
+def _fetch(
+    original: Original,
+    release: Manifest,
+    wrong: Sequence[File],
+    directory: Path,
+    stop: threading.Event,
 ) -> None:
-    """Delete releases that may be, as far as files need their room; before anything is written."""
-    needed = sum(f.size for f in wrong) - disk.own_bytes(directory) + stage.OVERHEAD_BYTES
-    context.store.need(needed, spare=spare)
-    context.store.make_room(needed, spare)
-
-
-def _fetch(context: Context, release: Manifest, wrong: Sequence[File], directory: Path) -> None:
     """Bring files from the share; what an attempt before this one brought is kept."""
-    sources = _sources(context, release, directory)
-    jobs = [
-        Job(file.path, sources[file.path], file.size, file.chunks)
-        for file in wrong
-        if not rot.has_right_bytes(release, directory, file, context.stop)
-    ]
-    Copier(context.share, directory, release.chunk_size, context.stop).copy(jobs)
-
-
-def _sources(context: Context, release: Manifest, directory: Path) -> Mapping[str, str]:
-    """Where the share has the files of a release; what only adoption made is made again."""
-    sources = {f.path: f"{RELEASES}/{release.version}/{f.path}" for f in release.files}
-    if release.version in context.names(RELEASES):
-        return sources
-    found = locate.locate(context, release.version)
-    if not isinstance(found, HandMadeTree):
-        return sources
-    plan = TreeSource(context.share, context.wanted, found.suffix, strict=context.strict).plan()
-    for path, data in plan.written.items():
+    for path, data in original.written.items():
         with writing(path):
             durable.make_directory((directory / path).parent)
             durable.write(directory / path, data)
-    return {**sources, **plan.files}
+    jobs = [
+        Job(file.path, original.paths[file.path], file.size, file.chunks)
+        for file in wrong
+        if not rot.has_right_bytes(release, directory, file, stop)
+    ]
+    Copier(original.source, directory, release.chunk_size, stop).copy(jobs)
 
 
 def _in_order(store: Store, release: Manifest, file: File, *, fresh: bool) -> list[Name]:

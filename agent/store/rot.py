@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from agent.errors import StoppedError
 from agent.files import verify
+from agent.files.source import LocalSource
 from agent.release import layout
 from agent.release.manifest import chunk_count
-from agent.shares.directory import DirectoryShare
 from agent.store import records
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _changed(store: Store, release: Manifest) -> list[File]:
 
 
 def _is_right(release: Manifest, home: Path, piece: Piece) -> bool:
-    return verify.is_right(release, DirectoryShare(home), "", *piece)
+    return verify.is_right(release, LocalSource(home), "", *piece)
 
 
 def _count(file: File, chunk_size: int) -> int:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from agent.errors import AgentError, RefusedError, ReleaseMissingError, VerificationError
 from agent.release import manifest
+from agent.release.target import Target
 from agent.release.version import is_version
 
 if TYPE_CHECKING:
@@ -24,13 +23,6 @@ _RELEASES: Final = "releases"
 _CURRENT: Final = "current"
 _AGENT: Final = ".agent"
 _REMEDY: Final = "Ask for path releases/<version> of a release that is staged in this store."
-
-
-class Target(msgspec.Struct, frozen=True):
-    """Which release: its version and the digest of its content."""
-
-    version: str
-    digest: str
 
 
 @dataclass(frozen=True)

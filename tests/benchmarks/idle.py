@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from tests.azure_files.doubles import ROOT
 from tests.benchmarks import environments, table
 from tests.benchmarks.measuring import ROUNDS, cpu_of
 from tests.support import agents, models, proc
 from tests.support.cluster import Cluster
+from tests.support.loopback import ROOT
 from tests.support.rest import rest_share
 from tests.support.scripted import obey, scripted
 from tests.support.workers import client, until

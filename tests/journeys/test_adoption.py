@@ -306,7 +306,7 @@ def test_a_pickle_alone(bench: Bench) -> None:
     with capture_logs() as events:
         release = bench.adopt()
     assert [path.rpartition("/")[2] for path in release.pickles] == ["pytorch_model.bin"]
-    (warning,) = [event for event in events if event["event"] == "adopt.pickle"]
+    (warning,) = [event for event in events if event["event"] == "release.pickle"]
     assert warning["log_level"] == "warning"
     assert warning["path"] == release.pickles[0]
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.azure_files.certificates import make_certificate
 from tests.support import agents, models
+from tests.support.certificates import make_certificate
 from tests.support.cluster import running_sidecar
 from tests.support.rest import Kind, rest_share
 from tests.support.shares import EXTERNAL, INLINE, TestShare, tree

@@ -11,9 +11,9 @@ import pytest
 
 from agent.shares.azurefiles.files import Files
 from agent.shares.azurefiles.service import GET
-from tests.azure_files.certificates import make_certificate
-from tests.azure_files.clients import key_credential, share_client
-from tests.azure_files.doubles import Double, running_double
+from tests.support.azure_clients import key_credential, share_client
+from tests.support.azure_double import Double, running_double
+from tests.support.certificates import make_certificate
 from tests.support.listening import Silent, listening
 from tests.support.services import service
 

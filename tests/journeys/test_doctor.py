@@ -22,9 +22,9 @@ from azure.storage.fileshare import ShareSasPermissions
 from agent.machine import clock
 from agent.release import marker
 from agent.sync import record, state
-from tests.azure_files.clients import share_sas, soon
-from tests.azure_files.doubles import running_double
 from tests.support import agents, models
+from tests.support.azure_clients import share_sas, soon
+from tests.support.azure_double import running_double
 from tests.support.cluster import running_sidecar
 from tests.support.rest import NAME, RestShare, rest_share
 from tests.support.scripted import scripted

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.release import manifest
-from tests.azure_files.certificates import make_certificate
-from tests.hub.doubles import name_branch, pointer_of
 from tests.support import agents, models
+from tests.support.certificates import make_certificate
+from tests.support.hub_double import name_branch, pointer_of
 from tests.support.hubs import NEWER, VERSION, Site, site
 from tests.support.rest import rest_share
 from tests.support.shares import REVISION, snapshot

@@ -21,7 +21,7 @@ from agent.shares.azurefiles.share import AzureFilesShare
 from agent.shares.directory import DirectoryShare
 from agent.shares.lock import LockLostError
 from agent.shares.lock_holder import RECORD_BYTES, Holder, parse
-from tests.azure_files.doubles import running_double
+from tests.support.azure_double import running_double
 from tests.support.services import service
 from tests.support.workers import until
 

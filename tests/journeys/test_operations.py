@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.azure_files.doubles import KEY, running_double
-from tests.hub.doubles import name_branch, running_hub
 from tests.support import agents, models
+from tests.support.azure_double import KEY, running_double
 from tests.support.cluster import running_sidecar
+from tests.support.hub_double import name_branch, running_hub
 from tests.support.shares import flip
 from tests.support.walkthrough import Terminal
 from tests.support.workers import until, worker

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from agent import logs, settings
 from agent.context import Context
-from agent.sync.record import Record
-from agent.sync.steps import Steps
 from tests.support.shares import TestShare
+from tests.support.steps import steps_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,11 +32,6 @@ def agent(share: TestShare, store: Path) -> Context:
     return Context(settings.parse({"share": str(share.root), "store": str(store)}, {}), logs.get())
 
 
-def steps(here: Context) -> Steps:
-    """What it can do."""
-    return Steps(here, Record(here.store.agent, here.log))
-
-
 def test_who_waited_takes_what_the_other_staged(tmp_path: Path) -> None:
     """Staged once more, it would go from under whoever checks or serves it by now."""
     share, store = TestShare(tmp_path / "share"), tmp_path / "store"
@@ -48,14 +42,14 @@ def test_who_waited_takes_what_the_other_staged(tmp_path: Path) -> None:
     staged: list[str] = []
 
     def wait_and_stage() -> None:
-        staged.append(steps(other).stage("v1", desired="v1").digest)
+        staged.append(steps_of(other).stage("v1", desired="v1").digest)
 
     waiting, stop = threading.Thread(target=wait_and_stage), Watched()
     vars(other)["stop"] = stop
     with one.store.lock(one.stop):
         waiting.start()
         assert stop.asked.wait(30)
-        digest = steps(one).stage("v1", desired="v1").digest
+        digest = steps_of(one).stage("v1", desired="v1").digest
         inode = one.store.path("v1").stat().st_ino
     waiting.join(30)
     assert staged == [digest]

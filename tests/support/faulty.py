@@ -14,8 +14,8 @@ from msgspec import structs
 
 from agent.release import manifest, marker
 from agent.shares.lock_holder import RECORD_BYTES, Holder
-from tests.azure_files.clients import key_credential, share_client
 from tests.support import agents
+from tests.support.azure_clients import key_credential, share_client
 from tests.support.rest import NAME
 from tests.support.shares import snapshot
 from tests.support.stores import a_model, write_release

@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.hub.doubles import Hub, name_branch, running_hub
 from tests.support import agents, models
+from tests.support.hub_double import Hub, name_branch, running_hub
 from tests.support.shares import REVISION, built
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from tests.azure_files.certificates import Certificate
     from tests.support.agents import Result
+    from tests.support.certificates import Certificate
 
 VERSION: Final = "2026-11-25"
 NEWER: Final = "f" * 40

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent import logs
+from agent.sync import record as record_module
 from agent.sync import state
 from agent.sync.record import FILE_NAME, Record, load
 from agent.warmup import passes
@@ -35,7 +36,7 @@ def test_what_could_not_be_saved_is_saved_later(
     """It goes on in memory, says so once, and the disk follows though nothing changes any more."""
     record = Record(tmp_path, logs.get())
     with monkeypatch.context() as broken, capture_logs() as said:
-        broken.setattr(state, "save", save)
+        broken.setattr(record_module, "save", save)
         record.update(desired="v1")
         record.update(active="v1")
     assert [each["event"] for each in said] == ["state.unsaved"]

@@ -15,8 +15,8 @@ import pytest
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from agent.errors import UnreachableError
-from tests.azure_files.clients import key_credential, share_client
-from tests.azure_files.doubles import Double, running_double
+from tests.support.azure_clients import key_credential, share_client
+from tests.support.azure_double import Double, running_double
 from tests.unit.shares.conformance.clients import connect
 
 if TYPE_CHECKING:

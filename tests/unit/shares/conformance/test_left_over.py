@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from agent.shares import lock as locking
 from agent.shares.lock import LockLostError
 from agent.shares.lock_holder import Holder
-from tests.support.doubles import ROOT
+from tests.support.loopback import ROOT
 from tests.support.shares import snapshot
 from tests.unit.shares.conformance import publisher
 from tests.unit.shares.conformance.clients import connect
