@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.errors import AgentError
-from agent.machine import threads
-from agent.shares.base import Publication
-from agent.shares.directory import DirectoryShare
 from tests.support import agents
 from tests.support.shares import ELSEWHERE, INLINE, SNAPSHOT, TestShare, Tiny, snapshot, tree
-from tests.support.stores import a_model, write_release
-from tests.support.workers import until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.release.manifest import Manifest
     from tests.support.agents import Result
 
 
@@ -28,16 +19,6 @@ def publish(share: TestShare, source: Path, version: str, *flags: str) -> Result
     """Run `publish --from`."""
     roots = ("--share", share.root, "--catalog", share.catalog, "--from", source)
     return agents.run("publish", *roots, "--version", version, *flags)
-
-
-def test_a_share_that_is_away_is_not_made(tmp_path: Path) -> None:
-    """Publishing to a share that is not mounted exits 3, and makes no directory in its place."""
-    catalog = TestShare(tmp_path / "other").catalog
-    source = tree(tmp_path / "tree")
-    flags = ("--share", tmp_path / "away", "--catalog", catalog)
-    done = agents.run("publish", *flags, "--from", source, "--version", "v1")
-    assert done.code == 3, done.stdout
-    assert not (tmp_path / "away").exists()
 
 
 def test_a_relative_share(tmp_path: Path) -> None:
@@ -128,51 +109,6 @@ def test_two_publishers_of_the_same(tmp_path: Path) -> None:
     assert [result.code for result in done] == [0, 0], done
     assert sorted(result.stdout.split()[0] for result in done) == ["Already", "Published"]
     assert {path.name for path in share.root.iterdir()} == {"releases"}
-
-
-@pytest.mark.slow
-def test_a_publisher_that_was_killed(tmp_path: Path) -> None:
-    """After SIGKILL the same command again completes, and nothing of the killed one is left."""
-    share = TestShare(tmp_path / "share")
-    source = tree(tmp_path / "tree")
-    flags = ("--share", share.root, "--catalog", share.catalog, "--version", "v1")
-    killed = agents.start("publish", *flags, "--from", source)
-    staging = share.root / ".staging"
-    until(lambda: staging.is_dir() and any(staging.iterdir()))
-    killed.kill()
-    agents.finish(killed)
-    assert list((share.root / "releases").iterdir()) == []
-    done = publish(share, source, "v1")
-    assert done.code == 0, done.sentence
-    assert {path.name for path in share.root.iterdir()} == {"releases"}
-    assert agents.run("verify", "v1", "--on", "share", "--share", share.root).code == 0
-
-
-def test_a_publisher_that_was_only_asleep(tmp_path: Path) -> None:
-    """One that another took the lock from and published instead: its own commit changes nothing."""
-    share = TestShare(tmp_path / "share")
-    asleep, awake = threading.Event(), threading.Event()
-    publisher = DirectoryShare(share.root)
-
-    def make(name: str, directory: Path) -> Manifest:
-        made = write_release(directory, {"first": name.encode()}, [a_model()], version="v1")
-        if name == "sleeper":
-            asleep.set()
-            awake.wait(30)
-        return made
-
-    def publish_as(name: str) -> None:
-        publisher.publish(Publication("v1", partial(make, name), lambda: None, threading.Event()))
-
-    sleeper = threads.start(publish_as, "sleeper")
-    assert asleep.wait(30)
-    publish_as("other")
-    before = snapshot(share.root)
-    awake.set()
-    with pytest.raises(AgentError):
-        sleeper.result(30)
-    assert (share.release("v1") / "first").read_text() == "other"
-    assert snapshot(share.root) == before
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
