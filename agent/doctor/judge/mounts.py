@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from agent.doctor.findings import Finding, ok, warn
+from agent.doctor.judge.findings import Finding, ok, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

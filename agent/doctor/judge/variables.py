@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from agent.doctor.findings import Finding, fail, ok, warn
+from agent.doctor.judge.findings import Finding, fail, ok, warn
 from agent.errors import ConfigError
 from agent.release import layout
 
