@@ -96,22 +96,22 @@ class Case:
 
     @property
     def in_pod(self) -> bool:
-        """Whether this is a container of a pod."""
+        """True in a container of a pod."""
         return _POD in self.environ
 
     @property
     def is_rest(self) -> bool:
-        """Whether the share is asked over REST."""
+        """True if the share is asked over REST."""
         return connect.is_azure_files(self.settings.share_address)
 
     @property
     def is_directory(self) -> bool:
-        """Whether the share is a directory."""
+        """True if the share is a directory."""
         return connect.is_directory(self.settings.share_address)
 
     @property
     def elsewhere(self) -> bool:
-        """Whether only the share is looked at: this is no pod, and has no store."""
+        """True if only the share is looked at: this is no pod, and there is no store here."""
         store = self.settings.store
         default = settings.BY_NAME["store"].default
         return not self.in_pod and store == default and not os.path.lexists(store)
