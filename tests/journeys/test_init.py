@@ -109,7 +109,7 @@ def test_without_a_marker_several_releases(pod: Pod) -> None:
 
 def test_an_empty_share(pod: Pod) -> None:
     """With nothing on the share, and no Hub to ask, exit 4 says what would help."""
-    words = ("Neither the share", "nor the store has a release", "model-agent publish")
+    words = ("There is no marker VERSION and no release", "model-agent publish")
     assert_failed(pod.init("--populate", "never"), 4, *words)
     assert pod.active() is None
 
