@@ -105,7 +105,7 @@ def test_trees_are_left_alone_if_manifests_are_required(share: TestShare) -> Non
     for version in ("v2", "v3"):
         with pytest.raises(ReleaseMissingError, match="is missing"):
             wary.locate(version)
-    with pytest.raises(ReleaseMissingError, match="has a release"):
+    with pytest.raises(ReleaseMissingError, match="no release on the share"):
         wary.default("VERSION")
 
 
