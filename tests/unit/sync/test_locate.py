@@ -207,5 +207,5 @@ def test_the_default_is_made(share: TestShare) -> None:
     """On an empty share it is the catalog's own, if it can be made; else there is none."""
     lay(share, "fastembed-v2")
     assert locator(share, populate="share").default("VERSION") == "own"
-    with pytest.raises(ReleaseMissingError, match=r"Neither the share .* has a release"):
+    with pytest.raises(ReleaseMissingError, match="no release on the share"):
         locator(share).default("VERSION")
