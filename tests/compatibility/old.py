@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tests.support import agents
-
-if TYPE_CHECKING:
-    from tests.support.agents import Result
 
 HOME: Final = agents.REPO / ".venv-0.1.0"
 PYTHON: Final = HOME / "bin" / "python"
 AGENT: Final = HOME / "bin" / "model-agent"
 # Its source: what the images had besides, and what its own tests ran.
 SOURCE: Final = HOME / "src"
-WORKER: Final = SOURCE / "images" / "embeddings-worker" / "app.py"
 
 # Nothing of this checkout is imported, also where a process starts another one in this directory.
 ALONE: Final = {"PYTHONPATH": "", "PYTHONSAFEPATH": "1"}
+
+# Its embeddings worker, as `Pod.worker` takes it; what it imports stands beside its program.
+WORKER: Final[dict[str, Any]] = {
+    "python": PYTHON,
+    "app": SOURCE / "images" / "embeddings-worker" / "app.py",
+    "PYTHONPATH": "",
+}
 
 
 def why_not() -> str | None:
@@ -29,18 +32,10 @@ def why_not() -> str | None:
     return f"{HOME} is not there: `make {HOME.name}/.installed` makes it."
 
 
-def environment(**extra: str) -> dict[str, str]:
-    """Return the environment of its agent."""
-    return agents.environment(ALONE | extra)
-
-
-def run(*args: str | Path, **more: Any) -> Result:
-    """Run its agent to the end."""
-    return agents.run(*args, env=ALONE, program=AGENT, **more)
-
-
 def imported() -> Path:
     """Return the file that its interpreter imports as `agent`."""
     command = [str(PYTHON), "-c", "import agent; print(agent.__file__)"]
-    said = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        command, env=agents.environment(ALONE), capture_output=True, text=True, check=True
+    )
     return Path(said.stdout.strip())

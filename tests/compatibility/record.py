@@ -10,9 +10,13 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.compatibility import old, scenes, shares, trees
-from tests.compatibility.pods import Pod
+from tests.compatibility.pods import stand
+
+if TYPE_CHECKING:
+    from tests.support.pods import Pod
 
 # In the order in which they are told; each begins with an empty store.
 SCENES = (
@@ -48,26 +52,26 @@ def main() -> None:
 
 
 def _record(keeper: trees.Keeper) -> None:
-    pod = Pod(trees.ROOM, old.AGENT)
+    pod = stand(trees.ROOM, first=True)
     shares.record(pod, keeper)
     for scene in SCENES:
         _begin(pod)
         scene(pod, keeper)
         name = scene.__name__.replace("_", "-")
-        keeper.say(f"stores/{name}.status.json", pod.run("status", "--json").stdout)
-        keeper.say(f"stores/{name}.VERSION", (pod.share / "VERSION").read_bytes())
+        keeper.say(f"stores/{name}.status.json", pod.agent("status", "--json"))
+        keeper.say(f"stores/{name}.VERSION", (pod.share.root / "VERSION").read_bytes())
         keeper.keep(pod.store, f"stores/{name}")
         print(name)
     _begin(pod)
     scenes.record_worker(pod, keeper)
-    shares.record_by_hand(Pod(trees.ROOM / "by-hand", old.AGENT), keeper)
+    shares.record_by_hand(stand(trees.ROOM / "by-hand", first=True), keeper)
 
 
 def _begin(pod: Pod) -> None:
     shutil.rmtree(pod.store)
     pod.store.mkdir()
-    (pod.share / "VERSION").unlink(missing_ok=True)
-    pod.run("promote", "v1")
+    (pod.share.root / "VERSION").unlink(missing_ok=True)
+    pod.agent("promote", "v1")
 
 
 if __name__ == "__main__":

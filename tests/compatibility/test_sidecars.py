@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.compatibility.pods import Pod
+from tests.compatibility.pods import stand
 from tests.compatibility.trees import HOME, lay_out
 from tests.support.scripted import obey, scripted
 from tests.support.shares import snapshot
@@ -17,6 +17,8 @@ from tests.support.workers import until
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.support.pods import Pod
 
 READY: Final = json.loads((HOME / "worker" / "ready.json").read_bytes())
 RELOAD: Final = json.loads((HOME / "agent" / "reload.json").read_bytes())
@@ -32,7 +34,7 @@ def recorded(tmp_path: Path) -> Callable[[str], Pod]:
         lay_out("share", tmp_path / "share")
         lay_out(f"stores/{name}", tmp_path / "store")
         shutil.copyfile(HOME / "stores" / f"{name}.VERSION", tmp_path / "share" / "VERSION")
-        return Pod(tmp_path)
+        return stand(tmp_path)
 
     return make
 
@@ -78,7 +80,7 @@ def test_a_quarantine_holds(recorded: Callable[[str], Pod]) -> None:
 def test_a_signal_that_was_not_confirmed(recorded: Callable[[str], Pod]) -> None:
     """`current` goes back to what was confirmed, before anything else."""
     pod = recorded("pointed")
-    with pod.sidecar("http://127.0.0.1:9") as sidecar:
+    with pod.sidecar() as sidecar:
         said = sidecar.wait_for("reload.unconfirmed")
         assert (said["version"], said["active"]) == ("v2", "v1")
         sidecar.wait_for("sidecar.started", active="v1", desired="v2")
@@ -95,6 +97,6 @@ def test_a_repair_goes_on(name: str, recorded: Callable[[str], Pod]) -> None:
             repaired = [event for event in sidecar.events if event["event"] == "store.repaired"]
     assert len(repaired) == (name == "rotten")
     assert [request["version"] for request in worker.asked] == ["v1"]
-    assert (pod.state["rot"], pod.state["outdated"]) == (None, None)
-    right = snapshot(pod.share / "releases" / "v1")
+    assert (pod.state()["rot"], pod.state()["outdated"]) == (None, None)
+    right = snapshot(pod.share.release("v1"))
     assert right.items() <= snapshot(pod.store / "releases" / "v1").items()
