@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from agent.doctor.findings import Finding, amount, fail, ok, warn
+from agent.doctor.findings import Finding, fail, ok, warn
 from agent.errors import AgentError, ReleaseMissingError, UnreachableError
+from agent.quantities import amount
 from agent.release import marker, pickles
 from agent.release.layout import RELEASES
 from agent.shares import reader

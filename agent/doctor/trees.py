@@ -30,7 +30,8 @@ def structure(case: Case) -> Iterator[Finding]:
         return
     context = case.context
     suffix = case.tree.suffix if case.tree else ""
-    source = TreeSource(context.share, context.wanted, suffix, strict=context.strict)
+    contents = context.contents
+    source = TreeSource(context.share, contents.wanted, suffix, strict=contents.strict)
     try:
         plan = source.plan()
     except ReleaseMissingError as error:

@@ -8,13 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.errors import AgentError, VerificationError
-from agent.files import parallel
+from agent.files import parallel, progress
 from agent.files.progress import ByteCounter
 from agent.release.manifest import chunk_count
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
 
     from agent.files.source import Source
     from agent.release.manifest import File, Manifest
@@ -26,17 +28,19 @@ def verify(
     prefix: str,
     *,
     stop: threading.Event,
-    moved: ByteCounter,
+    log: FilteringBoundLogger,
+    what: str = "verify",
     whole: bool = False,
 ) -> None:
-    """Hold all files of a release to their chunk digests.
+    """Hold all files of a release to their chunk digests, and show how far that is.
 
     Args:
         manifest: What they should be.
         source: The place that holds them.
         prefix: Of their paths there, with its slash.
         stop: Ends it early.
-        moved: Counts bytes as they are hashed.
+        log: Told of progress.
+        what: The name of the work, as progress shows it.
         whole: Whether to compare the digest of each whole file too. The chunks cover every byte
             already; this finds a manifest that contradicts itself, and takes as long again.
 
@@ -46,6 +50,7 @@ def verify(
         UnreachableError: The share does not answer.
         StoppedError: `stop` was set.
     """
+    moved = ByteCounter()
     task = _Verifier(manifest.chunk_size, source, prefix, moved)
     tasks: list[Callable[[memoryview], None]] = [
         partial(task.check, file, index)
@@ -57,12 +62,15 @@ def verify(
     # One byte more than a chunk, so that a file that is longer than it should be shows.
     size = manifest.chunk_size + 1
     threads = parallel.crew(source.parallel, size)
-    # A whole file of gigabytes takes minutes over SMB, in which no task may end.
-    parallel.run(tasks, buffer_size=size, stop=stop, threads=threads, pulse=lambda: task.read.total)
+    with progress.shown(log, what, moved, manifest.size):
+        # A whole file of gigabytes takes minutes over SMB, in which no task may end.
+        parallel.run(
+            tasks, buffer_size=size, stop=stop, threads=threads, pulse=lambda: task.read.total
+        )
 
 
 def is_right(manifest: Manifest, source: Source, prefix: str, file: File, index: int) -> bool:
-    """Whether one chunk is what the manifest says; what cannot be read is not."""
+    """Return whether one chunk is what the manifest says; what cannot be read is not."""
     task = _Verifier(manifest.chunk_size, source, prefix, ByteCounter())
     buffer = memoryview(bytearray(manifest.chunk_size + 1))
     try:

@@ -1,10 +1,11 @@
-"""What a release may be called: a pure rule, used wherever a name comes from outside."""
+"""The names that releases may have: a pure rule, used wherever a name comes from outside."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
+from agent.errors import ConfigError
 from agent.release import paths
 
 PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
@@ -14,5 +15,15 @@ _VERSION = re.compile(PATTERN)
 
 
 def is_version(text: str) -> bool:
-    """Whether `text` names a release: it is safe as one component of a path everywhere."""
+    """Return whether a release may have this name: it is safe as a part of a path everywhere."""
     return _VERSION.fullmatch(text) is not None and paths.problem(text) is None
+
+
+def require(text: str, *, remedy: str) -> None:
+    """Refuse a name that no release can have.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not is_version(text):
+        raise ConfigError(f"{text!r} is not a version.", remedy=remedy)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from agent.files.progress import ByteCounter
+    from structlog.typing import FilteringBoundLogger
+
     from agent.release.manifest import File, Manifest
 
 _REMEDY: Final = "The release is staged again from the share."
@@ -105,7 +106,7 @@ def verify(
     release: Path,
     *,
     stop: threading.Event,
-    moved: ByteCounter,
+    log: FilteringBoundLogger,
     whole: bool = False,
 ) -> None:
     """Hash every byte of a `release` in the store, and see that its views are the same files.
@@ -124,8 +125,7 @@ def verify(
         if look(release / view)[0] != look(release / path)[0]:
             what = f"{view} of {release.name} in the store is not the same file as {path}."
             raise VerificationError(what, remedy=_REMEDY)
-    share = LocalSource(release)
-    verifying.verify(manifest, share, "", stop=stop, moved=moved, whole=whole)
+    verifying.verify(manifest, LocalSource(release), "", stop=stop, log=log, whole=whole)
 
 
 def look(path: Path) -> tuple[int, int, int]:

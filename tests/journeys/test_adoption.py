@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from agent import logs
 from agent.context import Context
 from agent.errors import AgentError, ReleaseMissingError
+from agent.models.contents import Contents
 from agent.publish.source import TreeSource
 from agent.release import manifest
 from agent.settings import Settings
@@ -50,7 +51,7 @@ UNKNOWN = "0" * 40
 @pytest.fixture(scope="module")
 def wanted() -> tuple[Wanted, ...]:
     """What the built-in catalog means in files; FastEmbed is asked once."""
-    return Context(Settings(share="/"), logs.get()).wanted
+    return Contents().wanted
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ class Bench:
         """
         chosen = Settings(share=str(self.share), store=self.store, no_warm=True, **settings)
         context = Context(chosen, logs.get())
-        vars(context)["wanted"] = self.wanted
+        vars(context.contents)["wanted"] = self.wanted
         init.run(context)
         assert (self.store / "current").readlink().name == version
         return manifest.parse((self.store / "current/manifest.json").read_bytes())

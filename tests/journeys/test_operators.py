@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.quantities import amount
 from tests.support import agents
 from tests.support.crashing import Crasher
 from tests.support.shares import ELSEWHERE, HALF, INLINE, TestShare, snapshot
@@ -216,12 +217,12 @@ def test_verify_of_what_is_sound(desk: Desk) -> None:
     assert desk.run("promote", "v1").code == 0
     assert desk.held("init", "--no-warm").code == 0
     before = snapshot(desk.share.root)
-    size = desk.share.manifest("v1").size
-    for on in ("share", "store"):
+    size = amount(desk.share.manifest("v1").size)
+    for on, where in {"share": "on the share", "store": "in the store"}.items():
         for version in ((), ("v1",)):
             done = desk.held("verify", *version, "--on", on)
             assert done.code == 0, done.lines
-            assert f"v1 on the {on} is sound: {size} bytes." in done.lines
+            assert f"v1 {where} is intact ({size})." in done.lines
     assert snapshot(desk.share.root) == before
 
 

@@ -171,15 +171,10 @@ class Upload:
 
     def _read_back(self) -> None:
         """Hold every byte on the share to its digest: a size, or an answer, proves nothing."""
-        moved = ByteCounter()
-        with progress.shown(self._log, "read back", moved, self._release.size):
-            verify.verify(
-                self._release,
-                self._share,
-                f"{self._staged}/",
-                stop=self._publication.stop,
-                moved=moved,
-            )
+        prefix, stop = f"{self._staged}/", self._publication.stop
+        verify.verify(
+            self._release, self._share, prefix, stop=stop, log=self._log, what="read back"
+        )
         self._hold(self._manifest, self._release.encoded, manifest.MAX_BYTES)
         self._hold(self._signature, stored.read(self._local), keys.MAX_BYTES)
 
