@@ -30,16 +30,6 @@ def publish(share: TestShare, source: Path, version: str, *flags: str) -> Result
     return agents.run("publish", *roots, "--version", version, *flags)
 
 
-def test_a_share_that_is_away_is_not_made(tmp_path: Path) -> None:
-    """Publishing to a share that is not mounted exits 3, and makes no directory in its place."""
-    catalog = TestShare(tmp_path / "other").catalog
-    source = tree(tmp_path / "tree")
-    flags = ("--share", tmp_path / "away", "--catalog", catalog)
-    done = agents.run("publish", *flags, "--from", source, "--version", "v1")
-    assert done.code == 3, done.stdout
-    assert not (tmp_path / "away").exists()
-
-
 def test_a_relative_share(tmp_path: Path) -> None:
     """`--share share` is the directory beside one."""
     share = TestShare(tmp_path / "share")
@@ -64,38 +54,6 @@ def test_a_failed_publish_leaves_a_hand_made_share_as_it_was(tmp_path: Path) -> 
     (tmp_path / "store").mkdir()
     done = agents.run("init", *flags, "--store", tmp_path / "store")
     assert done.code == 0, done.sentence
-
-
-def test_a_tree_with_the_suffix_of_the_version(tmp_path: Path) -> None:
-    """`fastembed-v2/` is v2, as in adoption; with `fastembed/` beside it nobody knows: exit 9."""
-    share = TestShare(tmp_path / "share")
-    source = tree(tmp_path / "source")
-    (source / "fastembed").rename(source / "fastembed-v2")
-    done = publish(share, source, "v2")
-    assert done.code == 0, done.sentence
-    assert (share.release("v2") / SNAPSHOT / "model.onnx").exists()
-    (source / "fastembed-v2").rename(source / "fastembed-v3")
-    refused = publish(share, tree(source, ELSEWHERE), "v3")
-    assert refused.code == 9, refused.sentence
-    assert "fastembed/, and directories that end in -v3" in refused.sentence
-    assert not share.release("v3").exists()
-
-
-@pytest.mark.slow
-def test_publishing_again(tmp_path: Path) -> None:
-    """The same content again is a no-op; other content under the same version is exit 9."""
-    share = TestShare(tmp_path / "share")
-    first = publish(share, tree(tmp_path / "one"), "v1")
-    assert first.code == 0, first.sentence
-    before = snapshot(share.root)
-    again = publish(share, tmp_path / "one", "v1")
-    assert again.code == 0, again.sentence
-    assert again.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
-    assert snapshot(share.root) == before
-    other = publish(share, tree(tmp_path / "other", ELSEWHERE), "v1")
-    assert other.code == 9, other.stdout
-    assert "v1" in other.sentence
-    assert snapshot(share.root) == before
 
 
 def test_two_publishers_at_once(tmp_path: Path) -> None:
@@ -173,24 +131,3 @@ def test_a_publisher_that_was_only_asleep(tmp_path: Path) -> None:
         sleeper.result(30)
     assert (share.release("v1") / "first").read_text() == "other"
     assert snapshot(share.root) == before
-
-
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
-def test_a_tree_that_is_not_whole(name: str, tmp_path: Path) -> None:
-    """A tree that lacks a file is exit 4, the file is named, and the share is as it was."""
-    share = TestShare(tmp_path / "share")
-    (tree(tmp_path / "tree") / SNAPSHOT / name).unlink()
-    before = snapshot(share.root)
-    done = publish(share, tmp_path / "tree", "v1")
-    assert done.code == 4, done.stdout
-    assert name in done.sentence
-    assert snapshot(share.root) in (before, {})
-
-
-def test_what_is_no_version(tmp_path: Path) -> None:
-    """A version that no release can have is exit 2, and never becomes a path."""
-    share = TestShare(tmp_path / "share")
-    for version in ("../v1", "v" * 64):
-        done = publish(share, tmp_path, version)
-        assert done.code == 2, done.sentence
-    assert snapshot(tmp_path / "share") == {"releases": "directory"}

@@ -75,54 +75,6 @@ def test_a_signed_release_from_publish_to_the_store(tmp_path: Path, key: Key) ->
 
 
 @pytest.mark.slow
-def test_signing_what_is_published(tmp_path: Path, keys: tuple[Key, Key]) -> None:
-    """The same command with a key signs it, once; with another key, it has that one's signature.
-
-    Nothing else changes, and publishing it without a key leaves the signature.
-    """
-    share, source = TestShare(tmp_path / "share"), tree(tmp_path / "tree")
-    assert publish(share, source, "v1").code == 0
-    before = snapshot(share.release("v1"))
-    for key in keys:
-        done = publish(share, source, "v1", "--sign-key", str(key.private), *key.requiring)
-        assert done.code == 0, done.sentence
-        assert "Already published: v1" in done.stdout
-        assert f"signed with {key.private}" in done.stdout
-        after = snapshot(share.root)
-        for flags in (("--sign-key", str(key.private)), ()):
-            done = publish(share, source, "v1", *flags)
-            assert done.code == 0, done.sentence
-            assert "signed" not in done.stdout
-            assert snapshot(share.root) == after
-        assert checked_by_the_tool(share.release("v1"), key).returncode == 0
-    assert snapshot(share.release("v1")).items() - before.items() == {
-        (manifest.SIGNATURE, after[f"releases/v1/{manifest.SIGNATURE}"])
-    }
-
-
-@pytest.mark.slow
-def test_not_everything_that_is_published_is_signed(tmp_path: Path, key: Key) -> None:
-    """A canary that the models here do not give is not signed: somebody changed it on the share."""
-    share, source = TestShare(tmp_path / "share"), tree(tmp_path / "tree")
-    assert publish(share, source, "v1").code == 0
-    share.sign("v1", lambda raw: raw["models"][0]["canary"].update(min_cosine=0.5))
-    before = snapshot(share.root)
-    done = publish(share, source, "v1", "--sign-key", str(key.private))
-    assert_refused(done, "canary", "another version", code=9)
-    assert snapshot(share.root) == before
-
-
-@pytest.mark.slow
-def test_what_publish_itself_is_held_to(tmp_path: Path, keys: tuple[Key, Key]) -> None:
-    """With a key to verify by, nothing is published that pods with that key would refuse."""
-    share, source = TestShare(tmp_path / "share"), tree(tmp_path / "tree")
-    key, other = keys
-    for flags in (("--sign-key", str(other.private), *key.checking), key.requiring):
-        assert_refused(publish(share, source, "v1", *flags), "v1")
-        assert snapshot(share.root) == {}
-
-
-@pytest.mark.slow
 def test_a_signed_bundle(tmp_path: Path, keys: tuple[Key, Key]) -> None:
     """Its signature goes along to the share of the other site, where it is checked first."""
     share, source, bundle = TestShare(tmp_path / "share"), tree(tmp_path / "t"), tmp_path / "bundle"
@@ -136,36 +88,6 @@ def test_a_signed_bundle(tmp_path: Path, keys: tuple[Key, Key]) -> None:
     done = publish(share, bundle, "v1", *key.requiring)
     assert done.code == 0, done.sentence
     assert snapshot(share.release("v1")) == snapshot(bundle)
-
-
-@pytest.mark.slow
-def test_a_bundle_that_is_signed_anew(tmp_path: Path, keys: tuple[Key, Key]) -> None:
-    """A wrong signature that it came with is not covered up by a right one; an old one may be.
-
-    Without a key to verify by, nobody can tell which it is.
-    """
-    site, share = TestShare(tmp_path / "site"), TestShare(tmp_path / "share")
-    key, other = keys
-    site.add("v1")
-    bundle, signing_it = site.release("v1"), ("--sign-key", str(key.private))
-    for rule, wrong in ((key.checking, b""), (key.requiring, other.sign(site, "v1"))):
-        (bundle / manifest.SIGNATURE).write_bytes(wrong)
-        assert_refused(publish(share, bundle, "v1", *signing_it, *rule), "v1", "signature is wrong")
-        assert snapshot(share.root) == {}
-    assert publish(share, bundle, "v1", *signing_it).code == 0
-    assert checked_by_the_tool(share.release("v1"), key).returncode == 0
-
-
-@pytest.mark.parametrize("signed", [False, True], ids=["", "signed"])
-def test_a_bundle_that_contradicts_itself(signed: bool, tmp_path: Path, key: Key) -> None:
-    """One whose chunks are right and whose SHA-256 is not is exit 5, and nothing is published."""
-    site, share = TestShare(tmp_path / "site"), TestShare(tmp_path / "share")
-    site.add("v1")
-    site.sign("v1", lambda raw: raw["files"][0].update(sha256="0" * 64))
-    flags = ("--sign-key", str(key.private)) if signed else ()
-    done = publish(share, site.release("v1"), "v1", *flags)
-    assert_refused(done, site.manifest("v1").files[0].path, "SHA-256")
-    assert snapshot(share.root) == {}
 
 
 def test_keys_that_cannot_be_used(tmp_path: Path) -> None:

@@ -134,12 +134,11 @@ def test_a_share_that_is_away(desk: Desk, site: Desk) -> None:
     assert not desk.share.root.exists()
 
 
-def test_what_a_killed_publisher_left_is_tidied(desk: Desk, site: Desk) -> None:
+def test_what_a_killed_publisher_left_is_tidied(desk: Desk) -> None:
     """One that was killed after its last step leaves `.staging`, which the next one takes away."""
-    site.add("v1")
-    publish(desk, site)
+    desk.add("catalogued")
     (desk.share.root / ".staging").mkdir()
-    publish(desk, site)
+    populate.into_share(desk.workshop(), desk.publisher())
     assert {path.name for path in desk.share.root.iterdir()} == {"releases"}
 
 
