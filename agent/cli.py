@@ -121,10 +121,10 @@ def _on(meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 @command(*_SHARE, *_LOCAL, *_CHECKS, "keep", *_START, required=("share",))
 def init(context: Context) -> None:
     """Make a verified, warmed release active; for an initContainer."""
-    from agent.signing import policy  # noqa: PLC0415
+    from agent.signing import keys  # noqa: PLC0415
     from agent.sync import init as initial  # noqa: PLC0415 - keeps --help quick
 
-    policy.prepare(context)
+    keys.check(sign_key=context.settings.sign_key, verify_key=context.settings.verify_key)
     done = initial.run(context)
     click.echo(f"{done.active} is active after {done.seconds:.1f} s.")
     if done.desired and done.active != done.desired:
@@ -140,9 +140,9 @@ def sidecar(context: Context) -> None:
     import asyncio  # noqa: PLC0415 - keeps --help quick
 
     from agent.sidecar.loop import serve  # noqa: PLC0415
-    from agent.signing import policy  # noqa: PLC0415
+    from agent.signing import keys  # noqa: PLC0415
 
-    policy.prepare(context)
+    keys.check(sign_key=context.settings.sign_key, verify_key=context.settings.verify_key)
     asyncio.run(serve(context))
 
 
@@ -165,9 +165,9 @@ def publish(
     """
     from agent.publish import makers  # noqa: PLC0415 - keeps --help quick
     from agent.publish import publish as publishing  # noqa: PLC0415
-    from agent.signing import policy  # noqa: PLC0415 - keeps --help quick
+    from agent.signing import keys  # noqa: PLC0415 - keeps --help quick
 
-    policy.prepare(context)
+    keys.check(sign_key=context.settings.sign_key, verify_key=context.settings.verify_key)
     context = context.with_catalog(catalog_file)
     if bundle:
         maker = (
@@ -264,14 +264,18 @@ def verify(context: Context, version: str | None, on: str) -> None:
 def prune(context: Context, on: str, dry_run: bool) -> None:
     """Delete releases: of the store beyond --keep, of the share what the marker does not need."""
     from agent.operate import prune as pruning  # noqa: PLC0415 - keeps --help quick
+    from agent.shares.base import STAGING  # noqa: PLC0415
 
     pruned = (pruning.share if on == "share" else pruning.store)(context, dry_run=dry_run)
-    removed = [*pruned.releases, *(f".staging/{name}" for name in pruned.left_over)]
+    removed = [*pruned.releases, *(f"{STAGING}/{name}" for name in pruned.left_over)]
     verb = "Would remove" if dry_run else "Removed"
     click.echo(f"{verb}: {' '.join(removed)}" if removed else "Nothing to remove.")
 
 
-@command(*_SHARE, *_LOCAL, "poll_interval", "reload_url", "reload_method", required=("share",))
+@command(
+    *(*_SHARE, "populate", *_LOCAL, "poll_interval", "reload_url", "reload_method"),
+    required=("share",),
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor(context: Context, as_json: bool) -> None:
     """Look at all that lies between the share and the worker; say what is wrong and what to do."""
@@ -281,7 +285,7 @@ def doctor(context: Context, as_json: bool) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit; see `agent.exits` for the codes."""
+    """Run the command line and exit; see `agent.errors.Exit` for the codes."""
     # Process 1 has no default action: a SIGTERM before a command listens would be lost, and the pod
     # would wait out its grace. No release is touched by then.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(Exit.STOPPED))

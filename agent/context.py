@@ -6,17 +6,15 @@ import threading
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError
-from agent.machine.threads import Lane
 from agent.models import fastembed_list
-from agent.release import catalog, manifest, marker
-from agent.release.layout import RELEASES
-from agent.release.version import is_version
-from agent.shares import reader
+from agent.release import catalog
+from agent.release.space import Guard
 from agent.shares.connect import connect
-from agent.signing import keys as signing
+from agent.shares.reader import ShareReader
+from agent.signing.policy import Policy
 from agent.store.store import Store
 from agent.warmup.warmer import Warmer
 
@@ -26,13 +24,9 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from agent.release.catalog import Catalog
-    from agent.release.manifest import Manifest
     from agent.release.wanted import Wanted
     from agent.settings import Settings
     from agent.shares.base import Share
-
-MARKER_SECONDS: Final = 10.0
-MANIFEST_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,10 @@ class Context:
     @cached_property
     def share(self) -> Share:
         """Where releases come from."""
-        return connect(self.settings, self.log)
+        s = self.settings
+        return connect(
+            s.share_address, self.log, secret_dir=s.azure_secret_dir, endpoint=s.azure_endpoint
+        )
 
     @cached_property
     def store(self) -> Store:
@@ -91,37 +88,20 @@ class Context:
         return Warmer(s.device, s.warm_shapes, s.warm_timeout, self.stop, self.log)
 
     @cached_property
-    def _marker_lane(self) -> Lane:
-        return Lane(f"The share {self.share.address}", seconds=MARKER_SECONDS)
+    def reader(self) -> ShareReader:
+        """What the share says, within deadlines."""
+        return ShareReader(self.share, self.settings.marker, self.log)
 
-    @cached_property
-    def _manifest_lane(self) -> Lane:
-        return Lane(f"The share {self.share.address}", seconds=MANIFEST_SECONDS)
+    @property
+    def policy(self) -> Policy:
+        """Which releases their signatures let in."""
+        s = self.settings
+        return Policy(s.verify_key, required=s.require_signature, log=self.log)
 
-    def marker_bytes(self, *, known: str | None = None) -> bytes | None:
-        """The marker's bytes, read twice unless their digest is `known`; see `reader.read`."""
-        return self._marker_lane.call(reader.read, self.share, self.settings.marker, known=known)
-
-    def manifest(self, version: str) -> Manifest:
-        """The manifest of a release on the share; see `agent.store.stage.read_manifest`."""
-        return self._manifest_lane.call(reader.read_manifest, self.share, version)
-
-    def signature(self, version: str) -> bytes | None:
-        """What stands beside the manifest of a release on the share to sign it; None if nothing."""
-        path = f"{RELEASES}/{version}/{manifest.SIGNATURE}"
-        return self._manifest_lane.call(self.share.read, path, signing.MAX_BYTES)
-
-    def names(self, path: str) -> tuple[str, ...]:
-        """The names in a directory of the share."""
-        return self._manifest_lane.call(self.share.names, path)
-
-    def releases(self) -> tuple[str, ...]:
-        """The releases on the share, complete or not; what no release may be called is none."""
-        return tuple(name for name in self.names(RELEASES) if is_version(name))
-
-    def read(self, path: str) -> bytes | None:
-        """A small file of the share; see `agent.shares.base.Share.read`."""
-        return self._manifest_lane.call(self.share.read, path, marker.MAX_BYTES)
+    @property
+    def guard(self) -> Guard:
+        """The guard of the embedding space."""
+        return Guard(self.settings.space_cosine, lifted=self.settings.allow_new_space)
 
     def with_catalog(self, path: Path | None) -> Context:
         """The same, with another catalog if there is one."""
@@ -137,10 +117,3 @@ class Context:
         """
         chosen = replace(self.settings, device="cpu", warm_shapes=())
         return replace(self, settings=chosen)
-
-    def stoppable(self, stop: threading.Event) -> Context:
-        """The same, but stopped by another flag; share and store stay the same."""
-        other = replace(self, stop=stop)
-        names = ("share", "store", "catalog", "wanted", "_marker_lane", "_manifest_lane")
-        other.__dict__.update({n: self.__dict__[n] for n in names if n in self.__dict__})
-        return other

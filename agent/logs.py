@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+    from structlog.typing import FilteringBoundLogger, Processor
 
 _SIGNATURE = re.compile(r"sig=[^&\s]+")
 
@@ -62,14 +60,3 @@ class _Relay(logging.Handler):
 def get() -> FilteringBoundLogger:
     """The agent's logger."""
     return cast("FilteringBoundLogger", structlog.get_logger())
-
-
-def heard_by(listener: Callable[[Mapping[str, Any]], object]) -> FilteringBoundLogger:
-    """The agent's logger, with a listener who is told of each line before it is written."""
-
-    def tell(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-        listener(line)
-        return line
-
-    processors = [tell, *structlog.get_config()["processors"]]
-    return cast("FilteringBoundLogger", structlog.wrap_logger(None, processors=processors))

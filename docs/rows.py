@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 from prometheus_client.metrics import MetricWrapperBase
 
-# The worker's modules are found beside its app.py, as when it is run.
-sys.path.append(str(Path(__file__).resolve().parents[1] / "images" / "embeddings-worker"))
-
-from api import serving_app
-from batching import Batcher
-from flags import VARIABLES, parser
-
 from agent import cli, settings
-from agent.doctor.variables import DIRECTORIES
+from agent.doctor.judge.variables import DIRECTORIES
 from agent.errors import Exit
 from agent.shares.azurefiles.credentials import SOURCES
 from agent.sidecar import probes
 from agent.sidecar.metrics import Metrics
 from agent.worker import Holder
 from agent.worker.admin import admin_app
+from embeddings_worker.api import serving_app
+from embeddings_worker.batching import Batcher
+from embeddings_worker.flags import VARIABLES, parser
 
 if TYPE_CHECKING:
     import argparse

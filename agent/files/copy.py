@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from agent.files.source import Reader
-    from agent.shares.base import Share
+    from agent.files.source import Reader, Source
 
 _UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.EINVAL)
 
@@ -55,7 +54,7 @@ class Job:
 class Copier:
     """How to copy: `moved(kind, bytes)` is told of progress, kind being `share` or `resumed`."""
 
-    share: Share
+    source: Source
     directory: Path
     chunk_size: int
     stop: threading.Event
@@ -84,7 +83,7 @@ class Copier:
                 tasks,
                 buffer_size=self.chunk_size,
                 stop=self.stop,
-                threads=parallel.crew(self.share.parallel, self.chunk_size),
+                threads=parallel.crew(self.source.parallel, self.chunk_size),
                 given_up=self.given_up,
             )
         finally:
@@ -149,7 +148,7 @@ class _File:
         with self._opening:
             if self._fd >= 0:
                 return
-            reader = self._copier.share.open(self.job.source)
+            reader = self._copier.source.open(self.job.source)
             try:
                 with self._lock:
                     self._begin(reader)
@@ -185,7 +184,7 @@ class _File:
         if self._right(index, got, digest, view):
             return digest
         # Once more, with a fresh open: the bad bytes may be of a cache or of a torn answer.
-        again = self._copier.share.open(self.job.source)
+        again = self._copier.source.open(self.job.source)
         try:
             got, digest = _read(again, view, offset)
         finally:

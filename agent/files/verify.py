@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
+    from agent.files.source import Source
     from agent.release.manifest import File, Manifest
-    from agent.shares.base import Share
 
 
 def verify(
     manifest: Manifest,
-    share: Share,
+    source: Source,
     prefix: str,
     *,
     stop: threading.Event,
@@ -33,7 +33,7 @@ def verify(
 
     Args:
         manifest: What they should be.
-        share: Where they are.
+        source: The place that holds them.
         prefix: Of their paths there, with its slash.
         stop: Ends it early.
         moved: Counts bytes as they are hashed.
@@ -46,7 +46,7 @@ def verify(
         UnreachableError: The share does not answer.
         StoppedError: `stop` was set.
     """
-    task = _Verifier(manifest.chunk_size, share, prefix, moved)
+    task = _Verifier(manifest.chunk_size, source, prefix, moved)
     tasks: list[Callable[[memoryview], None]] = [
         partial(task.check, file, index)
         for file in manifest.files
@@ -56,14 +56,14 @@ def verify(
         tasks = [*(partial(task.check_whole, file) for file in manifest.files), *tasks]
     # One byte more than a chunk, so that a file that is longer than it should be shows.
     size = manifest.chunk_size + 1
-    threads = parallel.crew(share.parallel, size)
+    threads = parallel.crew(source.parallel, size)
     # A whole file of gigabytes takes minutes over SMB, in which no task may end.
     parallel.run(tasks, buffer_size=size, stop=stop, threads=threads, pulse=lambda: task.read.total)
 
 
-def is_right(manifest: Manifest, share: Share, prefix: str, file: File, index: int) -> bool:
+def is_right(manifest: Manifest, source: Source, prefix: str, file: File, index: int) -> bool:
     """Whether one chunk is what the manifest says; what cannot be read is not."""
-    task = _Verifier(manifest.chunk_size, share, prefix, ByteCounter())
+    task = _Verifier(manifest.chunk_size, source, prefix, ByteCounter())
     buffer = memoryview(bytearray(manifest.chunk_size + 1))
     try:
         task.check(file, index, buffer)
@@ -75,7 +75,7 @@ def is_right(manifest: Manifest, share: Share, prefix: str, file: File, index: i
 @dataclass(frozen=True)
 class _Verifier:
     chunk_size: int
-    share: Share
+    source: Source
     prefix: str
     moved: ByteCounter
     read: ByteCounter = field(
@@ -89,7 +89,7 @@ class _Verifier:
 
     def _hash(self, file: File, buffer: memoryview) -> str:
         digest, offset = hashlib.sha256(), 0
-        reader = self.share.open(self.prefix + file.path)
+        reader = self.source.open(self.prefix + file.path)
         try:
             while got := reader.read_into(buffer[: self.chunk_size], offset):
                 digest.update(buffer[:got])
@@ -108,7 +108,7 @@ class _Verifier:
         offset = index * self.chunk_size
         due = min(self.chunk_size, file.size - offset)
         last = offset + due == file.size
-        reader = self.share.open(self.prefix + file.path)
+        reader = self.source.open(self.prefix + file.path)
         try:
             got = reader.read_into(buffer[: due + 1 if last else due], offset)
         finally:
@@ -118,6 +118,6 @@ class _Verifier:
 
     def _corrupt(self, what: str) -> VerificationError:
         return VerificationError(
-            f"{self.prefix}{what} on {self.share.address}.",
+            f"{self.prefix}{what} on {self.source.address}.",
             remedy="Publish it again under a new version; a store stages it again by itself.",
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import ConfigError
-from agent.machine.memory import limit_bytes
 from agent.models.formats import precision
 from agent.release import layout
 
@@ -18,29 +17,25 @@ if TYPE_CHECKING:
 # Measured: a bare session takes 1.14 times the weights that are inside a graph; those that are
 # beside it are mapped, and the kernel takes such pages back. The rest is Python and libraries.
 _TIMES: Final = 1.2
-
-
 # A CPU widens fp16 to fp32, wherever it is kept, and holds both meanwhile.
 _TIMES_HALF: Final = 3.05
-
-
 # More than a graph takes without its weights: bge-large's, 0.4 MB.
 _GRAPH: Final = 4 * 1024 * 1024
-
-
 _BESIDES: Final = 250 * 1024 * 1024
-
-
 _MIB: Final = 1024 * 1024
 
 
-def require(subjects: Iterable[Subject], release: Path) -> None:
-    """See that the models of `release` can be loaded on the CPU within the container's limit.
+def require(subjects: Iterable[Subject], release: Path, *, limit: int | None) -> None:
+    """See that the models of `release` can be loaded on the CPU within a limit of memory.
+
+    Args:
+        subjects: The models.
+        release: The directory of the release.
+        limit: Bytes that the container may take; None for no limit.
 
     Raises:
         ConfigError: One cannot.
     """
-    limit = limit_bytes()
     for subject in subjects:
         needed, how = _needed(release / layout.snapshot_directory(subject))
         if limit is not None and needed > limit:

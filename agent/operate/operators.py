@@ -6,21 +6,20 @@ import getpass
 import socket
 from typing import TYPE_CHECKING
 
-from agent.errors import ConfigError, NewSpaceError, ReleaseMissingError, VerificationError
+from agent.errors import ConfigError, ReleaseMissingError, VerificationError
 from agent.files import progress
 from agent.files import verify as verifying
 from agent.files.progress import ByteCounter
 from agent.machine.clock import utc_now
 from agent.operate import status
-from agent.release import marker, space
+from agent.release import marker
 from agent.release.layout import RELEASES
 from agent.release.manifest import Manifest
 from agent.release.version import is_version
 from agent.shares import reader
-from agent.signing import policy
-from agent.store import records
-from agent.sync import locate
-from agent.sync.locate import HandMadeTree
+from agent.signing import stored
+from agent.store import intact
+from agent.sync.locate import HandMadeTree, Locator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,12 +51,12 @@ def promote(
         NewSpaceError: It embeds into another space than the one promoted now.
     """
     _require_version(version)
-    found = locate.locate(context, version)
+    found = Locator.of(context).locate(version)
     if not isinstance(found, HandMadeTree):
         reader.require_whole(context.share, found)
         if check:
             _verify_on_share(context, found)
-    old = reader.understood(context)
+    old = context.reader.understood()
     if old and isinstance(found, Manifest):
         _guard_space(context, old.version, found, say)
     # Promoted again, to lift a quarantine, it goes on to be allowed what it was.
@@ -77,9 +76,9 @@ def rollback(context: Context, version: str | None, *, say: Callable[[str], None
         NewSpaceError: It is none of those before, and embeds into another space.
     """
     _require_version(version)
-    old = reader.required(context)
+    old = context.reader.required()
     new = marker.rolled_back(old, version)
-    found = locate.locate(context, new.version)
+    found = Locator.of(context).locate(new.version)
     if new.version not in old.previous and isinstance(found, Manifest):
         reader.require_whole(context.share, found)
         _guard_space(context, old.version, found, say)
@@ -99,13 +98,13 @@ def verify(context: Context, version: str | None, *, on: str) -> tuple[str, int]
         context.store.require()
         chosen = version or _active(context)
         release, path = context.store.manifest(chosen), context.store.path(chosen)
-        policy.hold(context, release, policy.read(path), where="in the store")
+        context.policy.hold(release, stored.read(path), where="in the store")
         with progress.shown(context.log, "verify", moved, release.size):
-            records.verify(release, path, stop=context.stop, moved=moved, whole=True)
+            intact.require(release, path, stop=context.stop, moved=moved, whole=True)
         return chosen, release.size
-    chosen = version or reader.required(context).version
-    release = context.manifest(chosen)
-    policy.on_share(context, release)
+    chosen = version or context.reader.required().version
+    release = context.reader.manifest(chosen)
+    context.policy.hold_on(context.reader, release)
     _verify_on_share(context, release)
     return chosen, release.size
 
@@ -146,14 +145,12 @@ def _require_version(version: str | None) -> None:
 def _guard_space(context: Context, active: str, new: Manifest, say: Callable[[str], None]) -> None:
     """Show how far the two are apart, and refuse what every pod would refuse."""
     try:
-        old = context.manifest(active)
+        old = context.reader.manifest(active)
     except (ReleaseMissingError, VerificationError):
         return
     for line in status.distances(old, new):
         say(line)
-    refusal = space.refusal(old, new, min_cosine=context.settings.space_cosine)
-    if refusal and not context.settings.allow_new_space:
-        raise NewSpaceError(refusal)
+    context.guard.check(old, new)
 
 
 def _write(context: Context, new: Marker) -> Marker:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from agent.errors import RefusedError, ReleaseMissingError, VerificationError
 from agent.release import retention
 from agent.release.layout import RELEASES
-from agent.shares import lock, reader
+from agent.shares import lock
 from agent.shares.base import STAGING, staged_version
-from agent.sync.record import Record
+from agent.sync.record import Record, may_go
 
 if TYPE_CHECKING:
     from agent.context import Context
@@ -30,14 +30,7 @@ def store(context: Context, *, dry_run: bool = False) -> Pruned:
     held.prepare()
     with held.lock(context.stop):
         record = Record(held.agent, context.log)
-        spare = retention.spare(
-            held.versions(),
-            keep=context.settings.keep,
-            active=held.active(),
-            previous=record.state.previous,
-            desired=record.state.desired,
-            quarantined=record.state.quarantined,
-        )
+        spare = may_go(held, record.state, keep=context.settings.keep, desired=record.state.desired)
         for version in () if dry_run else spare:
             held.remove(version)
             record.removed(version)
@@ -54,10 +47,10 @@ def share(context: Context, *, dry_run: bool = False) -> Pruned:
         ReleaseMissingError: There is no marker, so nobody knows what is needed.
         UnreachableError: The share does not answer.
     """
-    marker = reader.required(context)
-    held = {version: _created(context, version) for version in context.releases()}
+    marker = context.reader.required()
+    held = {version: _created(context, version) for version in context.reader.releases()}
     spare = retention.spare_on_share(held, needed=marker.chain)
-    left_over = tuple(name for name in context.names(STAGING) if staged_version(name))
+    left_over = tuple(name for name in context.reader.names(STAGING) if staged_version(name))
     if not dry_run:
         for version in spare:
             context.share.remove(f"{RELEASES}/{version}")
@@ -68,7 +61,7 @@ def share(context: Context, *, dry_run: bool = False) -> Pruned:
 
 def _created(context: Context, version: str) -> str | None:
     try:
-        return context.manifest(version).created
+        return context.reader.manifest(version).created
     except (ReleaseMissingError, VerificationError):
         return None
 

@@ -9,7 +9,6 @@ from msgspec.structs import asdict
 
 from agent.errors import AgentError
 from agent.release import space
-from agent.shares import reader
 from agent.sync import record
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def _manifest(context: Context, version: str | None) -> Manifest | None:
     """The manifest of a release, in the store or on the share."""
     if version is None or version in context.store.versions():
         return context.store.manifest(version) if version else None
-    return context.manifest(version) if context.settings.share else None
+    return context.reader.manifest(version) if context.settings.share else None
 
 
 def _space_rows(compared: dict[str, Any]) -> list[tuple[str, str | None]]:
@@ -116,9 +115,9 @@ def _share_rows(share: dict[str, Any]) -> list[tuple[str, str | None]]:
 def _share_status(context: Context) -> dict[str, Any]:
     seen: dict[str, Any] = {"marker": None, "previous": [], "releases": {}, "error": None}
     try:
-        found = reader.understood(context)
+        found = context.reader.understood()
         seen |= {"marker": found.version, "previous": list(found.previous)} if found else {}
-        seen["releases"] = {v: _digest(context, v) for v in context.releases()}
+        seen["releases"] = {v: _digest(context, v) for v in context.reader.releases()}
     except AgentError as error:
         seen["error"] = str(error)
     return seen
@@ -126,6 +125,6 @@ def _share_status(context: Context) -> dict[str, Any]:
 
 def _digest(context: Context, version: str) -> str | None:
     try:
-        return context.manifest(version).digest
+        return context.reader.manifest(version).digest
     except AgentError:
         return None

@@ -18,11 +18,11 @@ def name_tree(context: Context) -> None:
 
     Pods that start later would not know it for the marker's version, once there are releases.
     """
-    names = context.names("")
-    if context.names("releases") or not any(root in names for root in layout.ROOTS):
+    names = context.reader.names("")
+    if context.reader.names(layout.RELEASES) or not any(root in names for root in layout.ROOTS):
         return
     try:
-        data = context.marker_bytes()
+        data = context.reader.marker_bytes()
         version = marker.parse(data).version if data else UNVERSIONED
     except marker.UnknownMarkerError:
         version = UNVERSIONED

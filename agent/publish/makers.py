@@ -21,7 +21,7 @@ from agent.publish.source import TreeSource
 from agent.release import layout, manifest
 from agent.release.version import is_version
 from agent.shares.directory import DirectoryShare
-from agent.signing import policy
+from agent.signing import stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -201,7 +201,7 @@ class BundleMaker:
             copier.copy([Job(f.path, f.path, f.size, f.chunks) for f in release.files])
         with writing(manifest.FILE_NAME):
             durable.write(target / manifest.FILE_NAME, release.encoded)
-        policy.keep(target, policy.read(self._directory))
+        stored.keep(target, stored.read(self._directory))
         _pass_on_gpu(self._context, release, target)
         return release
 

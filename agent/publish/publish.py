@@ -9,12 +9,12 @@ from msgspec import structs
 
 from agent.errors import RefusedError, ReleaseMissingError
 from agent.publish import adopted, makers
+from agent.publish.sign import Signing
 from agent.release import canary, pickles
 from agent.release.layout import RELEASES
 from agent.shares import lock as locking
 from agent.shares import reader
 from agent.shares.base import Publication
-from agent.signing import policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,8 +83,8 @@ def bundle(context: Context, maker: Maker, target: Path) -> Manifest:
 
     def make(directory: Path) -> Manifest:
         release = maker.make(directory)
-        pickles.refuse(context, release)
-        policy.put(context, release, directory)
+        pickles.refuse(release, allowed=context.settings.allow_pickle)
+        _signing(context).put(release, directory)
         return release
 
     made = makers.into(target, make)
@@ -102,9 +102,9 @@ def _publish(
     def make(target: Path) -> Manifest:
         release = maker.make(target)
         made.append(release)
-        pickles.refuse(context, release)
+        pickles.refuse(release, allowed=context.settings.allow_pickle)
         _stop_if_there(_published(context, version), release)
-        policy.put(context, release, target)
+        _signing(context).put(release, target)
         adopted.name_tree(context)
         return release
 
@@ -116,8 +116,8 @@ def _publish(
             if known:  # by one that may have been killed right after
                 context.share.tidy()
             # What is signed was made here: that the share has something like it is not enough.
-            if known and not policy.is_due(context, known) and there(known):
-                policy.on_share(context, known)
+            if known and not _signing(context).is_due(context.reader, known) and there(known):
+                context.policy.hold_on(context.reader, known)
                 return Published(known, new=False)
             context.share.publish(Publication(version, make, lock.check, context.stop))
         maker.done()
@@ -137,13 +137,13 @@ class _AlreadyThereError(Exception):
 
 def _published(context: Context, version: str) -> Manifest | None:
     """The complete release of this version on the share, if there is one."""
-    if version not in context.names(RELEASES):
+    if version not in context.reader.names(RELEASES):
         return None
     try:
         return reader.read_manifest(context.share, version)
     except ReleaseMissingError:
         raise RefusedError(
-            f"releases/{version} is on the share without a manifest.",
+            f"{RELEASES}/{version} is on the share without a manifest.",
             remedy="Remove that directory, or publish under another version.",
         ) from None
 
@@ -165,8 +165,9 @@ def _sign(context: Context, there: Manifest, made: Manifest) -> bool:
     Raises:
         RefusedError: Its canaries are not those of the models here, which is all that could differ.
     """
-    due = policy.is_due(context, there)
-    if due and (key := context.settings.sign_key):
+    signing = _signing(context)
+    due = signing.is_due(context.reader, there)
+    if due:
         for one, other in zip(there.models, made.models, strict=True):
             if not canary.agree(one.canary, other.canary):
                 raise RefusedError(
@@ -174,9 +175,13 @@ def _sign(context: Context, there: Manifest, made: Manifest) -> bool:
                     f"{one.name} than is made here, so it is not signed.",
                     remedy="Publish under another version.",
                 )
-        policy.add(context, there, key)
-    policy.on_share(context, there)
+        signing.add(context.share, there)
+    context.policy.hold_on(context.reader, there)
     return due
+
+
+def _signing(context: Context) -> Signing:
+    return Signing(context.settings.sign_key, context.policy)
 
 
 def _content(release: Manifest) -> tuple[object, ...]:

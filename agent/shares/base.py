@@ -7,12 +7,13 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from agent.files.source import Source
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
     from pathlib import Path
 
-    from agent.files.source import Reader
     from agent.release.manifest import Manifest
     from agent.release.tree import Tree
     from agent.shares.lock import LockFile
@@ -62,23 +63,13 @@ class Publication:
     stop: threading.Event
 
 
-class Share(Protocol):
+class Share(Source, Protocol):
     """A place that holds a marker and releases.
 
     Every call may take long or never return, so callers make them in threads with a deadline. Paths
     are relative, `/`-separated and already checked. All raise `UnreachableError` where the share
     does not answer; that is never mixed up with a file that is not there.
     """
-
-    @property
-    def address(self) -> str:
-        """What `--share` said, for people."""
-        ...
-
-    @property
-    def parallel(self) -> int:
-        """How many reads at a time are best."""
-        ...
 
     def read(self, path: str, limit: int) -> bytes | None:
         """The first `limit` + 1 bytes of a small file, fresh from the share; None if there is none.
@@ -93,14 +84,6 @@ class Share(Protocol):
 
     def tree(self, paths: tuple[str, ...]) -> Tree:
         """Everything below the directories `paths`, as far as they are there."""
-        ...
-
-    def open(self, path: str) -> Reader:
-        """Open a file for reading at offsets.
-
-        Raises:
-            ReleaseMissingError: It is not there (or the first read says so).
-        """
         ...
 
     def write(self, path: str, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Where releases come from."""
+"""Makes the share that `--share` names."""
 
 from __future__ import annotations
 
@@ -8,44 +8,65 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError
+from agent.shares.azurefiles import address as addresses
+from agent.shares.azurefiles.address import FORM, SCHEME
 from agent.shares.directory import DirectoryShare
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from agent.settings import Settings
     from agent.shares.base import Share
 
-_AZURE_FILES = "azurefiles://"
 
+def connect(
+    address: str,
+    log: FilteringBoundLogger,
+    *,
+    secret_dir: Path | None = None,
+    endpoint: str | None = None,
+) -> Share:
+    """Return the share at an address, which is not asked for anything yet.
 
-def connect(settings: Settings, log: FilteringBoundLogger) -> Share:
-    """The share that the settings name.
+    Args:
+        address: A directory, or one of Azure Files; see `agent.shares.azurefiles.address`.
+        log: Told of retries and of the credential that is taken.
+        secret_dir: A directory with a mounted Secret, for Azure Files.
+        endpoint: A URL to reach Azure Files at, instead of the public cloud's.
 
     Raises:
         ConfigError: The address is of no known kind.
     """
-    address = settings.share_address
-    if address.startswith(_AZURE_FILES):
-        return _azure_files(address, settings, log)
-    if "://" in address:
+    if is_azure_files(address):
+        return _azure_files(address, log, secret_dir, endpoint)
+    if not is_directory(address):
         # Neither a SAS after a `?` nor a password before an `@` is anybody's business.
         shown = re.sub("//.*@", "//…@", address.partition("?")[0])
         raise ConfigError(
             f"--share {shown!r} is of no kind that this version reads.",
-            remedy="Give a directory, such as the mount of the share, or "
-            "azurefiles://ACCOUNT/SHARE[/PREFIX]; a SAS goes into AZURE_STORAGE_SAS_TOKEN.",
+            remedy=f"Give a directory, such as the mount of the share, or {FORM}; a SAS goes into "
+            "AZURE_STORAGE_SAS_TOKEN.",
         )
     return DirectoryShare(Path(address))
 
 
-def _azure_files(address: str, settings: Settings, log: FilteringBoundLogger) -> Share:
+def is_azure_files(address: str) -> bool:
+    """Return whether an address is that of an Azure Files share."""
+    return address.startswith(SCHEME)
+
+
+def is_directory(address: str) -> bool:
+    """Return whether an address is a directory's path."""
+    return "://" not in address
+
+
+def _azure_files(
+    address: str, log: FilteringBoundLogger, secret_dir: Path | None, endpoint: str | None
+) -> Share:
     # The SDK takes 20 MB and 0.2 s: only those who use it pay.
-    from agent.shares.azurefiles import address as addresses  # noqa: PLC0415
     from agent.shares.azurefiles.credentials import Credentials  # noqa: PLC0415
     from agent.shares.azurefiles.service import Service  # noqa: PLC0415
     from agent.shares.azurefiles.share import AzureFilesShare  # noqa: PLC0415
 
     parsed = addresses.parse(address)
-    credentials = Credentials(parsed, settings.azure_secret_dir, os.environ)
-    return AzureFilesShare(Service(parsed, credentials, endpoint=settings.azure_endpoint, log=log))
+    credentials = Credentials(parsed, secret_dir, os.environ)
+    return AzureFilesShare(Service(parsed, credentials, endpoint=endpoint, log=log))

@@ -1,4 +1,4 @@
-"""Reads and writes the marker on a share, so that no half-written one ever counts."""
+"""Reads a share within deadlines: the marker, manifests, signatures and names."""
 
 from __future__ import annotations
 
@@ -6,26 +6,34 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import ReleaseMissingError, UnreachableError, VerificationError
+from agent.machine.threads import Lane
 from agent.release import manifest, marker
+from agent.release.layout import RELEASES
+from agent.release.version import is_version
+from agent.signing import keys
 
 if TYPE_CHECKING:
-    from agent.context import Context
+    from structlog.typing import FilteringBoundLogger
+
     from agent.release.manifest import Manifest
     from agent.release.marker import Marker
     from agent.shares.base import Share
 
+MARKER_SECONDS: Final = 10.0
+MANIFEST_SECONDS: Final = 60.0
 # Between the two reads that must agree; they count only if they are at most 0.5 s apart.
 _PAUSE_SECONDS: Final = 0.1
 _APART_SECONDS: Final = 0.5
 # A retry in between takes longer than that; then, and where they differ, it is read once more.
 _READS: Final = 5
+_WRITE: Final = "Write one: model-agent promote VERSION."
 
 
 class UnsettledMarkerError(marker.UnknownMarkerError):
     """Two reads in a row differed: somebody is writing."""
 
 
-def read(share: Share, path: str, *, known: str | None = None) -> bytes | None:
+def read_marker(share: Share, path: str, *, known: str | None = None) -> bytes | None:
     """The marker's bytes, or None where there is no marker.
 
     New bytes count only once they were read twice: a writer may be half way. Bytes whose digest was
@@ -53,66 +61,115 @@ def read(share: Share, path: str, *, known: str | None = None) -> bytes | None:
     raise UnsettledMarkerError(reason)
 
 
-def current(context: Context, *, known: str | None = None) -> Marker | None:
-    """What the marker says; None where there is none.
+class ShareReader:
+    """What a share says, each answer within a deadline.
 
-    Raises:
-        UnknownMarkerError: It says nothing sound.
-        UnreachableError: The share does not answer.
+    Args:
+        share: The share.
+        marker: The marker's path on it.
+        log: Told of a marker that says nothing sound.
     """
-    data = context.marker_bytes(known=known)
-    return None if data is None else marker.parse(data)
 
+    def __init__(self, share: Share, marker: str, log: FilteringBoundLogger) -> None:
+        self.share = share
+        self._marker = marker
+        self._log = log
+        named = f"The share {share.address}"
+        self._marker_lane = Lane(named, seconds=MARKER_SECONDS)
+        self._lane = Lane(named, seconds=MANIFEST_SECONDS)
 
-def understood(context: Context, *, known: str | None = None) -> Marker | None:
-    """What the marker says; None where there is none, or, with a warning, nothing sound in it.
+    @property
+    def address(self) -> str:
+        """The share, as people know it."""
+        return self.share.address
 
-    With the digest that is `known`, it is read once; see `read`.
+    def marker_bytes(self, *, known: str | None = None) -> bytes | None:
+        """Return the marker's bytes, or None where there is none; see `read_marker`."""
+        return self._marker_lane.call(read_marker, self.share, self._marker, known=known)
 
-    Raises:
-        UnreachableError: The share does not answer.
-    """
-    try:
-        return current(context, known=known)
-    except UnsettledMarkerError as error:
-        raise _unsettled(context, error) from None
-    except marker.UnknownMarkerError as error:
-        context.log.warning("marker.unknown", reason=str(error))
-        return None
+    def marker(self, *, known: str | None = None) -> Marker | None:
+        """Return what the marker says, or None where there is none.
 
+        Raises:
+            UnknownMarkerError: It says nothing sound.
+            UnreachableError: The share does not answer.
+        """
+        data = self.marker_bytes(known=known)
+        return None if data is None else marker.parse(data)
 
-def required(context: Context) -> Marker:
-    """What the marker says.
+    def understood(self, *, known: str | None = None) -> Marker | None:
+        """Return what the marker says, or None, with a warning if nothing in it is sound.
 
-    Raises:
-        ReleaseMissingError: There is none, or it says nothing sound.
-        UnreachableError: The share does not answer.
-    """
-    try:
-        found = current(context)
-        reason = "there is none"
-    except UnsettledMarkerError as error:
-        raise _unsettled(context, error) from None
-    except marker.UnknownMarkerError as error:
-        found, reason = None, str(error)
-    if found is None:
-        raise ReleaseMissingError(
-            f"The marker {_place(context)} names no release: {reason}.",
-            remedy="Write one: model-agent promote VERSION.",
+        Raises:
+            UnreachableError: The share does not answer.
+        """
+        try:
+            return self.marker(known=known)
+        except UnsettledMarkerError as error:
+            raise self._unsettled(error) from None
+        except marker.UnknownMarkerError as error:
+            self._log.warning("marker.unknown", reason=str(error))
+            return None
+
+    def sound(self) -> Marker | None:
+        """Return what the marker says, or None where there is none.
+
+        Raises:
+            ReleaseMissingError: It says nothing sound.
+            UnreachableError: The share does not answer.
+        """
+        try:
+            return self.marker()
+        except UnsettledMarkerError as error:
+            raise self._unsettled(error) from None
+        except marker.UnknownMarkerError as error:
+            raise ReleaseMissingError(
+                f"The marker {self._place} names no release: {error}.", remedy=_WRITE
+            ) from None
+
+    def required(self) -> Marker:
+        """Return what the marker says.
+
+        Raises:
+            ReleaseMissingError: There is none, or it says nothing sound.
+            UnreachableError: The share does not answer.
+        """
+        found = self.sound()
+        if found is None:
+            raise ReleaseMissingError(f"There is no marker {self._place}.", remedy=_WRITE)
+        return found
+
+    def manifest(self, version: str) -> Manifest:
+        """Return the manifest of a release; see `read_manifest`."""
+        return self._lane.call(read_manifest, self.share, version)
+
+    def signature(self, version: str) -> bytes | None:
+        """Return the signature beside the manifest of a release; None if there is none."""
+        path = f"{RELEASES}/{version}/{manifest.SIGNATURE}"
+        return self._lane.call(self.share.read, path, keys.MAX_BYTES)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """Return the names in a directory; none if it is not there."""
+        return self._lane.call(self.share.names, path)
+
+    def releases(self) -> tuple[str, ...]:
+        """Return the releases, complete or not, without names that no release may have."""
+        return tuple(name for name in self.names(RELEASES) if is_version(name))
+
+    def read(self, path: str) -> bytes | None:
+        """Return a small file; see `agent.shares.base.Share.read`."""
+        return self._lane.call(self.share.read, path, marker.MAX_BYTES)
+
+    @property
+    def _place(self) -> str:
+        return f"{self._marker} on {self.address}"
+
+    def _unsettled(self, error: UnsettledMarkerError) -> UnreachableError:
+        """It is neither missing nor unsound, so nothing may be built on that."""
+        return UnreachableError(
+            f"What the marker {self._place} says is not sure: {error}.",
+            remedy="Try again once the share is quick, and nobody writes the marker.",
         )
-    return found
-
-
-def _unsettled(context: Context, error: UnsettledMarkerError) -> UnreachableError:
-    """It is neither missing nor unsound, so nothing may be built on that."""
-    return UnreachableError(
-        f"What the marker {_place(context)} says is not sure: {error}.",
-        remedy="Try again once the share is quick, and nobody writes the marker.",
-    )
-
-
-def _place(context: Context) -> str:
-    return f"{context.settings.marker} on {context.share.address}"
 
 
 def read_manifest(share: Share, version: str) -> Manifest:
@@ -123,10 +180,10 @@ def read_manifest(share: Share, version: str) -> Manifest:
         VerificationError: It is refused, or says another version.
         UnreachableError: The share does not answer.
     """
-    path = f"releases/{version}/{manifest.FILE_NAME}"
+    path = f"{RELEASES}/{version}/{manifest.FILE_NAME}"
     data = share.read(path, manifest.MAX_BYTES)
     if data is None:
-        there = version in share.names("releases")
+        there = version in share.names(RELEASES)
         raise ReleaseMissingError(
             f"The release {version} is {'not complete' if there else 'missing'} on the share "
             f"{share.address}: there is no {path}.",
@@ -148,7 +205,7 @@ def require_whole(share: Share, release: Manifest) -> None:
         ReleaseMissingError: A file is not there, or shorter or longer than the manifest says.
         UnreachableError: The share does not answer.
     """
-    home = f"releases/{release.version}"
+    home = f"{RELEASES}/{release.version}"
     nodes = share.tree((home,)).nodes
     for file in release.files:
         node = nodes.get(f"{home}/{file.path}")

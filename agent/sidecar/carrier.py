@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,21 +9,22 @@ from typing import TYPE_CHECKING
 from agent.errors import AgentError, StoppedError
 from agent.sidecar import reconcile
 from agent.sidecar.reconcile import REPAIR, Activate, Check, GiveUp, Reload, Repair, Stage
-from agent.sidecar.reloader import Reloader
-from agent.sidecar.upkeep import Upkeep
-from agent.sync.attempt import Attempts
+from agent.sidecar.syncs import Syncs
+from agent.sync import events
 from agent.warmup import passes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from agent.context import Context
-    from agent.sidecar.metrics import Metrics
+    from agent.release.target import Target
     from agent.sidecar.observer import Observer
-    from agent.sidecar.reconcile import Target
+    from agent.sidecar.reloader import Reloader
     from agent.sidecar.runner import Runner
-    from agent.sync.attempt import Attempt
+    from agent.sidecar.upkeep import Upkeep
+    from agent.store.store import Store
+    from agent.sync.listening import Events
     from agent.sync.record import Record
+    from agent.sync.summary import SyncSummary
 
 Step = Stage | Check | Reload | Activate | GiveUp
 
@@ -33,36 +33,41 @@ class Carrier:
     """Carries out the steps of one sidecar, and remembers until when what failed is put off.
 
     Args:
-        context: What it works with.
-        record: The state on disk.
-        metrics: Told of what happens.
+        store: The store.
+        record: Its state on disk.
         observer: Knows the marker.
         runner: Runs what blocks.
+        reloader: Has the worker load releases.
+        upkeep: Keeps the store itself in order.
+        told: Told of what happens.
 
     Attributes:
-        attempts: The attempt under way, if any.
-        upkeep: What is done for the store itself.
+        syncs: The sync under way, if any.
+        upkeep: Keeps the store itself in order.
         doing: What is going on, for people.
     """
 
     def __init__(
         self,
-        context: Context,
+        *,
+        store: Store,
         record: Record,
-        metrics: Metrics,
         observer: Observer,
         runner: Runner,
+        reloader: Reloader,
+        upkeep: Upkeep,
+        told: Events,
     ) -> None:
-        self._store = context.store
+        self._store = store
         self._record = record
-        self._metrics = metrics
         self._observer = observer
         self._runner = runner
-        self._reloader = Reloader(context, record, metrics, observer, runner)
+        self._reloader = reloader
+        self._events = told
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
-        self.attempts = Attempts(context.log)
-        self.upkeep = Upkeep(context, record, runner.run_watched)
+        self.syncs = Syncs(told)
+        self.upkeep = upkeep
         self.doing = "starting"
 
     @property
@@ -76,35 +81,40 @@ class Carrier:
         if forget:
             self._failures.clear()
 
-    async def carry_out(self, action: Step | Repair) -> None:
-        """Carry a step out; a failure is the release's, or puts it off."""
+    async def carry_out(self, action: Step | Repair) -> bool:
+        """Carry a step out, and return whether it was done.
+
+        A failure is the release's, which is quarantined, or puts the step off.
+        """
         version = action.target.version if isinstance(action, Reload) else action.version
         self.doing = f"{type(action).__name__.lower()} {version}"
-        self._metrics.show(self._record.state)
         if isinstance(action, Repair):
-            await self._repair(version)
-            return
+            return await self._repair(version)
         try:
-            await self._runner.watched(self._step(action, self._attempt_at(version)))
-            self._failures.pop(version, None)
-            self._metrics.measured(self._store)
+            await self._runner.watched(self._step(action, self._sync_of(version)))
         except StoppedError:
             marker = self._observer.marker
-            self.attempts.superseded(marker.version if marker else None)
+            self.syncs.supersede(marker.version if marker else None)
         except AgentError as error:
             await self._failed(version, error)
+        else:
+            self._failures.pop(version, None)
+            return True
+        return False
 
-    async def _repair(self, version: str) -> None:
-        """Repair the active release; whatever goes wrong with it puts that off."""
+    async def _repair(self, version: str) -> bool:
+        """Repair the active release, and return whether it was done; a failure puts it off."""
         self._put_off(REPAIR)
-        if await self.upkeep.repair(version):
+        done = await self.upkeep.repair(version)
+        if done:
             self._failures.pop(REPAIR, None)
             self._not_before.pop(REPAIR, None)
+        return done
 
-    def _attempt_at(self, version: str) -> Attempt:
+    def _sync_of(self, version: str) -> SyncSummary:
         unfinished = self._record.state.attempts.get(version, 0)
         number = max(self._failures.get(version, 0), unfinished) + 1
-        return self.attempts.on(version, previous=self._store.active(), number=number)
+        return self.syncs.of(version, previous=self._store.active(), number=number)
 
     async def _failed(self, version: str, error: AgentError) -> None:
         if error.blames_release:
@@ -113,12 +123,10 @@ class Carrier:
                 return
             # It stays active for want of a better one; whoever starts on it checks all of it again.
             passes.forget(self._store.agent)
-        self._metrics.syncs.labels("error").inc()
         pause = self._put_off(version)
         self._record.failed(error)
-        kind, warning = error.exit_code.name.lower(), logging.WARNING
-        more: dict[str, object] = {"kind": kind, "retry_seconds": pause}
-        self.attempts.end("sync.failed", "error", str(error), level=warning, **more)
+        kind = error.exit_code.name.lower()
+        self.syncs.end(events.SyncFailed, str(error), kind=kind, retry_seconds=pause)
 
     def _put_off(self, what: str) -> float:
         """Count a failure, and give the seconds until it is tried again."""
@@ -127,23 +135,23 @@ class Carrier:
         self._not_before[what] = time.monotonic() + pause
         return pause
 
-    async def _step(self, action: Step, attempt: Attempt) -> None:
+    async def _step(self, action: Step, sync: SyncSummary) -> None:
         match action:
             case Stage(version):
-                with self._timed("stage", attempt):
+                with self._timed("stage", sync):
                     await self._runner.run(
-                        lambda s: s.stage(version, desired=version, moved=attempt.moved)
+                        lambda s: s.stage(version, desired=version, moved=sync.moved)
                     )
             case Check(version):
-                with self._timed("check", attempt):
+                with self._timed("check", sync):
                     await self._runner.run(lambda steps: steps.check(version))
             case Reload(target, back):
-                with self._timed("reload", attempt):
+                with self._timed("reload", sync):
                     await self._reloader.reload(target)
                 if back:
                     self._served_again(target)
             case Activate(version):
-                with self._timed("activate", attempt):
+                with self._timed("activate", sync):
                     await self._runner.run(lambda steps: steps.activate(version))
                 self._done()
             case GiveUp(version, reason):
@@ -153,22 +161,21 @@ class Carrier:
         """The worker serves the active release again, or its repaired files."""
         if self._record.state.outdated == target.version:
             self._record.update(outdated=None)
-            self.attempts.end("sync.repaired", "repaired")
+            self.syncs.end(events.SyncRepaired)
         else:
-            self.attempts.end("sync.taken_back", "taken_back")
+            self.syncs.end(events.SyncTakenBack)
 
     def _done(self) -> None:
         seconds = time.monotonic() - self._observer.marker_since
-        self._metrics.succeeded(seconds)
-        self.attempts.end("sync.done", "success", since_marker_seconds=round(seconds, 3))
+        self.syncs.end(events.SyncDone, since_marker_seconds=seconds)
 
     @contextmanager
-    def _timed(self, phase: str, attempt: Attempt) -> Iterator[None]:
-        with attempt.timed(phase), self._metrics.timed(phase):
+    def _timed(self, phase: str, sync: SyncSummary) -> Iterator[None]:
+        began = time.monotonic()
+        with sync.timed(phase):
             yield
+        self._events.tell(events.PhaseEnded(phase, time.monotonic() - began))
 
     async def _quarantine(self, version: str, reason: str) -> None:
-        self._metrics.syncs.labels("quarantined").inc()
-        marker, attempt = self._observer.marker, self.attempts.take(version)
-        await self._runner.run(lambda steps: steps.quarantine(version, reason, marker, attempt))
-        self._metrics.show(self._record.state)
+        marker, ended = self._observer.marker, self.syncs.take(version)
+        await self._runner.run(lambda steps: steps.quarantine(version, reason, marker, ended))

@@ -6,7 +6,6 @@ It observes, lets `reconcile.decide` decide, has one step carried out, and looks
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import signal
 import time
@@ -15,16 +14,21 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from agent.context import MANIFEST_SECONDS, MARKER_SECONDS
-from agent.sidecar import probes, reconcile
-from agent.sidecar import status as hiding
+from agent.shares.reader import MANIFEST_SECONDS, MARKER_SECONDS
+from agent.sidecar import probes, reconcile, status
 from agent.sidecar.carrier import Carrier
 from agent.sidecar.kubernetes import telling
 from agent.sidecar.metrics import Metrics
 from agent.sidecar.observer import Observer
 from agent.sidecar.reconcile import Wait
+from agent.sidecar.reloader import Reloader
 from agent.sidecar.runner import Runner
+from agent.sidecar.upkeep import Upkeep, recover
+from agent.sidecar.worker_client import worker_client
+from agent.sync import events
+from agent.sync.listening import Events, Listener, LogListener
 from agent.sync.record import Record
+from agent.sync.steps import Steps
 
 if TYPE_CHECKING:
     from agent.context import Context
@@ -43,18 +47,59 @@ class Sidecar:
     """One sidecar, made inside a running event loop.
 
     Args:
-        context: What it works with.
+        context: What it is wired from.
+        listeners: Told of every event, besides its log and its metrics.
     """
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, *listeners: Listener) -> None:
+        settings = context.settings
+        self._settings = settings
         self._log = context.log
+        self._store = context.store
+        self._address = context.share.address
         self._metrics = Metrics()
+        # Whoever reads of something in the log finds it counted.
+        self._events = Events(self._metrics, *listeners, LogListener(context.log))
         context.store.prepare()
         self._record = Record(context.store.agent, context.log)
-        self._observer = Observer(context, self._record)
-        self._runner = Runner(context, self._record, self._metrics, self._observer)
-        self._carrier = Carrier(context, self._record, self._metrics, self._observer, self._runner)
+        worker = worker_client(settings)
+        self._observer = Observer(
+            store=context.store,
+            reader=context.reader,
+            policy=context.policy,
+            guard=context.guard,
+            record=self._record,
+            worker=worker,
+            method=settings.reload_method,
+            told=self._events,
+        )
+        self._runner = Runner(
+            lambda stop: Steps.of(context, self._record, self._events, stop),
+            self._observer.watch,
+            settings.poll_interval,
+        )
+        self._carrier = Carrier(
+            store=context.store,
+            record=self._record,
+            observer=self._observer,
+            runner=self._runner,
+            reloader=Reloader(
+                worker,
+                context.store,
+                self._record,
+                self._events,
+                self._runner,
+                signalled=settings.reload_method == "signal",
+            ),
+            upkeep=Upkeep(
+                context.store,
+                self._record,
+                self._runner.run_watched,
+                settings.reverify_interval,
+                context.log,
+            ),
+            told=self._events,
+        )
         self._wake = asyncio.Event()
         self._looked = 0.0
         self._news: tuple[str, str | None] = "", None
@@ -81,11 +126,11 @@ class Sidecar:
             loop.add_signal_handler(number, stop)
         loop.add_signal_handler(signal.SIGHUP, self.look_now)
         app = probes.application(self, self._metrics.registry)
-        runner, port = await probes.listen(app, self._context.settings.listen)
+        runner, port = await probes.listen(app, self._settings.listen)
         self._log.info("sidecar.listening", port=port)
         try:
-            await self._runner.run(lambda steps: steps.recover())
-            self._metrics.measured(self._context.store)
+            await self._runner.run(recover)
+            self._metrics.measured(self._store)
             self._say_where_it_starts()
             while not self._stopping:
                 await self._turn()
@@ -93,18 +138,18 @@ class Sidecar:
         except asyncio.CancelledError:
             self._stopping = True
         finally:
-            self._carrier.attempts.end("sync.stopped", "stopped", "the agent was told to stop")
+            self._carrier.syncs.end(events.SyncStopped, "the agent was told to stop")
             await runner.cleanup()
         self._log.info("sidecar.stopped")
 
     def alive(self) -> bool:
         """Whether the loop turned lately; see `probes.Probed`."""
-        polls = _LATE_POLLS * self._context.settings.poll_interval
+        polls = _LATE_POLLS * self._settings.poll_interval
         return time.monotonic() - self._runner.turned < max(_LATE_SECONDS, polls)
 
     def ready(self) -> bool:
         """Whether a verified release is active; see `probes.Probed`."""
-        store = self._context.store
+        store = self._store
         return store.active() in store.verified() and not self._observer.refused
 
     def status(self) -> dict[str, object]:
@@ -113,10 +158,10 @@ class Sidecar:
         unknown = self._observer.marker_unknown
         share = {"reachable": error is None, "error": error, "marker_unknown": unknown}
         state: dict[str, object] = msgspec.to_builtins(self._record.state)
-        settings, address = self._context.settings, self._context.share.address
+        settings, address = self._settings, self._address
         # The log says where that is; these ports are for the whole cluster.
         hide = address if address.startswith("/") else None
-        shown: dict[str, object] = hiding.paths(
+        shown: dict[str, object] = status.paths(
             state | {"share": share, "doing": self._carrier.doing}, keep=settings.store, hide=hide
         )
         return shown
@@ -128,15 +173,15 @@ class Sidecar:
 
     def _say_where_it_starts(self) -> None:
         """Say what is active, and why it is not what is desired if `init` had to refuse that."""
-        known, active = self._record.state, self._context.store.active()
+        known, active = self._record.state, self._store.active()
         entry = known.quarantined.get(known.desired or "") if known.desired != active else None
-        refused = {"refused": entry.reason} if entry else {}
-        self._log.info("sidecar.started", active=active, desired=known.desired, **refused)
+        refused = entry.reason if entry else None
+        self._events.tell(events.SidecarStarted(active, known.desired, refused))
 
     async def _rest(self) -> None:
         """Wait for the next poll. What wakes the loop early does so at most once a second."""
         jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, no secret
-        pause = self._context.settings.poll_interval * jitter
+        pause = self._settings.poll_interval * jitter
         # (`wait_for` loses a cancellation that comes in the moment of the wake.)
         with suppress(TimeoutError):
             async with asyncio.timeout(0 if self._stopping else pause):
@@ -155,17 +200,18 @@ class Sidecar:
                 await self._carrier.upkeep.mend()
                 action = await self._decide()
                 if not isinstance(action, Wait):
-                    await self._carrier.carry_out(action)
+                    self._metrics.show(self._record.state)
+                    if await self._carrier.carry_out(action):
+                        self._metrics.measured(self._store)
+                    self._metrics.show(self._record.state)
                     continue
                 self._carrier.doing = action.reason
                 if not await self._carrier.upkeep.look():
                     break
         except Exception:  # noqa: BLE001 - the one at the top of the loop: logged and counted
             self._log.exception("sidecar.turn_failed")
-            self._carrier.attempts.end(
-                "sync.failed", "error", "internal error", level=logging.ERROR
-            )
-            self._metrics.syncs.labels("error").inc()
+            self._carrier.syncs.end(events.SyncBroken, "internal error")
+            self._events.tell(events.TurnFailed())
         self._metrics.show(self._record.state)
 
     async def _decide(self) -> Action:
@@ -173,7 +219,7 @@ class Sidecar:
         seen = await self._observer.observe(self._carrier.not_before)
         self._runner.turned = time.monotonic()
         desired = seen.marker.version if seen.marker else None
-        self._carrier.attempts.observed(self._runner.turned - began, desired=desired)
+        self._carrier.syncs.observed(self._runner.turned - began, desired=desired)
         self._metrics.share_reachable.set(self._observer.share_error is None)
         if seen.marker and self._is_news(seen.marker.sha256, seen.offered):
             self._carrier.put_nothing_off(forget=True)
@@ -189,5 +235,5 @@ class Sidecar:
 
 async def serve(context: Context) -> None:
     """Run a sidecar until SIGTERM or SIGINT; see `Sidecar.run`."""
-    with telling.kubernetes(context) as heard:
-        await Sidecar(heard.beside_worker()).run()
+    with telling.kubernetes(context.log, wanted=context.settings.kubernetes_events) as listeners:
+        await Sidecar(context.beside_worker(), *listeners).run()

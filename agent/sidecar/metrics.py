@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,17 +13,19 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from agent.store import room
+from agent.sync import events
 
+if TYPE_CHECKING:
     from agent.store.store import Store
+    from agent.sync.listening import Event
     from agent.sync.state import State
 
 STATUSES = ("success", "quarantined", "error")
 
 
 class Metrics:
-    """Everything that `/metrics` shows; names start with `model_agent_`."""
+    """Everything that `/metrics` shows; names start with `model_agent_`. It listens to events."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
@@ -102,22 +102,56 @@ class Metrics:
             if at:
                 gauge.set(datetime.fromisoformat(at).timestamp())
 
-    @contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
-        """Show how long the block takes, if it succeeds."""
-        began = time.monotonic()
-        yield
-        self.phase.labels(phase).set(time.monotonic() - began)
-
     def measured(self, store: Store) -> None:
         """Show what the store takes."""
-        self.store_used.set(store.used_bytes())
-        self.store_limit.set(store.most_bytes())
+        self.store_used.set(room.used_bytes(store))
+        self.store_limit.set(room.most_bytes(store))
 
-    def succeeded(self, seconds: float) -> None:
-        """A release was activated, so long after the marker changed."""
-        self.syncs.labels("success").inc()
-        self.sync_duration.observe(seconds)
+    def hear(self, event: Event) -> None:
+        """Count an event; see `agent.sync.listening.Listener`."""
+        match event:
+            case events.Staged(moved=moved):
+                for source, count in moved.items():
+                    self.staged_bytes.labels(source).inc(count)
+            case events.ModelWarmed():
+                self._warmed(event)
+            case events.VerificationFailed():
+                self.verify_failures.inc()
+            case events.StoreRepaired(files=files):
+                self.repairs.inc(len(files))
+            case events.ReloadAsked() | events.ReloadFailed() | events.ReloadConfirmed():
+                self._reload(event)
+            case _:
+                self._sync(event)
+
+    def _sync(self, event: Event) -> None:
+        match event:
+            case events.PhaseEnded(phase=phase, seconds=seconds):
+                self.phase.labels(phase).set(seconds)
+            case events.SyncDone(since_marker_seconds=seconds):
+                self.syncs.labels("success").inc()
+                self.sync_duration.observe(seconds)
+            case events.Quarantined():
+                self.syncs.labels("quarantined").inc()
+            case events.SyncFailed() | events.TurnFailed():
+                self.syncs.labels("error").inc()
+
+    def _warmed(self, event: events.ModelWarmed) -> None:
+        seconds = event.load_seconds + event.first_seconds
+        self.warmup.labels(event.model, event.device).set(seconds)
+        if event.canary_cosine is not None:
+            self.canary.labels(event.model, event.device).set(event.canary_cosine)
+
+    def _reload(
+        self, event: events.ReloadAsked | events.ReloadFailed | events.ReloadConfirmed
+    ) -> None:
+        if isinstance(event, events.ReloadAsked):
+            self.reload_attempts.inc()
+            return
+        confirmed = isinstance(event, events.ReloadConfirmed)
+        self.last_reload_successful.set(confirmed)
+        if not confirmed:
+            self.reload_failures.inc()
 
     def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
         return Counter(f"model_agent_{name}", text, labels or [], registry=self.registry)

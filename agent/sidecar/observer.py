@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING
 
 from agent.errors import AgentError, NewSpaceError, VerificationError
 from agent.machine import threads
-from agent.release import marker, space
-from agent.sidecar.reconcile import Observed, Target
-from agent.sidecar.worker_client import worker_client
-from agent.signing import policy
+from agent.release import marker
+from agent.release.target import Target
+from agent.sidecar.reconcile import Observed
+from agent.signing import stored
 from agent.store import records
+from agent.sync import events
 from agent.sync.state import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from agent.context import Context
     from agent.release.marker import Marker
+    from agent.release.space import Guard
+    from agent.settings import Method
+    from agent.shares.reader import ShareReader
     from agent.sidecar.reconcile import WorkerView
+    from agent.sidecar.worker_client import WorkerClient
+    from agent.signing.policy import Policy
+    from agent.store.store import Store
+    from agent.sync.listening import Events
     from agent.sync.record import Record
 
 
@@ -27,14 +34,43 @@ class Observer:
     """What the sidecar sees, and what it last knew of a marker that it cannot read now.
 
     Args:
-        context: What to look at.
+        store: The store.
+        reader: The share.
+        policy: The rule about signatures.
+        guard: The guard of the embedding space.
         record: The state on disk, which follows what is seen.
+        worker: The worker's admin listener.
+        method: How the worker is told.
+        told: Told of what changes.
+
+    Attributes:
+        marker: What the marker said last.
+        marker_since: When it began to say so, on the monotonic clock.
+        marker_unknown: Why the marker says nothing now; None if it does.
+        share_error: Why the share does not answer; None if it does.
+        refused: Why the active release may not be served; None if it may.
     """
 
-    def __init__(self, context: Context, record: Record) -> None:
-        self._context = context
+    def __init__(
+        self,
+        *,
+        store: Store,
+        reader: ShareReader,
+        policy: Policy,
+        guard: Guard,
+        record: Record,
+        worker: WorkerClient,
+        method: Method,
+        told: Events,
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._policy = policy
+        self._guard = guard
         self._record = record
-        self.worker = worker_client(context.settings)
+        self._worker = worker
+        self._method: Method = method
+        self._events = told
         self.marker: Marker | None = None
         self.marker_since = time.monotonic()
         self.share_error: str | None = None
@@ -66,7 +102,7 @@ class Observer:
             outdated=bool(active and state.outdated == active.version),
             refused=self.refused,
             another_space=self._another_space(active, desired, held) if moving else None,
-            method=self._context.settings.reload_method,
+            method=self._method,
             worker=await self._look_at_worker(),
         )
 
@@ -77,14 +113,14 @@ class Observer:
         staged again, which says why not. (The files of the active release are repaired in place,
         and its worker goes on with it.)
         """
-        held = self._context.store.verified()
+        held = self._store.verified()
         if desired in held and desired != active and not self._may_be_next(desired):
             del held[desired]
         self._judge(active if active in held else None)
         return held
 
     def _may_be_next(self, version: str) -> bool:
-        store = self._context.store
+        store = self._store
         try:
             self._require_signature(version)
             return records.is_untouched(store.agent, store.manifest(version), store.path(version))
@@ -105,7 +141,7 @@ class Observer:
         except AgentError as error:
             refused = self.refused if self._judged == active else str(error)
         if refused and refused != self.refused:
-            self._context.log.error("release.refused", version=active, error=refused)
+            self._events.tell(events.Refused(str(active), refused))
         self._judged, self.refused = active, refused
 
     def _require_signature(self, version: str) -> None:
@@ -115,26 +151,37 @@ class Observer:
             VerificationError: It is not let in.
             AgentError: That cannot be known now.
         """
-        if self._context.settings.verify_key is None:
+        if self._policy.key is None:
             return
-        release = self._context.store.manifest(version)
-        signature = policy.read(self._context.store.path(version))
-        if policy.problem(self._context, release, signature):
-            policy.in_store(self._context, release)
+        release = self._store.manifest(version)
+        home = self._store.path(version)
+        signature = stored.read(home)
+        if self._policy.problem(release, signature):
+            self._policy.hold_in_store(release, home, self._reader)
 
     def _active(self) -> str | None:
         """What was confirmed last; `current` may lead to what a worker was just signalled for.
 
         Or nowhere, if somebody deleted it: what was active is served all the same.
         """
-        known, leads_to = self._record.state, self._context.store.active()
+        known, leads_to = self._record.state, self._store.active()
         return known.active if leads_to in {None, known.pointed} else leads_to
+
+    def watch(self) -> Callable[[], Awaitable[bool]]:
+        """Return a look at the marker that says whether it moved since now."""
+        before = self.marker
+
+        async def has_moved() -> bool:
+            await self.look_at_marker()
+            return self.marker != before
+
+        return has_moved
 
     async def look_at_marker(self) -> None:
         """Read the marker; what cannot be read or understood changes nothing."""
         try:
             known = self.marker.sha256 if self.marker else None
-            data = await threads.run(self._context.marker_bytes, known=known)
+            data = await threads.run(self._reader.marker_bytes, known=known)
             self._share_answers(None)
             if data is not None and marker.digest(data) != known:
                 self._take(marker.parse(data))
@@ -148,43 +195,43 @@ class Observer:
     def _take(self, found: Marker) -> None:
         self.marker = found
         self.marker_since = time.monotonic()
-        self._context.log.info("marker.read", version=found.version, previous=list(found.previous))
+        self._events.tell(events.MarkerRead(found.version, list(found.previous)))
 
     def _marker_unknown(self, reason: str | None) -> None:
         if reason and reason != self.marker_unknown:
-            self._context.log.warning("marker.unknown", reason=reason)
+            self._events.tell(events.MarkerUnknown(reason))
         self.marker_unknown = reason
 
     def _share_answers(self, error: str | None) -> None:
         if error and error != self.share_error:
-            self._context.log.warning("share.unreachable", error=error)
+            self._events.tell(events.ShareUnreachable(error))
         if self.share_error and not error:
-            self._context.log.info("share.reachable")
+            self._events.tell(events.ShareReachable())
         self.share_error = error
 
     async def _offered(self, version: str) -> str | None:
         """The digest of the release on the share, where that can be known."""
         try:
-            return (await threads.run(self._context.manifest, version)).digest
+            return (await threads.run(self._reader.manifest, version)).digest
         except AgentError:
             return None
 
     def _another_space(
         self, active: Target | None, desired: str | None, held: Mapping[str, str]
     ) -> str | None:
-        allowed = self.marker is None or self.marker.allow_new_space
-        allowed = allowed or self._context.settings.allow_new_space
-        if allowed or active is None or desired is None or desired not in held:
+        if self.marker is None or active is None or desired is None or desired not in held:
             return None
-        store, limit = self._context.store, self._context.settings.space_cosine
-        old, new = store.manifest(active.version), store.manifest(desired)
-        refusal = space.refusal(old, new, min_cosine=limit)
-        return str(NewSpaceError(refusal)) if refusal else None
+        old, new = self._store.manifest(active.version), self._store.manifest(desired)
+        try:
+            self._guard.check(old, new, allowed=self.marker.allow_new_space)
+        except NewSpaceError as error:
+            return str(error)
+        return None
 
     async def _look_at_worker(self) -> WorkerView | None:
-        if self._context.settings.reload_method == "none":
+        if self._method == "none":
             return None
-        view = await self.worker.view()
+        view = await self._worker.view()
         seen = Worker(state="unknown")
         if view:
             version = view.serving.version if view.serving else None

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from agent.errors import AgentError, StoppedError
 from agent.machine import threads
-from agent.sidecar.keeping import Keeping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
-    from agent.context import Context
-    from agent.sidecar.metrics import Metrics
-    from agent.sidecar.observer import Observer
-    from agent.sync.record import Record
+    from agent.sync.steps import Steps
+
+    Step = Callable[[Steps], object]
 
 # SIGTERM ends the agent within 5 s; a step is given most of that to stop cleanly.
 _STOP_SECONDS: Final = 3.0
@@ -28,33 +26,33 @@ class Runner:
     """Runs the steps of a sidecar.
 
     Args:
-        context: What the steps work with.
-        record: The state on disk.
-        metrics: Told of what happens.
-        observer: Reads the marker while a step takes long.
+        make_steps: Returns the steps, which a flag ends early.
+        watch_marker: Returns a look at the marker that says whether it moved since.
+        poll_interval: Seconds between two such looks.
 
     Attributes:
         turned: When the sidecar last got round to looking, on the monotonic clock.
     """
 
     def __init__(
-        self, context: Context, record: Record, metrics: Metrics, observer: Observer
+        self,
+        make_steps: Callable[[threading.Event], Steps],
+        watch_marker: Callable[[], Callable[[], Awaitable[bool]]],
+        poll_interval: float,
     ) -> None:
-        self._context = context
-        self._record = record
-        self._metrics = metrics
-        self._observer = observer
+        self._make_steps = make_steps
+        self._watch_marker = watch_marker
+        self._poll_interval = poll_interval
         self.turned = time.monotonic()
 
-    async def run(self, step: Callable[[Keeping], object]) -> None:
+    async def run(self, step: Step) -> None:
         """Run a step in a thread. Being cancelled stops it, and waits a little until it did.
 
         Raises:
             AgentError: As the step raises.
         """
         stop = threading.Event()
-        steps = Keeping(self._context.stoppable(stop), self._record, self._metrics)
-        future = asyncio.wrap_future(threads.start(_nicely, step, steps))
+        future = asyncio.wrap_future(threads.start(_nicely, step, self._make_steps(stop)))
         try:
             await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -64,7 +62,7 @@ class Runner:
             await asyncio.wait([future], timeout=_STOP_SECONDS)
             raise
 
-    async def run_watched(self, step: Callable[[Keeping], object]) -> None:
+    async def run_watched(self, step: Step) -> None:
         """Run a step in a thread, but end it when the marker moves on.
 
         Raises:
@@ -80,16 +78,14 @@ class Runner:
             StoppedError: It was ended.
             AgentError: As `work` raises.
         """
-        before = self._observer.marker
+        has_moved = self._watch_marker()
         task = asyncio.ensure_future(work)
         try:
             while not task.done():
-                await asyncio.wait([task], timeout=self._context.settings.poll_interval)
+                await asyncio.wait([task], timeout=self._poll_interval)
                 self.turned = time.monotonic()
-                if not task.done():
-                    await self._observer.look_at_marker()
-                    if self._observer.marker != before:
-                        raise StoppedError
+                if not task.done() and await has_moved():
+                    raise StoppedError
         finally:
             if not task.done():
                 task.cancel()
@@ -98,7 +94,7 @@ class Runner:
         task.result()
 
 
-def _nicely(step: Callable[[Keeping], object], steps: Keeping) -> object:
+def _nicely(step: Step, steps: Steps) -> object:
     """Do a step behind the requests that a worker on the same cores answers meanwhile."""
     threads.be_nice(threads.NICEST)
     return step(steps)

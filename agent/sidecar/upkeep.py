@@ -7,36 +7,48 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agent.errors import AgentError, StoppedError
+from agent.errors import AgentError, StoppedError, VerificationError
+from agent.machine.clock import utc_now
 from agent.sidecar import reconcile
+from agent.store import records
+from agent.store import repair as repairing
 from agent.store.rot import Reverifier
+from agent.sync import events
+from agent.sync.record import may_go
+from agent.sync.state import Rot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from agent.context import Context
-    from agent.sidecar.keeping import Keeping
-    from agent.sync.record import Record
+    from structlog.typing import FilteringBoundLogger
 
-    Run = Callable[[Callable[[Keeping], object]], Awaitable[None]]
+    from agent.store.store import Store
+    from agent.sync.record import Record
+    from agent.sync.steps import Steps
+
+    Run = Callable[[Callable[[Steps], object]], Awaitable[None]]
 
 
 class Upkeep:
     """The upkeep of one store.
 
     Args:
-        context: With the store.
-        record: What is known.
+        store: The store.
+        record: Its state on disk.
         run: Carries a step out, in a thread; raises `StoppedError` if the marker moves on.
+        interval: Seconds in which all of the active release is read again; 0 for never.
+        log: Told of what is put off.
     """
 
-    def __init__(self, context: Context, record: Record, run: Run) -> None:
-        self._store = context.store
-        self._log = context.log
+    def __init__(
+        self, store: Store, record: Record, run: Run, interval: float, log: FilteringBoundLogger
+    ) -> None:
+        self._store = store
+        self._log = log
         self._record = record
         self._run = run
-        self._reverifier = Reverifier(context.store, context.settings.reverify_interval)
-        self._interval = context.settings.reverify_interval
+        self._reverifier = Reverifier(store, interval)
+        self._interval = interval
         self._was_whole = True
         self._failures = 0
         self._not_before = 0.0
@@ -53,7 +65,7 @@ class Upkeep:
             self._was_whole = self._was_whole or whole
             return
         try:
-            await self._run(lambda steps: steps.recover())
+            await self._run(recover)
         except AgentError as error:
             self._put_off(error)
         else:
@@ -67,7 +79,7 @@ class Upkeep:
         if self._is_rotten(active) or not self._is_verified(active):
             return False
         try:
-            await self._run(lambda steps: steps.reverify(self._reverifier, active))
+            await self._run(lambda steps: reverify(steps, self._reverifier, active))
         except AgentError as error:
             self._put_off(error)
         else:
@@ -80,7 +92,7 @@ class Upkeep:
         Why not is kept with what is known.
         """
         try:
-            await self._run(lambda steps: steps.repair(version))
+            await self._run(lambda steps: repair(steps, version))
         except StoppedError:
             return False
         except AgentError as error:
@@ -106,3 +118,90 @@ class Upkeep:
         pause = reconcile.delay(self._failures)
         self._not_before = time.monotonic() + pause
         self._log.warning("store.unkept", error=str(error), retry_seconds=pause)
+
+
+def recover(steps: Steps) -> None:
+    """At start, or when parts of the store were lost: bring it in order.
+
+    What a crash left is cleared, `current` leads to what was active, and the active release is
+    hashed if no record has it.
+
+    Raises:
+        AgentError: The store cannot be used.
+    """
+    steps.store.prepare()
+    with steps.store.lock(steps.stop):
+        steps.store.sweep(keep_staging=steps.record.state.desired)
+        steps.record.ensure()
+        _restore(steps)
+        _point_back(steps)
+        active = steps.store.active()
+        if active and active not in steps.store.verified():
+            try:
+                steps.verify(active)
+            except VerificationError as error:
+                steps.events.tell(events.StoreCorrupt(active, str(error)))
+
+
+def reverify(steps: Steps, reverifier: Reverifier, version: str) -> None:
+    """Read a little of the active release again, and put on record what is found to be wrong.
+
+    Raises:
+        AgentError: As `Reverifier.look` and `Store.lock` raise.
+    """
+    seen = reverifier.look(version, steps.stop)
+    agent = steps.store.agent
+    if seen.right:
+        with steps.store.lock(steps.stop):
+            records.amend(agent, version, seen.right)
+    if seen.wrong:
+        steps.record.update(rot=Rot(version, seen.wrong, utc_now()))
+        steps.events.tell(events.StoreCorrupt(version, files=list(seen.wrong)))
+        steps.events.tell(events.VerificationFailed(version))
+        with steps.store.lock(steps.stop):
+            repairing.distrust(steps.store, version, seen.wrong)
+    if seen.finished:
+        steps.record.update(last_reverified=utc_now())
+        steps.log.info("release.reverified", version=version)
+
+
+def repair(steps: Steps, version: str) -> None:
+    """Put right files of the active release in the place of those on record as wrong.
+
+    Raises:
+        AgentError: As `repairing.repair` raises.
+    """
+    rot, began = steps.record.state.rot, time.monotonic()
+    if rot is None:
+        return
+    store, known = steps.store, steps.record.state
+    with store.lock(steps.stop):
+        release = store.manifest(version)
+        releases = repairing.repair(
+            store,
+            release,
+            rot.files,
+            lambda: steps.acquirer.original(release),
+            stop=steps.stop,
+            spare=may_go(store, known, keep=1, desired=known.desired or version),
+        )
+        steps.record.repaired(version)
+    seconds = round(time.monotonic() - began, 3)
+    steps.events.tell(events.StoreRepaired(version, list(rot.files), list(releases), seconds))
+
+
+def _restore(steps: Steps) -> None:
+    """Put `current` back if it was deleted, or led elsewhere, behind the agent's back."""
+    known = steps.record.state.active
+    if known and steps.store.active() is None and known in steps.store.verified():
+        steps.log.warning("store.current_restored", version=known)
+        steps.store.activate(known)
+
+
+def _point_back(steps: Steps) -> None:
+    """Take back what a signalled worker had not confirmed when the agent died."""
+    known = steps.record.state
+    confirmed = known.active if known.active in steps.store.versions() else None
+    if known.pointed and known.pointed == steps.store.active() and confirmed:
+        steps.log.warning("reload.unconfirmed", version=known.pointed, active=confirmed)
+        steps.point(confirmed)

@@ -1,157 +1,128 @@
-"""The rule about signatures: which releases are let in, on the share as in the store."""
+"""The rule about signatures, to which releases on the share and in the store are held."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from agent.errors import VerificationError
-from agent.files import durable
-from agent.files.durable import writing
-from agent.release import manifest
-from agent.release.layout import RELEASES
-from agent.signing import keys as signing
+from agent.signing import keys, stored
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.context import Context
+    from structlog.typing import FilteringBoundLogger
+
     from agent.release.manifest import Manifest
 
 
-def prepare(context: Context) -> None:
-    """See that there is all that the settings need, before anything else is done.
+class Signatures(Protocol):
+    """A place that may hold the signature of a release: the share."""
 
-    Raises:
-        ConfigError: A key cannot be used, or the library is not installed.
+    @property
+    def address(self) -> str:
+        """The place, as people know it."""
+        ...
+
+    def signature(self, version: str) -> bytes | None:
+        """Return the signature beside a release's manifest; None if there is none.
+
+        Raises:
+            VerificationError: Something else than a file stands there.
+            UnreachableError: The place does not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The rule about signatures.
+
+    Attributes:
+        key: The public key that releases must be signed for (`--verify-key`); None for no rule.
+        required: Whether a release without any signature is refused.
+        log: Told of unsigned releases that are let in.
     """
-    if key := context.settings.sign_key:
-        signing.signer(key)
-    if key := context.settings.verify_key:
-        signing.verifier(key)
 
+    key: Path | None
+    required: bool
+    log: FilteringBoundLogger
 
-def problem(context: Context, release: Manifest, signature: bytes | None) -> str | None:
-    """Why the rule does not let a release in, as the rest of a sentence; None if it does."""
-    if context.settings.verify_key is None:
-        return None
-    if signature is None:
-        return "it is not signed" if context.settings.require_signature else None
-    wrong = signing.verifier(context.settings.verify_key).problem(release, signature)
-    return wrong and f"its signature is wrong ({wrong})"
+    def problem(self, release: Manifest, signature: bytes | None) -> str | None:
+        """Return the reason to refuse a release, as the rest of a sentence, or None.
 
-
-def hold(context: Context, release: Manifest, signature: bytes | None, *, where: str) -> bool:
-    """Hold a release to the rule; give whether its signature was seen to be right.
-
-    Raises:
-        VerificationError: It is not let in.
-        ConfigError: The key cannot be used, or the library is not installed.
-    """
-    if wrong := problem(context, release, signature):
-        raise VerificationError(
-            f"The release {release.version} {where} is refused: {wrong}.",
-            remedy="Sign it with the key that belongs to --verify-key: model-agent publish "
-            "--sign-key.",
-        )
-    if signature is None:
-        unsigned(context, release.version)
-        return False
-    return context.settings.verify_key is not None
-
-
-def unsigned(context: Context, version: str) -> None:
-    """Say that something without any signature is let in, or refuse it.
-
-    Raises:
-        VerificationError: Signatures are required.
-    """
-    if context.settings.require_signature:
-        raise VerificationError(
-            f"{version} is not a signed release, and --require-signature is set.",
-            remedy="Publish it with model-agent publish --sign-key.",
-        )
-    if context.settings.verify_key:
-        context.log.warning("release.unsigned", version=version)
-
-
-def on_share(context: Context, release: Manifest) -> bytes | None:
-    """The signature that stands beside a release on the share, held to the rule.
-
-    Raises:
-        VerificationError: The release is not let in.
-        UnreachableError: The share does not answer.
-    """
-    try:
-        signature = context.signature(release.version)
-    except VerificationError:  # it is no file, which is nobody's business without a key
-        if context.settings.verify_key:
-            raise
-        signature = None
-    hold(context, release, signature, where=f"on the share {context.share.address}")
-    return signature
-
-
-def read(directory: Path) -> bytes | None:
-    """The signature in the directory of a release, if there is one; empty if it cannot be read."""
-    try:
-        with (directory / manifest.SIGNATURE).open("rb") as file:
-            return file.read(signing.MAX_BYTES)
-    except FileNotFoundError:
-        return None
-    except OSError:  # it is no right one
-        return b""
-
-
-def in_store(context: Context, release: Manifest) -> None:
-    """Hold a release of the store to the rule; one that was signed since has its signature fetched.
-
-    Raises:
-        VerificationError: It is not let in.
-        UnreachableError: The share would have to be asked, and does not answer.
-    """
-    home = context.store.path(release.version)
-    signature = read(home)
-    if problem(context, release, signature):
-        signature = on_share(context, release)
-        keep(home, signature)
-    hold(context, release, signature, where="in the store")
-
-
-def keep(directory: Path, signature: bytes | None) -> None:
-    """Have a signature, or none, stand in the directory of a release."""
-    path = directory / manifest.SIGNATURE
-    with writing(path.name):
+        Raises:
+            ConfigError: The key cannot be used, or the library is not installed.
+        """
+        if self.key is None:
+            return None
         if signature is None:
-            path.unlink(missing_ok=True)
-        else:
-            durable.write(path, signature)
+            return "it is not signed" if self.required else None
+        wrong = keys.verifier(self.key).problem(release, signature)
+        return wrong and f"its signature is wrong ({wrong})"
 
+    def hold(self, release: Manifest, signature: bytes | None, *, where: str) -> bool:
+        """Refuse a release that breaks the rule; return whether a right signature was seen.
 
-def put(context: Context, release: Manifest, directory: Path) -> None:
-    """Sign a new release, or let it keep the signature that it came with; hold it to the rule.
+        Raises:
+            VerificationError: It is refused.
+            ConfigError: The key cannot be used, or the library is not installed.
+        """
+        if wrong := self.problem(release, signature):
+            raise VerificationError(
+                f"The release {release.version} {where} is refused: {wrong}.",
+                remedy="Sign it with the private key of --verify-key: model-agent publish "
+                "--sign-key.",
+            )
+        if signature is None:
+            self.hold_unsigned(release.version)
+            return False
+        return self.key is not None
 
-    Raises:
-        VerificationError: It came with a wrong signature, or as it is now it would be refused.
-    """
-    if key := context.settings.sign_key:
-        # Before it is written over: a right signature would vouch for what a wrong one came with.
-        came = read(directory)
-        if came is not None:
-            hold(context, release, came, where="as it came")
-        keep(directory, signing.signer(key).sign(release))
-    hold(context, release, read(directory), where="on its way to the share")
+    def hold_unsigned(self, version: str) -> None:
+        """Refuse a release without a signature, or log that it is let in.
 
+        Raises:
+            VerificationError: Signatures are required.
+        """
+        if self.required:
+            raise VerificationError(
+                f"{version} is not a signed release, and --require-signature is set.",
+                remedy="Publish it with model-agent publish --sign-key.",
+            )
+        if self.key:
+            self.log.warning("release.unsigned", version=version)
 
-def is_due(context: Context, release: Manifest) -> bool:
-    """Whether a release on the share is to be signed, and this key has not done so."""
-    if context.settings.sign_key is None:
-        return False
-    there = context.signature(release.version)
-    signer = signing.signer(context.settings.sign_key)
-    return there is None or not signer.has_signed(release, there)
+    def hold_on(self, share: Signatures, release: Manifest) -> bytes | None:
+        """Hold a release on the share to the rule, and return its signature.
 
+        Raises:
+            VerificationError: The release is refused.
+            UnreachableError: The share does not answer.
+        """
+        try:
+            signature = share.signature(release.version)
+        except VerificationError:  # it is no file, which does not matter without a key
+            if self.key:
+                raise
+            signature = None
+        self.hold(release, signature, where=f"on the share {share.address}")
+        return signature
 
-def add(context: Context, release: Manifest, key: Path) -> None:
-    """Sign a release that is on the share: readers see the old signature or the new one, whole."""
-    path = f"{RELEASES}/{release.version}/{manifest.SIGNATURE}"
-    context.share.write(path, signing.signer(key).sign(release))
+    def hold_in_store(self, release: Manifest, directory: Path, share: Signatures) -> None:
+        """Hold a release of the store to the rule; its signature is fetched if it has no right one.
+
+        Args:
+            release: The release.
+            directory: Its directory in the store.
+            share: The share, from which its signature is fetched.
+
+        Raises:
+            VerificationError: It is refused.
+            UnreachableError: The share would have to be asked, and does not answer.
+        """
+        signature = stored.read(directory)
+        if self.problem(release, signature):
+            signature = self.hold_on(share, release)
+            stored.keep(directory, signature)
+        self.hold(release, signature, where="in the store")

@@ -1,7 +1,7 @@
-"""Repairs files of a release that is in use: another file takes the place of the bad one.
+"""Repairs files of a release that is in use: a new file takes the place of the bad one.
 
-A worker may have the bad file mapped, and would die of a write to it or go on with half of each. So
-it keeps what it has, under no name, until it loads the release again.
+The bad file is never written to: a worker may have it mapped, and would crash, or go on with half
+of each. It keeps the old file, which has no name any more, until it loads the release again.
 """
 
 from __future__ import annotations
@@ -9,28 +9,27 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import ReleaseMissingError, VerificationError
 from agent.files import disk, durable
 from agent.files.copy import Copier, Job
 from agent.files.durable import writing
-from agent.publish.source import TreeSource
 from agent.release import layout
-from agent.release.layout import RELEASES
-from agent.store import records, rot, stage
-from agent.sync import locate
-from agent.sync.locate import HandMadeTree
+from agent.store import intact, records, room, stage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    import threading
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from agent.context import Context
+    from agent.files.source import Source
     from agent.release.manifest import File, Manifest
     from agent.store.store import Store
 
-# Under staging, where a crash's leavings are swept; no version is called so.
+# A directory in the store's staging, where sweeping removes what a crash left. No version has this
+# name.
 FOLDER: Final = ".repair"
 
 # A name of a file: the release, and the path in it.
@@ -38,7 +37,9 @@ Name = tuple[str, str]
 
 
 def distrust(store: Store, version: str, paths: Collection[str]) -> None:
-    """Have nothing made of these files of a release, nor of what is the same file elsewhere.
+    """Trust these files of a release no more, nor any name of them in other releases.
+
+    No later staging links them then.
 
     Raises:
         NoSpaceError: There is no room to write that down.
@@ -50,18 +51,41 @@ def distrust(store: Store, version: str, paths: Collection[str]) -> None:
         records.amend(store.agent, of, {path: None})
 
 
-def repair(
-    context: Context, release: Manifest, paths: Collection[str], *, spare: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """Put right files of a release of the store; give the releases that had a part in them.
+@dataclass(frozen=True)
+class Original:
+    """A place that has the right files of a release.
 
-    The caller holds the store's lock. A release that shares a bad file, by hard link, is put right
-    too. A crash at any point leaves each name with its old file or its new one.
+    Attributes:
+        source: The share.
+        paths: Their paths there, by their paths in the release.
+        written: Bytes of the files that the share lacks because adoption made them.
+    """
+
+    source: Source
+    paths: Mapping[str, str]
+    written: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def repair(
+    store: Store,
+    release: Manifest,
+    paths: Collection[str],
+    original: Callable[[], Original],
+    *,
+    stop: threading.Event,
+    spare: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Replace bad files of a release of the store; return the releases that were changed.
+
+    The caller holds the store's lock. Other releases that share a bad file, by hard link, get the
+    new one too. A crash at any point leaves each name with its old file or its new one.
 
     Args:
-        context: With the share to take them from.
+        store: The store.
         release: The release, as the store has it.
-        paths: Its files to put right; one that is right already has its views seen to.
+        paths: Its files to repair; of a file with the right bytes only the views are restored.
+        original: Returns where right files come from; called only if a file has wrong bytes.
+        stop: Ends it early.
         spare: Releases that may be deleted for room, the first one first.
 
     Raises:
@@ -69,72 +93,69 @@ def repair(
         ReleaseMissingError: The share does not have them.
         UnreachableError: The share does not answer.
         NoSpaceError: There is no room for them.
-        StoppedError: The context's `stop` was set.
+        StoppedError: `stop` was set.
     """
-    store, stop = context.store, context.stop
     home, directory = store.path(release.version), store.staging / FOLDER
     files = [file for file in release.files if file.path in paths]
-    wrong = [f for f in files if not rot.has_right_bytes(release, home, f, stop)]
-    _make_room(context, wrong, directory, spare)
+    wrong = [f for f in files if not intact.has_right_bytes(release, home, f, stop)]
+    needed = sum(f.size for f in wrong) - disk.own_bytes(directory) + stage.OVERHEAD_BYTES
+    room.require_and_make(store, needed, spare)
     distrust(store, release.version, paths)
     with writing(FOLDER):
         durable.make_directory(directory)
     if wrong:
-        _fetch(context, release, wrong, directory)
+        _fetch(original(), release, wrong, directory, stop)
     touched = {release.version}
     for file in files:
-        source = (directory if file in wrong else home) / file.path
-        for version, path in _in_order(store, release, file, fresh=file in wrong):
-            _put(source, store.path(version) / path, directory)
-            touched.add(version)
-            records.amend(store.agent, version, {path: records.look(source)})
-        records.amend(store.agent, release.version, {file.path: records.look(home / file.path)})
+        touched.update(_replace(store, release, file, directory, fresh=file in wrong))
     shutil.rmtree(directory, ignore_errors=True)
     return tuple(sorted(touched))
 
 
-def _make_room(
-    context: Context, wrong: Sequence[File], directory: Path, spare: Sequence[str]
+def _fetch(
+    original: Original,
+    release: Manifest,
+    wrong: Sequence[File],
+    directory: Path,
+    stop: threading.Event,
 ) -> None:
-    """Delete releases that may be, as far as files need their room; before anything is written."""
-    needed = sum(f.size for f in wrong) - disk.own_bytes(directory) + stage.OVERHEAD_BYTES
-    context.store.need(needed, spare=spare)
-    context.store.make_room(needed, spare)
-
-
-def _fetch(context: Context, release: Manifest, wrong: Sequence[File], directory: Path) -> None:
-    """Bring files from the share; what an attempt before this one brought is kept."""
-    sources = _sources(context, release, directory)
-    jobs = [
-        Job(file.path, sources[file.path], file.size, file.chunks)
-        for file in wrong
-        if not rot.has_right_bytes(release, directory, file, context.stop)
-    ]
-    Copier(context.share, directory, release.chunk_size, context.stop).copy(jobs)
-
-
-def _sources(context: Context, release: Manifest, directory: Path) -> Mapping[str, str]:
-    """Where the share has the files of a release; what only adoption made is made again."""
-    sources = {f.path: f"{RELEASES}/{release.version}/{f.path}" for f in release.files}
-    if release.version in context.names(RELEASES):
-        return sources
-    found = locate.locate(context, release.version)
-    if not isinstance(found, HandMadeTree):
-        return sources
-    plan = TreeSource(context.share, context.wanted, found.suffix, strict=context.strict).plan()
-    for path, data in plan.written.items():
+    """Fetch right files into `directory`; those that an earlier attempt left there are kept."""
+    for path, data in original.written.items():
         with writing(path):
             durable.make_directory((directory / path).parent)
             durable.write(directory / path, data)
-    return {**sources, **plan.files}
+    jobs = [
+        Job(file.path, original.paths[file.path], file.size, file.chunks)
+        for file in wrong
+        if not intact.has_right_bytes(release, directory, file, stop)
+    ]
+    Copier(original.source, directory, release.chunk_size, stop).copy(jobs)
+
+
+def _replace(
+    store: Store, release: Manifest, file: File, directory: Path, *, fresh: bool
+) -> Iterator[str]:
+    """Give a right file its names, and trust each; yield the releases of these names."""
+    home = store.path(release.version)
+    source = (directory if fresh else home) / file.path
+    for version, path in _in_order(store, release, file, fresh=fresh):
+        _put(source, store.path(version) / path, directory)
+        records.amend(store.agent, version, {path: records.look(source)})
+        yield version
+    records.amend(store.agent, release.version, {file.path: records.look(home / file.path)})
 
 
 def _in_order(store: Store, release: Manifest, file: File, *, fresh: bool) -> list[Name]:
-    """The names to put a right file under, that which tells that all is done last."""
+    """Return the names that a right file gets, its own name last.
+
+    Whether a file is still wrong is read off its own name: until that is replaced, a repair that
+    was cut short begins again.
+    """
     own = release.version, file.path
     home = store.path(release.version)
     if not fresh:
-        return [(release.version, view) for view in rot.astray(release, home, file)]
+        lost = intact.lost_views(release, home).items()
+        return [(release.version, view) for view, path in lost if path == file.path]
     views = [view for view, path in layout.views(release).items() if path == file.path]
     mine = [(release.version, view) for view in views]
     others = [name for name in _names(store, home / file.path) if name not in {own, *mine}]
@@ -142,7 +163,7 @@ def _in_order(store: Store, release: Manifest, file: File, *, fresh: bool) -> li
 
 
 def _names(store: Store, path: Path) -> Iterator[Name]:
-    """Every name in a release of the store that leads to the same file."""
+    """Yield every name in the releases of the store that leads to the same file."""
     inode = records.look(path)[0]
     if inode < 0:
         return

@@ -1,7 +1,8 @@
-"""Gets a release into the store, with its manifest or out of a tree made by hand."""
+"""Gets a release into the store: staged, adopted from a hand-made tree, or made from the Hub."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from time import monotonic as clock
 from typing import TYPE_CHECKING
 
@@ -12,80 +13,146 @@ from agent.publish import populate
 from agent.publish.build import Builder
 from agent.publish.source import TreeSource
 from agent.release import pickles
-from agent.signing import policy
-from agent.store import stage
+from agent.release.layout import RELEASES
+from agent.store import room, stage
+from agent.store.repair import Original
 from agent.store.stage import Staged
-from agent.sync.locate import Catalogued, Found, HandMadeTree
+from agent.sync.locate import Catalogued, Found, HandMadeTree, Locator
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Sequence
 
+    from structlog.typing import FilteringBoundLogger
+
     from agent.context import Context
+    from agent.release.manifest import Manifest
+    from agent.store.store import Store
+    from agent.warmup.warmer import Warmer
 
 
-def acquire(
-    context: Context,
-    version: str,
-    found: Found,
-    *,
-    spare: Sequence[str] = (),
-    moved: ByteCounter | None = None,
-) -> Staged:
-    """Bring `version` into the store, verified. The caller holds the store's lock.
+@dataclass(frozen=True)
+class Acquirer:
+    """Brings releases from one share into one store.
 
-    Args:
-        context: What to work with.
-        version: The release.
-        found: How the share has it.
-        spare: As for `stage.stage`.
-        moved: Counts bytes as they come, but for those that are made from the Hub.
-
-    Raises:
-        RefusedError: It holds pickles.
-        VerificationError: It is not signed as the settings want it.
-        AgentError: As `stage.stage`, `Builder.build` and `populate` raise.
+    Attributes:
+        context: What hand-made trees and the Hub's models are built with.
+        locator: Finds releases on the share.
+        store: The store.
+        allow_pickle: Whether a release may hold pickles.
+        warmer: Measures the models of hand-made trees.
+        stop: Ends it early.
+        log: Told of progress.
     """
-    moved = moved or ByteCounter()
-    if isinstance(found, HandMadeTree):
-        return _adopt(context, version, found, moved, spare)
-    if isinstance(found, Catalogued):
-        if not found.to_share:
-            policy.unsigned(context, version)
-            return populate.into_store(context, version, spare)
-        found = populate.into_share(context)
-    pickles.refuse(context, found)
-    signature = policy.on_share(context, found)
-    with progress.shown(context.log, "stage", moved, found.size):
-        return stage.stage(
-            context.share,
-            found,
+
+    context: Context
+    locator: Locator
+    store: Store
+    allow_pickle: bool
+    warmer: Warmer
+    stop: threading.Event
+    log: FilteringBoundLogger
+
+    @classmethod
+    def of(cls, context: Context, stop: threading.Event) -> Acquirer:
+        """Return the one of a run, which `stop` ends early."""
+        return cls(
+            context,
+            Locator.of(context),
             context.store,
-            stop=context.stop,
-            spare=spare,
-            moved=moved,
-            signature=signature,
+            context.settings.allow_pickle,
+            replace(context.warmer, stop=stop),
+            stop,
+            context.log,
         )
 
+    def acquire(
+        self,
+        version: str,
+        found: Found,
+        *,
+        spare: Sequence[str] = (),
+        moved: ByteCounter | None = None,
+    ) -> Staged:
+        """Bring `version` into the store, verified. The caller holds the store's lock.
 
-def _adopt(
-    context: Context, version: str, tree: HandMadeTree, moved: ByteCounter, spare: Sequence[str]
-) -> Staged:
-    store = context.store
-    source = TreeSource(context.share, context.wanted, tree.suffix, strict=context.strict)
-    plan = source.plan()
-    for want in plan.absent:
-        context.log.warning("adopt.absent", model=want.name, loader=want.loader)
-    directory = store.staging / version
-    store.sweep()
-    total = source.size(plan)
-    store.have_room(total + stage.OVERHEAD_BYTES, spare)
-    with writing(version):
-        durable.make_directory(directory)
-    builder = Builder(context.warmer, context.stop, moved.add)
-    with progress.shown(context.log, "adopt", moved, total):
-        began = clock()
-        release = builder.build(source, plan, version, directory)
-    for path in release.pickles:
-        context.log.warning("adopt.pickle", path=path, reason="it is what the worker loads today")
-    stage.publish(store, release, directory)
-    return Staged(release, dict(moved.by_source), clock() - began)
+        Args:
+            version: The release.
+            found: How the share has it.
+            spare: As for `stage.stage`.
+            moved: Counts bytes as they come, but for those that are made from the Hub.
+
+        Raises:
+            RefusedError: It holds pickles.
+            VerificationError: It is not signed as the settings want it.
+            AgentError: As `stage.stage`, `Builder.build` and `populate` raise.
+        """
+        moved = moved or ByteCounter()
+        if isinstance(found, HandMadeTree):
+            return self._adopt(version, found, moved, spare)
+        if isinstance(found, Catalogued):
+            if not found.to_share:
+                self.locator.policy.hold_unsigned(version)
+                return populate.into_store(self.context, version, spare)
+            found = populate.into_share(self.context)
+        return self._stage(found, moved, spare)
+
+    def original(self, release: Manifest) -> Original:
+        """Return where the share has the files of a release of the store.
+
+        Raises:
+            AgentError: As `Locator.locate` raises, or the hand-made tree is no longer whole.
+        """
+        share = self.locator.reader.share
+        paths = {f.path: f"{RELEASES}/{release.version}/{f.path}" for f in release.files}
+        if release.version in self.locator.reader.names(RELEASES):
+            return Original(share, paths)
+        found = self.locator.locate(release.version)
+        if not isinstance(found, HandMadeTree):
+            return Original(share, paths)
+        plan = self._source(found).plan()
+        return Original(share, {**paths, **plan.files}, plan.written)
+
+    def _source(self, tree: HandMadeTree) -> TreeSource:
+        context = self.context
+        return TreeSource(
+            self.locator.reader.share, context.wanted, tree.suffix, strict=context.strict
+        )
+
+    def _stage(self, release: Manifest, moved: ByteCounter, spare: Sequence[str]) -> Staged:
+        pickles.refuse(release, allowed=self.allow_pickle)
+        signature = self.locator.policy.hold_on(self.locator.reader, release)
+        with progress.shown(self.log, "stage", moved, release.size):
+            return stage.stage(
+                self.locator.reader.share,
+                release,
+                self.store,
+                stop=self.stop,
+                spare=spare,
+                moved=moved,
+                signature=signature,
+            )
+
+    def _adopt(
+        self, version: str, tree: HandMadeTree, moved: ByteCounter, spare: Sequence[str]
+    ) -> Staged:
+        store, source = self.store, self._source(tree)
+        plan = source.plan()
+        for want in plan.absent:
+            self.log.warning("catalog.model_missing", model=want.name, loader=want.loader)
+        directory = store.staging / version
+        store.sweep()
+        total = source.size(plan)
+        room.require_and_make(store, total + stage.OVERHEAD_BYTES, spare)
+        with writing(version):
+            durable.make_directory(directory)
+        builder = Builder(self.warmer, self.stop, moved.add)
+        with progress.shown(self.log, "adopt", moved, total):
+            began = clock()
+            release = builder.build(source, plan, version, directory)
+        for path in release.pickles:
+            self.log.warning(
+                "release.pickle", path=path, reason="it is what the worker loads today"
+            )
+        stage.publish(store, release, directory)
+        return Staged(release, dict(moved.by_source), clock() - began)

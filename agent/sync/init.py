@@ -6,7 +6,6 @@ the pods that happen to start after it, and a dead share must not kill a pod tha
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 from agent.errors import (
     AgentError,
     ModelError,
-    NewSpaceError,
     PickleError,
     ReleaseMissingError,
     ShortFileError,
@@ -22,15 +20,13 @@ from agent.errors import (
     UnreachableError,
     VerificationError,
 )
-from agent.release import layout, space
-from agent.release.version import UNVERSIONED
-from agent.shares import reader
-from agent.signing import policy
 from agent.store import records
-from agent.sync import locate, state
-from agent.sync.attempt import Attempt
+from agent.sync import events, state
+from agent.sync.listening import Events, LogListener
+from agent.sync.locate import nothing
 from agent.sync.record import Record
 from agent.sync.steps import Steps
+from agent.sync.summary import SyncSummary
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -55,48 +51,51 @@ def run(context: Context) -> Outcome:
     Raises:
         AgentError: What kept the desired release from it, if nothing else could be used either.
     """
-    attempt = Attempt(None, None)
+    summary = SyncSummary(None, None)
     try:
         with ExitStack() as stack:
-            with attempt.timed("lock"):
+            with summary.timed("lock"):
                 context.store.prepare()
                 stack.enter_context(context.store.lock(context.stop))
-            active, desired, why = _Init(context, attempt).run()
+            active, desired, why = _Init(context, summary).run()
     except AgentError as error:
-        _say_why_not(context.log, attempt, error)
+        _say_why_not(context.log, summary, error)
         raise
     named = {"active": active, "desired": desired}
     if desired and active != desired:
-        context.log.error("init.fell_back", **named, **attempt.fields("fell_back", why))
+        context.log.error("init.fell_back", **named, **summary.fields("fell_back", why))
     else:
-        context.log.info("init.done", **named, **attempt.fields("success", why))
-    return Outcome(active, desired, time.monotonic() - attempt.began)
+        context.log.info("init.done", **named, **summary.fields("success", why))
+    return Outcome(active, desired, summary.seconds)
 
 
-def _say_why_not(log: FilteringBoundLogger, attempt: Attempt, error: AgentError) -> None:
+def _say_why_not(log: FilteringBoundLogger, summary: SyncSummary, error: AgentError) -> None:
     if isinstance(error, StoppedError):
-        log.info("init.stopped", **attempt.fields("stopped", error.what))
+        log.info("init.stopped", **summary.fields("stopped", error.what))
     else:
         kind = error.exit_code.name.lower()
-        log.error("init.failed", **attempt.fields("error", str(error)), kind=kind)
+        log.error("init.failed", **summary.fields("error", str(error)), kind=kind)
 
 
 class _Init:
-    def __init__(self, context: Context, attempt: Attempt) -> None:
-        self._context = context
-        self._attempt = attempt
+    def __init__(self, context: Context, summary: SyncSummary) -> None:
+        self._settings = context.settings
+        self._summary = summary
         self._store = context.store
         self._log = context.log
+        self._guard = context.guard
+        self._reader = context.reader
+        self._events = Events(LogListener(context.log))
         self._record = Record(context.store.agent, context.log)
-        self._steps = Steps(context, self._record)
+        self._steps = Steps.of(context, self._record, self._events)
         self._marker: Marker | None = None
-        self._before = attempt.previous = context.store.active()
+        self._before = summary.previous = context.store.active()
 
     def run(self) -> tuple[str, str | None, str | None]:
         """What is active now, what is desired, and what went wrong first."""
         first: AgentError | None = None
         try:
-            with self._attempt.timed("observe"):
+            with self._summary.timed("observe"):
                 candidates = self._candidates()
         except AgentError as error:
             candidates, first = self._stored(), error
@@ -113,63 +112,36 @@ class _Init:
                 self._stop_here(version, error)
             else:
                 return version, desired, str(first) if first else None
-        raise first or self._nothing()
+        raise first or nothing(self._reader, self._settings.marker)
 
     def _about(self, version: str | None) -> None:
         """Say what the attempt is about."""
-        self._attempt.version = version
-        self._attempt.number = self._record.state.attempts.get(version or "", 0) + 1
+        self._summary.version = version
+        self._summary.number = self._record.state.attempts.get(version or "", 0) + 1
 
     def _is_quarantined(self, version: str) -> bool:
         entry = self._record.state.quarantined.get(version)
         if entry is None:
             return False
         try:
-            digest = self._context.manifest(version).digest
+            digest = self._reader.manifest(version).digest
         except AgentError:
             digest = None
         return state.still_quarantined(entry, self._marker, digest)
 
     def _candidates(self) -> list[str]:
-        self._marker = reader.understood(self._context, known=self._record.state.tried_for)
+        self._marker = self._reader.understood(known=self._record.state.tried_for)
         if self._marker:
             chain = list(self._marker.chain)
-            if self._context.settings.no_fallback:
+            if self._settings.no_fallback:
                 return chain[:1]
             return list(dict.fromkeys([*chain, *self._stored()]))
-        return self._stored() or [self._without_marker()]
+        return self._stored() or [self._steps.locator.default(self._settings.marker)]
 
     def _stored(self) -> list[str]:
         """What the store holds, the active one first."""
         held = self._store.versions()
         return sorted(held, key=lambda version: version != self._before)
-
-    def _without_marker(self) -> str:
-        """The release to take where no marker names one and the store is empty."""
-        held = self._context.releases()
-        complete = [version for version in held if self._is_complete(version)]
-        if self._context.catalog.version in complete:
-            return self._context.catalog.version
-        if len(complete) == 1:
-            return complete[0]
-        if complete:
-            raise ReleaseMissingError(
-                f"The share {self._context.share.address} has no marker "
-                f"{self._context.settings.marker} and several releases: {', '.join(complete)}.",
-                remedy="Say which one to serve: model-agent promote VERSION.",
-            )
-        names = self._context.names("")
-        if any(root in names for root in layout.ROOTS):
-            return UNVERSIONED
-        if locate.populatable(self._context, self._context.catalog.version):
-            return self._context.catalog.version
-        raise self._nothing()
-
-    def _is_complete(self, version: str) -> bool:
-        try:
-            return bool(self._context.manifest(version))
-        except (ReleaseMissingError, VerificationError):
-            return False
 
     def _bring(self, version: str) -> None:
         """Have `version` in the store, verified, warmed and active."""
@@ -182,18 +154,18 @@ class _Init:
             if error.blames_release:
                 self._steps.quarantine(version, str(error), self._marker)
             raise
-        with self._attempt.timed("activate"):
+        with self._summary.timed("activate"):
             self._steps.activate(version)
 
     def _check(self, release: Manifest) -> None:
         """Warm the release, unless that would only repeat what is on record."""
-        if self._context.settings.no_warm:
+        if self._settings.no_warm:
             return
         on_record = self._record.checked().get(release.version) == release.digest
-        if on_record and self._context.warmer.has_passed(release, self._store.agent):
-            self._log.info("release.passed_before", version=release.version, device="cpu")
+        if on_record and self._steps.warmer.has_passed(release, self._store.agent):
+            self._log.info("warmup.skipped", version=release.version, device="cpu")
             return
-        with self._attempt.timed("check"):
+        with self._summary.timed("check"):
             self._steps.check(release.version)
 
     def _refuse_worn_out(self, version: str) -> None:
@@ -206,22 +178,22 @@ class _Init:
         if version in self._store.versions():
             self._warn_if_changed(version)
             try:
-                with self._attempt.timed("verify"):
+                with self._summary.timed("verify"):
                     release = self._steps.verify(version)
-                policy.in_store(self._context, release)
+                self._steps.hold_signature(release)
             except VerificationError as error:
-                self._log.error("store.corrupt", version=version, error=str(error))
+                self._events.tell(events.StoreCorrupt(version, str(error)))
                 records.forget(self._store.agent, version)
             else:
                 return release
-        moved = self._attempt.moved
-        with self._attempt.timed("stage"):
+        moved = self._summary.moved
+        with self._summary.timed("stage"):
             return self._steps.stage(version, desired=version, populate=True, moved=moved)
 
     def _warn_if_changed(self, version: str) -> None:
         """Say so if the share has other content under this version: what is verified stays."""
         try:
-            offered = self._context.manifest(version).digest if self._marker else None
+            offered = self._reader.manifest(version).digest if self._marker else None
         except AgentError:
             return
         if offered and offered != self._store.digest(version):
@@ -233,25 +205,23 @@ class _Init:
             )
 
     def _guard_space(self, release: Manifest) -> None:
-        """Refuse a release whose vectors do not match those of the one before."""
-        allowed = self._context.settings.allow_new_space
-        if self._marker is None or self._marker.allow_new_space or allowed:
-            return
-        old = self._reference(release.version)
-        limit = self._context.settings.space_cosine
-        if old and (refusal := space.refusal(old, release, min_cosine=limit)):
-            raise NewSpaceError(refusal)
+        """Refuse a release whose vectors do not match those of the one before.
 
-    def _reference(self, version: str) -> Manifest | None:
-        """The release that stored vectors are of: the active one, else the last promoted before."""
-        assert self._marker  # noqa: S101 - asked by the caller
+        Raises:
+            NewSpaceError: They do not match, and nothing allows that.
+        """
+        if self._marker and not (self._marker.allow_new_space or self._guard.lifted):
+            self._guard.check(self._reference(self._marker, release.version), release)
+
+    def _reference(self, marker: Marker, version: str) -> Manifest | None:
+        """Return the release that stored vectors are of: the active one, else the one before."""
         try:
             if self._before:
                 return self._store.manifest(self._before) if self._before != version else None
-            if version == self._marker.version and self._marker.previous:
-                return self._context.manifest(self._marker.previous[0])
+            if version == marker.version and marker.previous:
+                return self._reader.manifest(marker.previous[0])
         except AgentError as error:
-            self._log.warning("space.unchecked", version=version, error=str(error))
+            self._log.warning("embedding_space.unchecked", version=version, error=str(error))
         return None
 
     def _stop_here(self, version: str, error: AgentError) -> None:
@@ -259,12 +229,6 @@ class _Init:
         self._record.failed(error)
         incomplete = isinstance(error, ReleaseMissingError | ShortFileError)
         elsewhere = incomplete or isinstance(error, UnreachableError | PickleError)
-        if self._context.settings.no_fallback or not (error.blames_release or elsewhere):
+        if self._settings.no_fallback or not (error.blames_release or elsewhere):
             raise error
-        self._log.error("release.refused", version=version, error=str(error))
-
-    def _nothing(self) -> AgentError:
-        return ReleaseMissingError(
-            f"Neither the share {self._context.share.address} nor the store has a release.",
-            remedy="Publish one: model-agent publish --from DIR --version V.",
-        )
+        self._events.tell(events.Refused(version, str(error)))

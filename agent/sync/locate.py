@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.errors import ReleaseMissingError
-from agent.publish import adopted
+from agent.errors import ReleaseMissingError, VerificationError
+from agent.publish.adopted import ADOPTED
 from agent.release import layout
 from agent.release.manifest import Manifest
-from agent.signing import policy
+from agent.release.version import UNVERSIONED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.context import Context
+    from agent.settings import Populate
+    from agent.shares.reader import ShareReader
+    from agent.signing.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -24,49 +29,153 @@ class HandMadeTree:
 
 @dataclass(frozen=True)
 class Catalogued:
-    """A release that the share lacks, but that can be made: it is the catalog's own."""
+    """A release that the share lacks, but that can be made: it is the catalog's own.
+
+    Attributes:
+        to_share: Whether it is published on the share, or made in the store alone.
+        lacking: How the share lacks it, in a sentence.
+    """
 
     to_share: bool
+    lacking: str
 
 
 Found = Manifest | HandMadeTree | Catalogued
 
 
-def populatable(context: Context, version: str) -> Catalogued | None:
-    """How a release that the share lacks can be made, if the settings let it: no pod signs."""
-    where = context.settings.populate
-    if version != context.catalog.version or where == "never" or context.settings.require_signature:
-        return None
-    return Catalogued(to_share=where == "share")
+@dataclass(frozen=True)
+class Locator:
+    """Finds releases on one share.
 
-
-def locate(context: Context, version: str) -> Manifest | HandMadeTree:
-    """How the share has `version`.
-
-    A tree is taken for it if its directories carry the version (`fastembed-v2/`). One without a
-    suffix is the version that `ADOPTED` says; where there are no releases yet, it is any.
-
-    Raises:
-        ReleaseMissingError: It has not, or not completely.
-        VerificationError: Its manifest or its signature is refused.
-        UnreachableError: The share does not answer.
+    Attributes:
+        reader: The share.
+        policy: The rule about signatures that releases are held to.
+        require_manifest: Whether hand-made trees are left alone.
+        populate: Where the catalog's own release may be made if the share lacks it.
+        own_version: Returns the version of the catalog, which is parsed only when it is asked for.
     """
-    try:
-        release = context.manifest(version)
-    except ReleaseMissingError:
-        names = () if context.settings.require_manifest else context.names("")
-        releases = context.names("releases")
-        if version not in releases:
-            suffix = layout.suffix(names, version)
-            bare = any(root in names for root in layout.ROOTS)
-            if suffix or (bare and (not releases or version == _adopted(context))):
-                policy.unsigned(context, version)
-                return HandMadeTree(suffix)
-        raise
-    policy.on_share(context, release)
-    return release
+
+    reader: ShareReader
+    policy: Policy
+    require_manifest: bool
+    populate: Populate
+    own_version: Callable[[], str]
+
+    @classmethod
+    def of(cls, context: Context) -> Locator:
+        """Return the one of a run."""
+        s = context.settings
+        return cls(
+            context.reader,
+            context.policy,
+            s.require_manifest,
+            s.populate,
+            lambda: context.catalog.version,
+        )
+
+    def locate(self, version: str) -> Manifest | HandMadeTree:
+        """Return how the share has `version`.
+
+        A tree is taken for it if its directories carry the version (`fastembed-v2/`). One without a
+        suffix is the version that `ADOPTED` says; where there are no releases yet, it is any.
+
+        Raises:
+            ReleaseMissingError: The share does not have it, or not completely.
+            VerificationError: Its manifest or its signature is refused.
+            UnreachableError: The share does not answer.
+        """
+        try:
+            release = self.reader.manifest(version)
+        except ReleaseMissingError:
+            tree = self._tree(version)
+            if tree is None:
+                raise
+            self.policy.hold_unsigned(version)
+            return tree
+        self.policy.hold_on(self.reader, release)
+        return release
+
+    def find(self, version: str) -> Found:
+        """Return how the share has `version`, or how it can be made if the share lacks it.
+
+        Raises:
+            ReleaseMissingError: The share does not have it completely, and it cannot be made.
+            AgentError: As `locate` raises, or the catalog is refused.
+        """
+        try:
+            return self.locate(version)
+        except ReleaseMissingError as error:
+            if not self._can_make(version):
+                raise
+            return Catalogued(to_share=self.populate == "share", lacking=error.what)
+
+    def _can_make(self, version: str) -> bool:
+        """Return whether a pod can make a release. No pod signs, so not where signing is a must."""
+        is_own = version == self.own_version()
+        return is_own and self.populate != "never" and not self.policy.required
+
+    def default(self, marker: str) -> str:
+        """Return the release that a new pod takes where no marker names one.
+
+        That is the catalog's version if it is complete; else the only complete release; else a
+        hand-made tree; else the catalog's version, if it can be made.
+
+        Args:
+            marker: The marker's path, for the sentence.
+
+        Raises:
+            ReleaseMissingError: There is none, or there are several and none is the catalog's.
+            UnreachableError: The share does not answer.
+        """
+        complete = [version for version in self.reader.releases() if self._is_complete(version)]
+        own = self.own_version()
+        if own in complete:
+            return own
+        if len(complete) > 1:
+            raise ReleaseMissingError(
+                f"The share {self.reader.address} has no marker {marker} and several releases: "
+                f"{', '.join(complete)}.",
+                remedy="Say which one to serve: model-agent promote VERSION.",
+            )
+        if complete:
+            return complete[0]
+        if not self.require_manifest and _has_bare_tree(self.reader.names("")):
+            return UNVERSIONED
+        if self._can_make(own):
+            return own
+        raise nothing(self.reader, marker)
+
+    def _is_complete(self, version: str) -> bool:
+        try:
+            return bool(self.reader.manifest(version))
+        except (ReleaseMissingError, VerificationError):
+            return False
+
+    def _tree(self, version: str) -> HandMadeTree | None:
+        releases = self.reader.names(layout.RELEASES)
+        if self.require_manifest or version in releases:
+            return None
+        names = self.reader.names("")
+        suffix = layout.suffix(names, version)
+        if suffix:
+            return HandMadeTree(suffix)
+        if not _has_bare_tree(names):
+            return None
+        is_meant = not releases or version == self._adopted()
+        return HandMadeTree("") if is_meant else None
+
+    def _adopted(self) -> str | None:
+        data = self.reader.read(ADOPTED)
+        return data.decode(errors="replace").strip() if data else None
 
 
-def _adopted(context: Context) -> str | None:
-    data = context.read(adopted.ADOPTED)
-    return data.decode(errors="replace").strip() if data else None
+def nothing(reader: ShareReader, marker: str) -> ReleaseMissingError:
+    """Return the error for a share without a marker and without a release."""
+    return ReleaseMissingError(
+        f"There is no marker {marker} and no release on the share {reader.address}.",
+        remedy="Publish a release, then promote it: model-agent publish --from DIR --version V.",
+    )
+
+
+def _has_bare_tree(names: tuple[str, ...]) -> bool:
+    return any(root in names for root in layout.ROOTS)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from agent.files import durable
 from agent.machine.clock import utc_now
+from agent.release import retention
 from agent.sync.state import MAX_UNFINISHED, SCHEMA, Quarantine, State
 from agent.warmup import passes
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from agent.errors import AgentError
     from agent.release.marker import Marker
+    from agent.store.store import Store
 
 
 T = TypeVar("T")
@@ -164,3 +166,22 @@ def save(directory: Path, state: State) -> bool:
     """Put `state` on disk, whole; False where the volume is full."""
     encoded = msgspec.json.format(msgspec.json.encode(state, order="sorted"), indent=2)
     return durable.try_write(directory / FILE_NAME, encoded + b"\n")
+
+
+def may_go(store: Store, known: State, *, keep: int, desired: str | None) -> tuple[str, ...]:
+    """Return the releases of a store that may be deleted, the first one first.
+
+    Args:
+        store: The store.
+        known: Its state.
+        keep: Releases to keep.
+        desired: The marker's release, which stays.
+    """
+    return retention.spare(
+        store.versions(),
+        keep=keep,
+        active=store.active(),
+        previous=known.previous,
+        desired=desired,
+        quarantined=known.quarantined,
+    )

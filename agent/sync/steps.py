@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import (
@@ -14,45 +15,82 @@ from agent.errors import (
 )
 from agent.files import progress
 from agent.files.progress import ByteCounter
-from agent.release import retention
 from agent.release.manifest import Manifest
-from agent.signing import policy
-from agent.store import records
-from agent.sync import acquire, locate
+from agent.store import intact, records
+from agent.sync import events
+from agent.sync.acquire import Acquirer
 from agent.sync.locate import Catalogued, HandMadeTree
+from agent.sync.record import may_go
 from agent.warmup import passes, report
 
 if TYPE_CHECKING:
+    import threading
+
+    from structlog.typing import FilteringBoundLogger
+
     from agent.context import Context
     from agent.release.marker import Marker
-    from agent.sidecar.metrics import Metrics
-    from agent.sync.attempt import Attempt
-    from agent.sync.locate import Found
+    from agent.store.store import Store
+    from agent.sync.listening import Event, Events
+    from agent.sync.locate import Found, Locator
     from agent.sync.record import Record
+    from agent.sync.summary import SyncSummary
     from agent.warmup.protocol import Measured
-
+    from agent.warmup.warmer import Warmer
 
 _ORIGIN: Final = {Manifest: "share", HandMadeTree: "adopted", Catalogued: "hub"}
 
 
+@dataclass(frozen=True)
 class Steps:
-    """What can be done, under the store's lock, with the attempt on record.
+    """The steps, each under the store's lock, with the attempt on record.
 
     Only steps that load a model are on record as attempts. Staging is not: its memory is bounded,
     so being killed during it says nothing of the release.
 
-    Args:
-        context: What to work with.
+    Attributes:
+        store: The store.
         record: The state on disk.
-        metrics: Told of what happens, where there are any.
+        acquirer: Finds releases on the share, and brings them into the store.
+        keep: Releases that are kept in the store.
+        events: Told of what happens.
+        log: Told of what could not be written down.
+        stop: Ends a step early.
     """
 
-    def __init__(self, context: Context, record: Record, metrics: Metrics | None = None) -> None:
-        self._context = context
-        self._store = context.store
-        self._log = context.log
-        self._record = record
-        self._metrics = metrics
+    store: Store
+    record: Record
+    acquirer: Acquirer
+    keep: int
+    events: Events
+    log: FilteringBoundLogger
+    stop: threading.Event
+
+    @classmethod
+    def of(
+        cls, context: Context, record: Record, told: Events, stop: threading.Event | None = None
+    ) -> Steps:
+        """Return those of a run, which `stop` ends early; else the run's own flag."""
+        stop = stop or context.stop
+        return cls(
+            store=context.store,
+            record=record,
+            acquirer=Acquirer.of(context, stop),
+            keep=context.settings.keep,
+            events=told,
+            log=context.log,
+            stop=stop,
+        )
+
+    @property
+    def locator(self) -> Locator:
+        """Finds releases on the share."""
+        return self.acquirer.locator
+
+    @property
+    def warmer(self) -> Warmer:
+        """Loads and checks their models."""
+        return self.acquirer.warmer
 
     def stage(
         self,
@@ -66,84 +104,75 @@ class Steps:
 
         Args:
             version: The release.
-            desired: What the marker names, which stays in the store.
+            desired: The marker's release, which stays in the store.
             populate: Whether it may be made, if the share lacks it.
             moved: Told of the bytes, also if it fails.
 
         Raises:
-            AgentError: As `acquire.locate` and `acquire.acquire` raise; the store is as before.
+            AgentError: As `Locator.locate` and `Acquirer.acquire` raise; the store is as before.
         """
         if unchanged := self._still_right(version):
             return unchanged
         counted, told = ByteCounter(), moved or ByteCounter()
-        before = self._looks(version)
-        with self._store.lock(self._context.stop):
-            found: Found
-            try:
-                found = locate.locate(self._context, version)
-            except ReleaseMissingError as error:
-                made = locate.populatable(self._context, version) if populate else None
-                if made is None:
-                    raise
-                self._log.warning("release.missing", version=version, reason=error.what)
-                found = made
+        before = self._inode(version)
+        with self.store.lock(self.stop):
+            found = self._find(version, populate=populate)
             if came := self._came_meanwhile(version, found, before):
                 return came
             try:
                 if not isinstance(found, Manifest):
-                    self._record.begin(version)
-                spare = self._spare(1, desired)
-                staged = acquire.acquire(self._context, version, found, spare=spare, moved=counted)
+                    self.record.begin(version)
+                spare = may_go(self.store, self.record.state, keep=1, desired=desired)
+                staged = self.acquirer.acquire(version, found, spare=spare, moved=counted)
             except Exception as error:
                 told.add_all(counted.by_source)
                 self._ended(version, error)
                 raise
-            self._record.end(version)
+            self.record.end(version)
         told.add_all(staged.moved)
-        if self._metrics:
-            for source, count in staged.moved.items():
-                self._metrics.staged_bytes.labels(source).inc(count)
-        self._log.info(
-            "release.staged",
-            version=version,
-            digest=staged.manifest.digest[:12],
-            origin=_ORIGIN[type(found)],
-            seconds=round(staged.seconds, 3),
-            **{f"{source}_bytes": count for source, count in staged.moved.items()},
-        )
+        digest, origin = staged.manifest.digest, _ORIGIN[type(found)]
+        self.events.tell(events.Staged(version, digest, origin, staged.seconds, staged.moved))
         return staged.manifest
 
+    def _find(self, version: str, *, populate: bool) -> Found:
+        if not populate:
+            return self.locator.locate(version)
+        found = self.locator.find(version)
+        if isinstance(found, Catalogued):
+            self.log.warning("release.missing", version=version, reason=found.lacking)
+        return found
+
     def _still_right(self, version: str) -> Manifest | None:
-        """A release that the store holds, if files of it only look otherwise than when verified."""
-        known = self._store.verified().get(version)
+        """Return a release of the store whose files only look otherwise than when verified."""
+        known = self.store.verified().get(version)
         if known is None:
             return None
-        release = self._store.manifest(version)
-        if records.is_untouched(self._store.agent, release, self._store.path(version)):
+        release, home = self.store.manifest(version), self.store.path(version)
+        if records.is_untouched(self.store.agent, release, home):
             return None
         # What the share has is unknown while it is away, and never another release.
         with suppress(UnreachableError, ReleaseMissingError, VerificationError):
-            if self._context.manifest(version).digest != known:
+            if self.locator.reader.manifest(version).digest != known:
                 return None
         try:
             self.verify(version)
         except VerificationError as error:
-            self._log.warning("store.corrupt", version=version, error=str(error))
+            self.events.tell(events.SpareCorrupt(version, str(error)))
             return None
-        if not records.is_untouched(self._store.agent, release, self._store.path(version)):
+        if not records.is_untouched(self.store.agent, release, home):
             raise NoSpaceError(
                 f"{version} is right, and the store is too full to write that down.",
                 remedy="Give the store more room.",
             )
         return release
 
-    def _looks(self, version: str) -> int | None:
-        """What changes whenever a release is staged."""
-        path = self._store.path(version)
+    def _inode(self, version: str) -> int | None:
+        """Return the inode of the release's directory, which staging replaces; None without one."""
+        path = self.store.path(version)
         return path.stat().st_ino if path.is_dir() else None
 
     def _came_meanwhile(self, version: str, found: Found, before: int | None) -> Manifest | None:
-        """The release, if another agent staged it while this one waited for the lock.
+        """Return the release, if another agent staged it while this one waited for the lock.
 
         To stage it once more would take it from under whoever checks or serves it by now.
 
@@ -151,14 +180,24 @@ class Steps:
             VerificationError: It is not signed as the settings want it.
             UnreachableError: The share would have to be asked for its signature.
         """
-        if self._looks(version) == before:
+        if self._inode(version) == before:
             return None
-        digest = self._store.verified().get(version)
+        digest = self.store.verified().get(version)
         if digest is None or (isinstance(found, Manifest) and found.digest != digest):
             return None
-        release = self._store.manifest(version)
-        policy.in_store(self._context, release)
+        release = self.store.manifest(version)
+        self.hold_signature(release)
         return release
+
+    def hold_signature(self, release: Manifest) -> None:
+        """Hold a release of the store to the rule about signatures.
+
+        Raises:
+            VerificationError: It is not let in.
+            UnreachableError: The share would have to be asked, and does not answer.
+        """
+        home = self.store.path(release.version)
+        self.locator.policy.hold_in_store(release, home, self.locator.reader)
 
     def verify(self, version: str) -> Manifest:
         """Hash every byte of a release in the store, and record that it is sound.
@@ -166,55 +205,56 @@ class Steps:
         Raises:
             VerificationError: It is not, or the store's disk does not give it.
         """
-        with self._store.lock(self._context.stop):
+        with self.store.lock(self.stop):
             try:
-                release, moved = self._store.manifest(version), ByteCounter()
-                path = self._store.path(version)
-                with progress.shown(self._log, "verify", moved, release.size):
-                    records.verify(release, path, stop=self._context.stop, moved=moved)
+                release, moved = self.store.manifest(version), ByteCounter()
+                path = self.store.path(version)
+                with progress.shown(self.log, "verify", moved, release.size):
+                    intact.require(release, path, stop=self.stop, moved=moved)
             except (ReleaseMissingError, UnreachableError) as error:
                 raise VerificationError(error.what, remedy=error.remedy) from error
-            if not records.write(self._store.agent, release, path):
-                self._log.warning("record.unsaved", reason="the store is full")
-        self._log.info("release.verified", version=version, bytes=release.size)
+            if not records.write(self.store.agent, release, path):
+                self.log.warning("record.unsaved", reason="the store is full")
+        self.events.tell(events.Verified(version, release.size))
         return release
 
     def check(self, version: str) -> None:
-        """Load every model of a release in the store, and hold it to its canary.
+        """Load every model of a release in the store, and compare it with its canary.
 
         Raises:
             AgentError: As `Warmer.warm` raises.
         """
-        release = self._store.manifest(version)
-        self._record.begin(version)
-        passes.forget(self._store.agent)
+        release = self.store.manifest(version)
+        self.record.begin(version)
+        passes.forget(self.store.agent)
         try:
-            measured = self._context.warmer.warm(release, self._store.path(version))
+            measured = self.warmer.warm(release, self.store.path(version))
         except Exception as error:
             self._ended(version, error)
             raise
-        self._record.end(version)
-        self._record.passed(version, release.digest)
-        if not report.write(self._store.agent, release, measured):
-            self._log.warning("report.unsaved", reason="the store is full")
+        self.record.end(version)
+        self.record.passed(version, release.digest)
+        if not report.write(self.store.agent, release, measured):
+            self.log.warning("report.unsaved", reason="the store is full")
         for seen in measured:
-            self._say(version, seen)
+            self.events.tell(_seen(version, seen))
 
     def activate(self, version: str) -> None:
         """Flip `current` to a release of the store, then delete what is no longer kept."""
-        with self._store.lock(self._context.stop):
-            rot = self._record.state.rot
-            self._store.activate(version)
+        with self.store.lock(self.stop):
+            rot = self.record.state.rot
+            self.store.activate(version)
             if rot and rot.version != version:
                 # It was not repaired: should it be wanted again, it is staged again.
-                records.forget(self._store.agent, rot.version)
-            self._record.activated(version)
-            self._log.info("release.activated", version=version)
-            for old in self._spare(self._context.settings.keep, version):
-                self._store.remove(old)
-                self._record.removed(old)
-                self._log.info("release.pruned", version=old)
-            self._store.sweep(keep_staging=self._record.state.desired)
+                records.forget(self.store.agent, rot.version)
+            self.record.activated(version)
+            self.events.tell(events.Activated(version))
+            old_ones = may_go(self.store, self.record.state, keep=self.keep, desired=version)
+            for old in old_ones:
+                self.store.remove(old)
+                self.record.removed(old)
+                self.events.tell(events.Pruned(old))
+            self.store.sweep(keep_staging=self.record.state.desired)
 
     def point(self, version: str) -> None:
         """Have `current` lead to a release that is not active yet, or back to the active one.
@@ -222,68 +262,47 @@ class Steps:
         A worker that is signalled reads `current`. It is on record beforehand, so that a crash does
         not make a release active that nobody confirmed.
         """
-        with self._store.lock(self._context.stop):
-            back = version == self._record.state.active
+        with self.store.lock(self.stop):
+            back = version == self.record.state.active
             if not back:
-                self._record.update(pointed=version)
-            self._store.activate(version)
+                self.record.update(pointed=version)
+            self.store.activate(version)
             if back:
-                self._record.update(pointed=None)
+                self.record.update(pointed=None)
 
     def quarantine(
-        self, version: str, reason: str, marker: Marker | None, attempt: Attempt | None = None
+        self, version: str, reason: str, marker: Marker | None, ended: SyncSummary | None = None
     ) -> None:
-        """Try `version` no more until something about it changes; it ends the attempt, if any."""
+        """Try `version` no more until something about it changes; `ended` is the sync it ends."""
         try:
-            digest: str | None = self._context.manifest(version).digest
+            digest: str | None = self.locator.reader.manifest(version).digest
         except UnreachableError:
-            digest = self._store.digest(version)
+            digest = self.store.digest(version)
         except AgentError:
             # It has no sound manifest, so that one which comes later is a change.
-            digest = self._store.digest(version) or ""
-        passes.forget(self._store.agent)
-        self._record.quarantine(version, reason, marker=marker, digest=digest)
-        ended: dict[str, object] = {"version": version, "reason": reason}
-        if attempt:
-            ended |= attempt.fields("quarantined")
-        self._log.error("release.quarantined", **ended)
-
-    def _say(self, version: str, seen: Measured) -> None:
-        if seen.load_seconds is None or seen.first_seconds is None:
-            self._log.warning(
-                "model.not_run", version=version, model=seen.name, reason=seen.not_run
-            )
-            return
-        if self._metrics:
-            seconds = seen.load_seconds + seen.first_seconds
-            self._metrics.warmup.labels(seen.name, seen.device).set(seconds)
-            if seen.canary_cosine is not None:
-                self._metrics.canary.labels(seen.name, seen.device).set(seen.canary_cosine)
-        self._log.info(
-            "model.warmed",
-            version=version,
-            model=seen.name,
-            device=seen.device,
-            load_seconds=round(seen.load_seconds, 3),
-            first_seconds=round(seen.first_seconds, 3),
-            canary_seconds=seen.canary_seconds and round(seen.canary_seconds, 3),
-            canary_cosine=seen.canary_cosine and round(seen.canary_cosine, 6),
-        )
+            digest = self.store.digest(version) or ""
+        passes.forget(self.store.agent)
+        self.record.quarantine(version, reason, marker=marker, digest=digest)
+        self.events.tell(events.Quarantined(version, reason, ended))
 
     def _ended(self, version: str, error: Exception) -> None:
         # What nobody expected did not kill this process either.
         if not isinstance(error, AgentError) or error.ends_attempt:
-            self._record.end(version)
-        if self._metrics and isinstance(error, VerificationError):
-            self._metrics.verify_failures.inc()
+            self.record.end(version)
+        if isinstance(error, VerificationError):
+            self.events.tell(events.VerificationFailed(version))
 
-    def _spare(self, keep: int, desired: str | None) -> tuple[str, ...]:
-        known = self._record.state
-        return retention.spare(
-            self._store.versions(),
-            keep=keep,
-            active=self._store.active(),
-            previous=known.previous,
-            desired=desired,
-            quarantined=known.quarantined,
-        )
+
+def _seen(version: str, seen: Measured) -> Event:
+    """Return the event for a model that was warmed, or of which only the files were checked."""
+    if seen.load_seconds is None or seen.first_seconds is None:
+        return events.ModelNotRun(version, seen.name, seen.not_run)
+    return events.ModelWarmed(
+        version,
+        seen.name,
+        str(seen.device),
+        seen.load_seconds,
+        seen.first_seconds,
+        seen.canary_seconds,
+        seen.canary_cosine,
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.errors import ModelError, WarmupError
+from agent.machine import memory
 from agent.models import footprint
 from agent.models.devices import device as devices
 from agent.models.shapes import DEFAULTS
@@ -91,7 +92,7 @@ class Warmer:
         shapes: tuple[Shape, ...],
     ) -> tuple[Measured, ...]:
         if device.kind == "cpu":
-            footprint.require(subjects, directory)
+            footprint.require(subjects, directory, limit=memory.limit_bytes())
         request = Request(str(directory), device, tuple(subjects), shapes)
         outcome = ask(request, stop=self.stop, timeout=self.timeout, log=self.log)
         if outcome.failure is None:

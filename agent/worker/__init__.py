@@ -14,10 +14,11 @@ changes nothing but the state that `GET /model` shows. `images/embeddings-worker
 worker.
 """
 
+from agent.release.target import Target
 from agent.worker.admin import admin_app
 from agent.worker.holder import Holder, NotServingError
 from agent.worker.listen import admin_listener, open_listener
-from agent.worker.release import Release, Target, from_request, resolve_current
+from agent.worker.release import Release, from_request, resolve_current
 from agent.worker.status import State, Status
 
 __all__ = [

@@ -11,7 +11,8 @@ import time
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from agent.worker.release import Release, Target
+    from agent.release.target import Target
+    from agent.worker.release import Release
 
 # How a model is replaced by one that does not fit beside it: not at all, or by way of a gap.
 Swap = Literal["beside", "replace"]

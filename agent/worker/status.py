@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from agent.worker.release import Target  # noqa: TC001 - msgspec reads the annotation
+from agent.release.target import Target  # noqa: TC001 - msgspec reads the annotation
 
 State = Literal["ready", "loading", "failed"]
 

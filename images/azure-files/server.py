@@ -1,27 +1,12 @@
-"""A loopback double of the Azure Files REST API, for tests and demonstrations.
-
-python images/azure-files/server.py --host 127.0.0.1 --port 0 --account NAME --key BASE64
-
-Its first line of output is its URL. Paths are those of the real host: /SHARE/dir/file.
-
-It serves what `permissions.py` lists, as the service does for SMB shares. Not modelled: snapshots,
-copying, Put Range from URL, share ACLs and so stored access policies, user delegation SAS, Shared
-Key Lite, handles, List Shares, NFS shares and their links. A deleted share is gone at once.
-
-Faults and counters are had under /_control/ (see images/loopback/control.py); besides the kinds in
-images/loopback/faults.py it takes `throttled` (429), `busy` (503), `sharing_violation` (409),
-`forbidden` (403) and `timed_out` (500).
-"""
-
-from __future__ import annotations
+"""Starts the double of Azure Files: tests/doubles/azure_files says what it serves."""
 
 import sys
 from pathlib import Path
 
-# Faults and counters are shared with other doubles: images/loopback, of this checkout.
-sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
+# The package is found from any current directory, and in the image, where nothing installs it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from commandline import main
+from tests.doubles.azure_files.commandline import main
 
 if __name__ == "__main__":
     sys.exit(main())

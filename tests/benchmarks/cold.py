@@ -19,10 +19,10 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from tests.azure_files.certificates import make_certificate
 from tests.benchmarks import plot, pod, programs, table
 from tests.benchmarks.measuring import Sample, medians
 from tests.benchmarks.table import Row
+from tests.support.certificates import make_certificate
 from tests.support.rest import rest_share
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.release.manifest import Manifest
-    from tests.azure_files.doubles import Double
     from tests.benchmarks.release import Subject
+    from tests.support.azure_double import Double
     from tests.support.rest import RestShare
     from tests.support.sidecars import Sidecar
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from tests.azure_files.doubles import ROOT
 from tests.benchmarks import environments, table
 from tests.benchmarks.measuring import ROUNDS, cpu_of
 from tests.support import agents, proc
+from tests.support.loopback import ROOT
 from tests.support.pods import Pod
 from tests.support.rest import rest_share
 from tests.support.scripted import obey, scripted

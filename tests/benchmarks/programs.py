@@ -6,11 +6,12 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Final
 
-from tests.azure_files.doubles import ACCOUNT, ROOT
 from tests.benchmarks import environments, memory
 from tests.benchmarks.clients.clock import WAIT
 from tests.benchmarks.measuring import Sample
 from tests.support import agents
+from tests.support.azure_double import ACCOUNT
+from tests.support.loopback import ROOT
 from tests.support.rest import NAME
 
 if TYPE_CHECKING:

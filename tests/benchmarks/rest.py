@@ -15,20 +15,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.azure_files.certificates import make_certificate
-from tests.azure_files.clients import share_sas
 from tests.benchmarks import programs
 from tests.benchmarks.measuring import Sample, beside_server, medians, timed
 from tests.benchmarks.release import VERSION
 from tests.benchmarks.table import Row
+from tests.support.azure_clients import share_sas
+from tests.support.certificates import make_certificate
 from tests.support.rest import NAME, RestShare, rest_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.azure_files.certificates import Certificate
     from tests.benchmarks.release import Subject
+    from tests.support.certificates import Certificate
 
 
 def rows(subject: Subject) -> list[Row]:

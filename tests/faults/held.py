@@ -7,23 +7,19 @@ module.
 from __future__ import annotations
 
 import os
-import runpy
-import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from embeddings_worker import main as worker
+from embeddings_worker.embedder import Embedder
 
 if TYPE_CHECKING:
     from agent.worker import Release
 
-APP: Final = Path(__file__).parents[2] / "images" / "embeddings-worker" / "app.py"
-
 
 def main() -> None:
     """Run the worker."""
-    sys.path.insert(0, str(APP.parent))
-    from embedder import Embedder
-
     held, begin = Path(os.environ["HELD"]), Embedder.__init__
 
     def late(self: Embedder, name: str, release: Release, **more: Any) -> None:
@@ -32,7 +28,7 @@ def main() -> None:
         begin(self, name, release, **more)
 
     Embedder.__init__ = late  # type: ignore[method-assign]
-    runpy.run_path(str(APP), run_name="__main__")
+    worker.main()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.faults.serving import asked
+from tests.support.workers import APP, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +38,8 @@ class HeldLoad:
     @property
     def worker(self) -> dict[str, Any]:
         """What `tests.support.workers.worker` runs: the worker, whose loads can be held."""
-        return {"app": HELD, "HELD": str(self._directory)}
+        found = os.pathsep.join([str(ROOT), str(APP.parent)])
+        return {"app": HELD, "HELD": str(self._directory), "PYTHONPATH": found}
 
     def at_reload(self, call: Call, pass_on: Callable[[], Reply]) -> Reply:
         """Hold it as soon as the sidecar asks for it: a `Fault`."""

@@ -22,7 +22,7 @@ from agent.errors import AgentError, ReleaseMissingError
 from agent.publish.source import TreeSource
 from agent.settings import Settings
 from agent.shares.directory import DirectoryShare
-from agent.store import stage
+from agent.store import room, stage
 from agent.store.store import Store
 from agent.sync import init
 from tests.support import models
@@ -209,7 +209,7 @@ def test_room_is_made_for_a_tree(bench: Bench) -> None:
         release = bench.adopt(version)
     bench.cache(root="fastembed-v3")
     (bench.share.root / "VERSION").write_text("v3\n")
-    limit = Store(bench.store).used_bytes() + stage.OVERHEAD_BYTES + release.size // 2
+    limit = room.used_bytes(Store(bench.store)) + stage.OVERHEAD_BYTES + release.size // 2
     bench.adopt("v3", store_limit=str(limit))
     assert set(Store(bench.store).versions()) == {"v2", "v3"}
 
@@ -300,7 +300,7 @@ def test_a_pickle_alone(bench: Bench) -> None:
     with capture_logs() as events:
         release = bench.adopt()
     assert [path.rpartition("/")[2] for path in release.pickles] == ["pytorch_model.bin"]
-    (warning,) = [event for event in events if event["event"] == "adopt.pickle"]
+    (warning,) = [event for event in events if event["event"] == "release.pickle"]
     assert warning["log_level"] == "warning"
     assert warning["path"] == release.pickles[0]
 

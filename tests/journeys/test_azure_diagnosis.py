@@ -10,15 +10,14 @@ from azure.storage.fileshare import ShareSasPermissions
 
 from agent import logs
 from agent.errors import AgentError, ConfigError, UnreachableError
-from agent.settings import Settings
 from agent.shares.azurefiles import address
 from agent.shares.azurefiles.credentials import Credentials
 from agent.shares.azurefiles.files import Files
 from agent.shares.azurefiles.service import Service
 from agent.shares.connect import connect
-from tests.azure_files.certificates import make_certificate
-from tests.azure_files.clients import share_sas
-from tests.azure_files.doubles import ACCOUNT, KEY, Double, running_double
+from tests.support.azure_clients import share_sas
+from tests.support.azure_double import ACCOUNT, KEY, Double, running_double
+from tests.support.certificates import make_certificate
 from tests.support.rest import identity_server
 from tests.support.services import KEYED, service
 
@@ -72,6 +71,17 @@ def test_a_wrong_share(double: Double) -> None:
     assert "There is no share azurefiles://loopback/nothere" in told(
         double.url, KEYED, share="nothere"
     )
+
+
+@pytest.mark.parametrize("prefix", ["no", "no/such"])
+def test_a_wrong_prefix(prefix: str, double: Double) -> None:
+    """The directory in the share does not exist: that is no share without a marker."""
+    text = told(double.url, KEYED, share=f"{SHARE}/{prefix}")
+    assert f"cannot be on azurefiles://loopback/models/{prefix}" in text
+    assert "Check the prefix in --share" in text
+    files = Files(service(double.url, f"{SHARE}/{prefix}"), seconds=0.1)
+    with pytest.raises(UnreachableError, match=f"no directory .*/models/{prefix}. Check the pre"):
+        files.entries("")
 
 
 def test_an_expired_sas(double: Double) -> None:
@@ -245,7 +255,7 @@ def test_what_is_no_address(text: str) -> None:
 def test_a_secret_in_an_address_is_not_shown(text: str) -> None:
     """A pasted URL with its SAS is refused, says where the SAS goes, and is not quoted."""
     with pytest.raises(AgentError, match="AZURE_STORAGE_SAS_TOKEN") as refused:
-        connect(Settings(share=text), logs.get())
+        connect(text, logs.get())
     assert refused.value.exit_code == 2
     assert "s3cret" not in str(refused.value)
 

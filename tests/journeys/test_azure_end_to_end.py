@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.azure_files.certificates import make_certificate
+from tests.support.certificates import make_certificate
 from tests.support.pods import Pod
 from tests.support.rest import Kind, rest_share
 from tests.support.shares import EXTERNAL, INLINE, TestShare, tree

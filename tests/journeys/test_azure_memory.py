@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.azure_files.certificates import make_certificate
 from tests.support import agents, proc
+from tests.support.certificates import make_certificate
 from tests.support.rest import RestShare, rest_share
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import pytest
 
 from agent.shares.azurefiles.files import Files
 from agent.shares.azurefiles.service import GET
-from tests.azure_files.certificates import make_certificate
-from tests.azure_files.clients import key_credential, share_client
-from tests.azure_files.doubles import Double, running_double
+from tests.support.azure_clients import key_credential, share_client
+from tests.support.azure_double import Double, running_double
+from tests.support.certificates import make_certificate
 from tests.support.listening import Silent, listening
 from tests.support.services import service
 
@@ -76,16 +76,6 @@ def test_a_connection_is_used_again(double: Double, caplog: pytest.LogCaptureFix
             share.read_into(FILE, buffer, 0)
     made = [line for line in caplog.messages if line.startswith(("Starting new", "Resetting"))]
     assert len(made) == 1
-
-
-@pytest.mark.parametrize("size", [1, 2, GET - 1, GET, GET + 1])
-@pytest.mark.parametrize("offset", [0, GET - 2, GET])
-def test_the_end_of_a_file(size: int, offset: int, double: Double) -> None:
-    """A read gives what there is from its offset, and leaves the rest of the buffer alone."""
-    buffer = memoryview(bytearray(size))
-    wanted = DATA[offset : offset + size]
-    assert files(double.url).read_into(FILE, buffer, offset) == len(wanted)
-    assert buffer == wanted.ljust(size, b"\0")
 
 
 @pytest.mark.parametrize("after", [0, 1, GET // 2, GET - 1])

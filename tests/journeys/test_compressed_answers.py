@@ -11,8 +11,8 @@ from azure.storage.fileshare import ContentSettings
 
 from agent.shares.azurefiles.files import Files
 from agent.sidecar.worker_client import WorkerClient
-from tests.azure_files.clients import key_credential, share_client
-from tests.azure_files.doubles import running_double
+from tests.support.azure_clients import key_credential, share_client
+from tests.support.azure_double import running_double
 from tests.support.listening import Silent, listening
 from tests.support.services import service
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.azure_files.certificates import make_certificate
-from tests.hub.doubles import name_branch, pointer_of
 from tests.support import agents, models
+from tests.support.certificates import make_certificate
+from tests.support.hub_double import name_branch, pointer_of
 from tests.support.hubs import NEWER, VERSION, HubPod, hub_pod
 from tests.support.pods import NO_SHARE
 from tests.support.rest import rest_share

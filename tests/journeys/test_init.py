@@ -17,7 +17,6 @@ from agent.errors import NoSpaceError, WarmupError
 from agent.models import footprint
 from agent.sync import init
 from agent.sync.record import Record
-from agent.sync.steps import Steps
 from tests.support import agents, stores
 from tests.support.agents import assert_failed
 from tests.support.pods import Pod
@@ -32,6 +31,7 @@ from tests.support.shares import (
     snapshot,
     tree,
 )
+from tests.support.steps import steps_of
 from tests.support.workers import until
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def test_without_a_marker_several_releases(pod: Pod) -> None:
 
 def test_an_empty_share(pod: Pod) -> None:
     """With nothing on the share, and no Hub to ask, exit 4 says what would help."""
-    words = ("Neither the share", "nor the store has a release", "model-agent publish")
+    words = ("There is no marker VERSION and no release", "model-agent publish")
     assert_failed(pod.init("--populate", "never"), 4, *words)
     assert pod.active() is None
 
@@ -383,7 +383,7 @@ def test_what_has_passed_here_is_not_run_again(pod: Pod, flags: tuple[str, ...])
     again = pod.run("init", *flags)
     assert again.named("release.verified")
     assert bool(again.named("model.warmed")) == bool(flags)
-    assert bool(again.named("release.passed_before")) != bool(flags)
+    assert bool(again.named("warmup.skipped")) != bool(flags)
     (done,) = again.named("init.done")
     assert ("check_seconds" in done) == bool(flags)
 
@@ -391,7 +391,7 @@ def test_what_has_passed_here_is_not_run_again(pod: Pod, flags: tuple[str, ...])
 def test_a_quarantine_drops_what_had_passed(pod: Pod) -> None:
     """A worker, or a check in other shapes, refused it: the next `init` that tries it runs it."""
     here = with_v1(pod)
-    Steps(here, Record(here.store.agent, here.log)).quarantine("v1", "the worker said no", None)
+    steps_of(here).quarantine("v1", "the worker said no", None)
     assert pod.run("init").named("model.warmed")
 
 
@@ -457,7 +457,7 @@ def test_a_warm_up_that_cannot_start_is_no_attempt(
     here = with_v1(pod)
     monkeypatch.setattr(subprocess, "Popen", refuse)
     with pytest.raises(kind, match=sentence) as failure:
-        Steps(here, Record(here.store.agent, here.log)).check("v1")
+        steps_of(here).check("v1")
     assert not failure.value.blames_release
     assert Record(here.store.agent, here.log).state.attempts == {}
 
@@ -472,7 +472,7 @@ def test_a_warm_up_that_crashes_is_an_attempt(
     here = with_v1(pod)
     monkeypatch.setattr(sys, "executable", str(broken))
     with pytest.raises(WarmupError, match=r"crashed \(SIGSEGV\)"):
-        Steps(here, Record(here.store.agent, here.log)).check("v1")
+        steps_of(here).check("v1")
     assert Record(here.store.agent, here.log).state.attempts == {"v1": 1}
 
 
@@ -485,7 +485,7 @@ def test_what_nobody_expected_is_no_kill(pod: Pod, monkeypatch: pytest.MonkeyPat
     here = with_v1(pod)
     monkeypatch.setattr(footprint, "require", fail)
     with pytest.raises(LookupError):
-        Steps(here, Record(here.store.agent, here.log)).check("v1")
+        steps_of(here).check("v1")
     assert Record(here.store.agent, here.log).state.attempts == {}
 
 

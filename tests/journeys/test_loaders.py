@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import pytest
 
-from tests.hub.doubles import name_branch
 from tests.support import confined, models
+from tests.support.hub_double import name_branch
 from tests.support.hubs import HubPod, hub_pod
 from tests.support.rest import rest_share
 from tests.support.shares import REVISION, snapshot

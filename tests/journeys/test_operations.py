@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.azure_files.doubles import KEY, running_double
-from tests.hub.doubles import name_branch, running_hub
 from tests.support import agents, models
+from tests.support.azure_double import KEY, running_double
+from tests.support.hub_double import name_branch, running_hub
 from tests.support.pods import Pod
 from tests.support.shares import TestShare, flip
 from tests.support.walkthrough import Terminal

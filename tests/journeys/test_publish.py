@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.errors import AgentError
-from agent.machine import threads
-from agent.shares.base import Publication
-from agent.shares.directory import DirectoryShare
 from tests.support import agents
 from tests.support.pods import Pod
 from tests.support.shares import ELSEWHERE, INLINE, SNAPSHOT, Tiny, snapshot, tree
-from tests.support.stores import a_model, write_release
-from tests.support.workers import until
-
-if TYPE_CHECKING:
-    from agent.release.manifest import Manifest
 
 
 @pytest.fixture
 def pod(tmp_path: Path) -> Pod:
     """A pod whose share is empty."""
     return Pod(tmp_path)
-
-
-def test_a_share_that_is_away_is_not_made(pod: Pod, tmp_path: Path) -> None:
-    """Publishing to a share that is not mounted exits 3, and makes no directory in its place."""
-    pod.share.root.rmdir()
-    done = pod.publish_tree("v1", tree(tmp_path / "tree"))
-    assert done.code == 3, done.stdout
-    assert not pod.share.root.exists()
 
 
 def test_a_relative_share(pod: Pod, tmp_path: Path) -> None:
@@ -114,49 +94,6 @@ def test_two_publishers_of_the_same(pod: Pod, tmp_path: Path) -> None:
     assert [result.code for result in done] == [0, 0], done
     assert sorted(result.stdout.split()[0] for result in done) == ["Already", "Published"]
     assert {path.name for path in pod.share.root.iterdir()} == {"releases"}
-
-
-@pytest.mark.slow
-def test_a_publisher_that_was_killed(pod: Pod, tmp_path: Path) -> None:
-    """After SIGKILL the same command again completes, and nothing of the killed one is left."""
-    source = tree(tmp_path / "tree")
-    command = ("publish", "--version", "v1", "--from")
-    killed = pod.start(*command, source)
-    staging = pod.share.root / ".staging"
-    until(lambda: staging.is_dir() and any(staging.iterdir()))
-    killed.kill()
-    agents.finish(killed)
-    assert list(pod.share.root.glob("releases/*")) == []
-    done = pod.publish_tree("v1", source)
-    assert done.code == 0, done.sentence
-    assert {path.name for path in pod.share.root.iterdir()} == {"releases"}
-    assert pod.run("verify", "v1", "--on", "share").code == 0
-
-
-def test_a_publisher_that_was_only_asleep(pod: Pod, tmp_path: Path) -> None:
-    """One that another took the lock from and published instead: its own commit changes nothing."""
-    asleep, awake = threading.Event(), threading.Event()
-    publisher = DirectoryShare(pod.share.root)
-
-    def make(name: str, directory: Path) -> Manifest:
-        made = write_release(directory, {"first": name.encode()}, [a_model()], version="v1")
-        if name == "sleeper":
-            asleep.set()
-            awake.wait(30)
-        return made
-
-    def publish_as(name: str) -> None:
-        publisher.publish(Publication("v1", partial(make, name), lambda: None, threading.Event()))
-
-    sleeper = threads.start(publish_as, "sleeper")
-    assert asleep.wait(30)
-    publish_as("other")
-    before = snapshot(pod.share.root)
-    awake.set()
-    with pytest.raises(AgentError):
-        sleeper.result(30)
-    assert (pod.share.release("v1") / "first").read_text() == "other"
-    assert snapshot(pod.share.root) == before
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])

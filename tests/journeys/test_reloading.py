@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from agent.errors import ReloadError, WorkerRestartedError
-from agent.sidecar.reconcile import Target
+from agent.release.target import Target
 from agent.sidecar.worker_client import WorkerClient
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ async def test_a_step_that_was_stopped_is_not_complained_of(sidecar: Sidecar) ->
 
     def step(steps: Steps) -> None:
         loop.call_soon_threadsafe(began.set)
-        steps._context.stop.wait(20)
+        steps.stop.wait(20)
         raise StoppedError
 
     running = asyncio.ensure_future(sidecar._runner.run(step))

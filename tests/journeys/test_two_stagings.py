@@ -5,14 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from agent.sync.record import Record
-from agent.sync.steps import Steps
 from tests.support.pods import Pod
+from tests.support.steps import steps_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from agent.context import Context
 
 
 class Watched(threading.Event):
@@ -28,11 +25,6 @@ class Watched(threading.Event):
         return super().is_set()
 
 
-def steps(here: Context) -> Steps:
-    """What it can do."""
-    return Steps(here, Record(here.store.agent, here.log))
-
-
 def test_who_waited_takes_what_the_other_staged(tmp_path: Path) -> None:
     """Staged once more, it would go from under whoever checks or serves it by now."""
     pod = Pod(tmp_path)
@@ -42,14 +34,14 @@ def test_who_waited_takes_what_the_other_staged(tmp_path: Path) -> None:
     staged: list[str] = []
 
     def wait_and_stage() -> None:
-        staged.append(steps(other).stage("v1", desired="v1").digest)
+        staged.append(steps_of(other).stage("v1", desired="v1").digest)
 
     waiting, stop = threading.Thread(target=wait_and_stage), Watched()
     vars(other)["stop"] = stop
     with one.store.lock(one.stop):
         waiting.start()
         assert stop.asked.wait(30)
-        digest = steps(one).stage("v1", desired="v1").digest
+        digest = steps_of(one).stage("v1", desired="v1").digest
         inode = one.store.path("v1").stat().st_ino
     waiting.join(30)
     assert staged == [digest]

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.azure_files.certificates import make_certificate
 from tests.support import apirules
+from tests.support.certificates import make_certificate
 from tests.support.listening import Silent
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from email.message import Message
     from pathlib import Path
 
-    from tests.azure_files.certificates import Certificate
     from tests.support.apirules import Object
+    from tests.support.certificates import Certificate
 
 NAMESPACE: Final = "embeddings"
 POD: Final = "worker-7c5d8-abcde"

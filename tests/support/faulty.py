@@ -14,7 +14,7 @@ from msgspec import structs
 
 from agent.release import manifest, marker
 from agent.shares.lock_holder import RECORD_BYTES, Holder
-from tests.azure_files.clients import key_credential, share_client
+from tests.support.azure_clients import key_credential, share_client
 from tests.support.pods import Pod
 from tests.support.rest import NAME
 from tests.support.shares import TestShare, snapshot

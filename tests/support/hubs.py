@@ -6,8 +6,8 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.hub.doubles import name_branch, running_hub
 from tests.support import models
+from tests.support.hub_double import Hub, name_branch, running_hub
 from tests.support.pods import Pod
 from tests.support.shares import REVISION, TestShare, built
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.azure_files.certificates import Certificate
-    from tests.hub.doubles import Hub
     from tests.support.agents import Result
+    from tests.support.certificates import Certificate
+    from tests.support.hub_double import Hub
 
 VERSION: Final = "2026-11-25"
 NEWER: Final = "f" * 40

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from tests.azure_files.clients import key_credential, share_client, share_sas
-from tests.azure_files.doubles import running_double
 from tests.support import agents
+from tests.support.azure_clients import key_credential, share_client, share_sas
+from tests.support.azure_double import running_double
 from tests.support.listening import Silent, listening
 from tests.support.shares import TestShare
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from tests.azure_files.certificates import Certificate
-    from tests.azure_files.doubles import Double
     from tests.support.agents import Result
+    from tests.support.azure_double import Double
+    from tests.support.certificates import Certificate
 
 NAME: Final = "ml-models"
 Kind = Literal["key", "sas", "connection-string", "token"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tests.azure_files.doubles import KEY
 from tests.support.apiserver import FIRST_TOKEN, SECOND_TOKEN
+from tests.support.azure_double import KEY
 
 # What the tests hand out: the account key, tokens of an identity, the Hub, a pod's account.
 KNOWN: Final = (

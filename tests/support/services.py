@@ -8,7 +8,7 @@ from agent import logs
 from agent.shares.azurefiles import address
 from agent.shares.azurefiles.credentials import Credentials
 from agent.shares.azurefiles.service import Service
-from tests.azure_files.doubles import ACCOUNT, KEY
+from tests.support.azure_double import ACCOUNT, KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -28,9 +28,6 @@ T = TypeVar("T")
 ROOT: Final = Path(__file__).parents[2]
 APP: Final = ROOT / "images" / "embeddings-worker" / "app.py"
 
-# Its modules are found beside app.py, as when it is run; tests import them inside functions.
-sys.path.append(str(APP.parent))
-
 
 @dataclass(frozen=True)
 class Worker:

@@ -33,4 +33,4 @@ def test_nothing_is_decompressed(path: Path) -> None:
 
 def test_the_contract_is_not_empty() -> None:
     """All modules are looked at."""
-    assert "asyncio" in imported(PACKAGE / "sidecar" / "sidecar.py")
+    assert "asyncio" in imported(PACKAGE / "sidecar" / "loop.py")

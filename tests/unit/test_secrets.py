@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.azure_files.doubles import KEY
 from tests.support import agents
 from tests.support.apiserver import FIRST_TOKEN, SECOND_TOKEN
+from tests.support.azure_double import KEY
 from tests.support.secrecy import LeakError, checked
 
 

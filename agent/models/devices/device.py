@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from agent.release.canary import Kind  # noqa: TC001 - msgspec reads the annotations
+from agent.release.canary import Kind  # noqa: TC001 - msgspec reads the annotation
 
 AUTO: Final = "auto"
 PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

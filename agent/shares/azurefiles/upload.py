@@ -21,8 +21,7 @@ from agent.shares.azurefiles.files import EXISTS
 from agent.shares.azurefiles.sentences import GONE
 from agent.shares.azurefiles.service import CONNECTIONS, PIECE
 from agent.shares.base import STAGING, is_trash, staged_version, staging_path
-from agent.signing import keys as signing
-from agent.signing import policy
+from agent.signing import keys, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
 
     from agent.release.manifest import File, Manifest
     from agent.shares.azurefiles.files import Files
-    from agent.shares.azurefiles.share import AzureFilesShare
-    from agent.shares.base import Publication
+    from agent.shares.base import Publication, Share
 
     Task = Callable[[memoryview], None]
 
@@ -49,7 +47,7 @@ class Upload:
 
     def __init__(
         self,
-        share: AzureFilesShare,
+        share: Share,
         files: Files,
         local: Path,
         release: Manifest,
@@ -137,7 +135,7 @@ class Upload:
         self._run([partial(self._create, file) for file in missing])
         with progress.shown(self._log, "upload", self._moved, self._release.size):
             self._run(self._pieces(there))
-        if (data := policy.read(self._local)) is not None:
+        if (data := stored.read(self._local)) is not None:
             self._write(self._signature, data)
 
     def _pieces(self, there: set[str]) -> Iterator[Task]:
@@ -182,7 +180,7 @@ class Upload:
                 moved=moved,
             )
         self._hold(self._manifest, self._release.encoded, manifest.MAX_BYTES)
-        self._hold(self._signature, policy.read(self._local), signing.MAX_BYTES)
+        self._hold(self._signature, stored.read(self._local), keys.MAX_BYTES)
 
     def _hold(self, path: str, written: bytes | None, limit: int) -> None:
         if self._files.read(path, limit) != written:

@@ -1,4 +1,4 @@
-"""Brings what the log says to the API server, in a thread of its own: nobody waits for that."""
+"""Brings events to the API server, in a thread of its own: nobody waits for that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import ConfigError
 from agent.machine import threads
@@ -16,12 +16,13 @@ from agent.sidecar.kubernetes import notices
 from agent.sidecar.kubernetes.client import AwayError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from structlog.typing import FilteringBoundLogger
 
     from agent.sidecar.kubernetes.client import Api
     from agent.sidecar.kubernetes.series import Event, Series
+    from agent.sync.listening import Event as SyncEvent
 
 # Of what cannot be told for long, the oldest is forgotten.
 _AT_MOST: Final = 100
@@ -35,26 +36,25 @@ _REMEDY: Final = (
 
 @dataclass
 class _Letter:
-    line: Mapping[str, Any]
+    told: SyncEvent
     at: datetime
     clock: float
     event: Event | None = None
 
     def read(self, series: Series) -> Event | None:
         """The Event to write, if any; found out once, however often that is tried."""
-        if self.event is None and (notice := notices.of(self.line)):
+        if self.event is None and (notice := notices.of(self.told)):
             self.event = series.next(notice, self.clock)
         return self.event
 
 
 class Courier:
-    """Tells of lines of the log in order, and of the active release that they say last.
+    """Tells of events in order, and of the active release that they say last.
 
     Args:
         connect: Gives an API; called again after a failure, since certificates change.
         series: Tells what is new from what goes on.
-        log: Told once of what does not work, and of when it works again. (Not the one that is
-            heard here.)
+        log: Told once of what does not work, and of when it works again.
 
     Raises:
         ConfigError: There is no way to the API server.
@@ -76,16 +76,16 @@ class Courier:
         self._api: Api | None = connect()
         self._ended = threads.start(self._run)
 
-    def hear(self, line: Mapping[str, Any]) -> None:
-        """Have a line of the log told of, if it is one that matters here; called by any thread."""
-        active, matters = notices.changes_active(line), notices.matters(line)
-        if not active and not matters:
+    def hear(self, event: SyncEvent) -> None:
+        """Have an event told of, if it is one that matters here; called by any thread."""
+        changes, matters = notices.changes_active(event), notices.matters(event)
+        if not changes and not matters:
             return
         with self._changed:
-            if active:
-                self._active, self._annotated = notices.active(line), False
+            if changes:
+                self._active, self._annotated = notices.active(event), False
             if matters:
-                self._letters.append(_Letter(dict(line), datetime.now(UTC), time.monotonic()))
+                self._letters.append(_Letter(event, datetime.now(UTC), time.monotonic()))
             self._changed.notify()
 
     def close(self, seconds: float) -> None:

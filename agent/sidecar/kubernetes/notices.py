@@ -1,4 +1,4 @@
-"""Which lines of the log are Events, and what these say."""
+"""The notices that Kubernetes gets of the events of a sync. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from agent.sync import events
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    Line = Mapping[str, Any]
+    from agent.sync.listening import Event
 
 # By the kind of a failure, which is the name of its exit code.
 _FAILURES: Final = {
@@ -18,20 +20,21 @@ _FAILURES: Final = {
     "no_space": "StoreFull",
     "reload": "ReloadFailed",
 }
+_OTHER: Final = "SyncFailed"
 _UNREACHABLE: Final = "ShareUnreachable"
-_PHASE: Final = re.compile(r"(observe|stage|check|reload|activate)_seconds")
+_PHASES: Final = ("observe", "stage", "check", "reload", "activate")
 _DIGITS: Final = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What is to be an Event.
+    """The content of one Kubernetes Event.
 
     Attributes:
-        reason: Why, for machines, in CamelCase.
-        note: What happened, for people.
-        warning: Whether it is one.
-        same: What is the same again with the same text here is a repetition; None if nothing is.
+        reason: The reason, for machines, in CamelCase.
+        note: The sentence, for people.
+        warning: Whether it is a warning.
+        same: Notices with an equal key are counted as one Event; None is never merged.
     """
 
     reason: str
@@ -40,43 +43,48 @@ class Notice:
     same: str | None = None
 
 
-def of(line: Line) -> Notice | None:
-    """What a line of the log is as an Event; None for most."""
-    made = _NOTICES.get(line["event"])
-    return made(line) if made else None
+def of(event: Event) -> Notice | None:
+    """Return the notice for an event; None for most."""
+    made = _NOTICES.get(type(event))
+    return made(event) if made else None
 
 
-def matters(line: Line) -> bool:
-    """Whether a line of the log may be an Event."""
-    return line["event"] in _NOTICES
+def matters(event: Event) -> bool:
+    """Return whether an event may give a notice."""
+    return type(event) in _NOTICES
 
 
-def changes_active(line: Line) -> bool:
-    """Whether a line of the log says what is active now; see `active`."""
-    return line["event"] in {"sidecar.started", "release.activated"}
+def changes_active(event: Event) -> bool:
+    """Return whether an event says what is active now; see `active`."""
+    return isinstance(event, events.SidecarStarted | events.Activated)
 
 
-def active(line: Line) -> str | None:
-    """The release that such a line says is active."""
-    found: str | None = line["active" if line["event"] == "sidecar.started" else "version"]
-    return found
+def active(event: Event) -> str | None:
+    """Return the release that such an event says is active."""
+    match event:
+        case events.SidecarStarted(active=version) | events.Activated(version=version):
+            return version
+        case _:
+            return None
 
 
-def _activated(line: Line) -> Notice:
-    phases = [f"{m[1]} {line[m[0]]:g}" for m in map(_PHASE.fullmatch, line) if m]
-    before = line["previous"] or "nothing"
-    took = f"{line['seconds']:g} s ({', '.join(phases)})"
-    return Notice("ReleaseActivated", f"{line['version']} is active, after {before}: {took}.")
+def _activated(event: events.SyncDone) -> Notice:
+    summary = event.summary
+    phases = [f"{p} {round(summary.phases[p], 3):g}" for p in _PHASES if p in summary.phases]
+    before = summary.previous or "nothing"
+    took = f"{round(summary.seconds, 3):g} s ({', '.join(phases)})"
+    return Notice("ReleaseActivated", f"{summary.version} is active, after {before}: {took}.")
 
 
-def _quarantined(line: Line) -> Notice:
-    return _refused(line["version"], line.get("previous"), line["reason"])
+def _quarantined(event: events.Quarantined) -> Notice:
+    active = event.summary.previous if event.summary else None
+    return _refused(event.version, active, event.reason)
 
 
-def _started(line: Line) -> Notice | None:
-    if "refused" not in line:
+def _started(event: events.SidecarStarted) -> Notice | None:
+    if event.refused is None:
         return None
-    return _refused(line["desired"], line["active"], line["refused"])
+    return _refused(event.desired or "", event.active, event.refused)
 
 
 def _refused(version: str, active: str | None, reason: str) -> Notice:
@@ -84,34 +92,42 @@ def _refused(version: str, active: str | None, reason: str) -> Notice:
     return _trouble("ReleaseQuarantined", version, f"{version} is refused and {stays}: {reason}")
 
 
-def _failed(line: Line) -> Notice:
-    reason = _FAILURES.get(line.get("kind", ""), "SyncFailed")
-    return _trouble(reason, line["version"], f"{line['version']} is tried again: {line['reason']}")
+def _failed(event: events.SyncFailed) -> Notice:
+    return _again(_FAILURES.get(event.kind, _OTHER), event)
 
 
-def _corrupt(line: Line) -> Notice:
-    wrong = line.get("error") or f"Files of {line['version']} are corrupt: {line.get('files')}."
-    return _trouble("StoreCorrupt", line["version"], wrong)
+def _broken(event: events.SyncBroken) -> Notice:
+    return _again(_OTHER, event)
 
 
-def _repaired(line: Line) -> Notice:
-    return Notice("StoreRepaired", f"Files of {line['version']} were repaired: {line['files']}.")
+def _again(reason: str, event: events.SyncEnded) -> Notice:
+    version = event.summary.version or ""
+    return _trouble(reason, version, f"{version} is tried again: {event.reason}")
 
 
-def _unreachable(line: Line) -> Notice:
-    return _trouble(_UNREACHABLE, "", line["error"])
+def _corrupt(event: events.StoreCorrupt) -> Notice:
+    wrong = event.error or f"Files of {event.version} are corrupt: {event.files}."
+    return _trouble("StoreCorrupt", event.version, wrong)
 
 
-def _unknown(line: Line) -> Notice:
-    return _trouble("MarkerUnknown", "", f"The marker names no release: {line['reason']}.")
+def _repaired(event: events.StoreRepaired) -> Notice:
+    return Notice("StoreRepaired", f"Files of {event.version} were repaired: {event.files}.")
 
 
-def _reachable(_: Line) -> Notice:
+def _unreachable(event: events.ShareUnreachable) -> Notice:
+    return _trouble(_UNREACHABLE, "", event.error)
+
+
+def _unknown(event: events.MarkerUnknown) -> Notice:
+    return _trouble("MarkerUnknown", "", f"The marker names no release: {event.reason}.")
+
+
+def _reachable(_: events.ShareReachable) -> Notice:
     return Notice("ShareReachable", "The share answers again.", same="ShareReachable")
 
 
-def _taken_back(line: Line) -> Notice:
-    version = line["version"]
+def _taken_back(event: events.SyncTakenBack) -> Notice:
+    version = event.summary.version
     note = f"The worker was brought back to {version}, the active release."
     return Notice("WorkerTakenBack", note, same=f"WorkerTakenBack {version}")
 
@@ -122,15 +138,17 @@ def _trouble(reason: str, version: str, note: str) -> Notice:
     return Notice(reason, note, warning=True, same=f"{reason} {text}")
 
 
-_NOTICES: Final[Mapping[str, Callable[[Line], Notice | None]]] = {
-    "sync.done": _activated,
-    "sync.failed": _failed,
-    "sync.taken_back": _taken_back,
-    "sidecar.started": _started,
-    "release.quarantined": _quarantined,
-    "share.unreachable": _unreachable,
-    "share.reachable": _reachable,
-    "marker.unknown": _unknown,
-    "store.corrupt": _corrupt,
-    "store.repaired": _repaired,
+_NOTICES: Final[Mapping[type[Event], Callable[[Any], Notice | None]]] = {
+    events.SyncDone: _activated,
+    events.SyncFailed: _failed,
+    events.SyncBroken: _broken,
+    events.SyncTakenBack: _taken_back,
+    events.SidecarStarted: _started,
+    events.Quarantined: _quarantined,
+    events.ShareUnreachable: _unreachable,
+    events.ShareReachable: _reachable,
+    events.MarkerUnknown: _unknown,
+    events.StoreCorrupt: _corrupt,
+    events.SpareCorrupt: _corrupt,
+    events.StoreRepaired: _repaired,
 }

@@ -1,14 +1,12 @@
-"""Has Kubernetes told of what the log says, while a block runs."""
+"""Has Kubernetes told of the events of a sync, while a block runs."""
 
 from __future__ import annotations
 
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from agent import logs
 from agent.errors import ConfigError
 from agent.sidecar.kubernetes import pod
 from agent.sidecar.kubernetes.series import Series
@@ -18,8 +16,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from agent.context import Context
     from agent.sidecar.kubernetes.courier import Courier
+    from agent.sync.listening import Listener
 
 # SIGTERM ends the sidecar within 5 s, of which a step may have taken most.
 _LAST_WORDS_SECONDS: Final = 0.5
@@ -27,19 +25,22 @@ _NAME: Final = 230  # an Event's may have 253
 
 
 @contextmanager
-def kubernetes(context: Context) -> Iterator[Context]:
-    """The same context, whose log Kubernetes hears of, if the settings say so.
+def kubernetes(log: FilteringBoundLogger, *, wanted: bool) -> Iterator[tuple[Listener, ...]]:
+    """Yield the listener that tells Kubernetes of events, if that is wanted.
+
+    Args:
+        log: Told of what cannot be told to Kubernetes.
+        wanted: Whether Kubernetes is to be told (`--kubernetes-events`).
 
     Raises:
         ConfigError: The library, the pod's identity or its token is missing.
     """
-    if not context.settings.kubernetes_events:
-        yield context
+    if not wanted:
+        yield ()
         return
-    own = pod.own(os.environ)
-    courier = _courier(own, context.log)
+    courier = _courier(pod.own(os.environ), log)
     try:
-        yield replace(context, log=logs.heard_by(courier.hear))
+        yield (courier,)
     finally:
         courier.close(_LAST_WORDS_SECONDS)
 

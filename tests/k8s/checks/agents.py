@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 from urllib.parse import urlsplit
@@ -11,12 +10,12 @@ from urllib.parse import urlsplit
 import click
 
 from agent import cli, settings
-from agent.doctor.variables import DIRECTORIES
+from agent.doctor.judge.variables import DIRECTORIES
 from agent.errors import AgentError
 from agent.release import catalog
+from embeddings_worker.flags import parser
 from tests.k8s import pods
 from tests.k8s.pods import WORKER, arguments, containers, environment, label, mounts, workloads
-from tests.support import workers  # noqa: F401 - puts the worker's modules on the path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -185,11 +184,9 @@ def worker_flags(args: Sequence[str]) -> argparse.Namespace:
     Raises:
         ValueError: It refuses them.
     """
-    flags = importlib.import_module("flags")
 
     def refuse(_: argparse.ArgumentParser, message: str) -> None:
         raise ValueError(message)
 
     with patch.object(argparse.ArgumentParser, "error", refuse):
-        found: argparse.Namespace = flags.parser({}).parse_args(args)
-    return found
+        return parser({}).parse_args(args)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from tests.k8s.rendering import Manifest
 
 INIT: Final = "model-agent-init"
-# What the containers take to end, in seconds: see images/embeddings-worker/serving.py (20, then
-# what lingers, the last bytes and the admin listener) and docs/operations.md. What a worker that is
-# not ours takes is its own affair: only that it drains at all is reckoned with.
+# What the containers take to end, in seconds: see embeddings_worker/serving.py (20, then what
+# lingers, the last bytes and the admin listener) and docs/operations.md. What a worker that is not
+# ours takes is its own affair: only that it drains at all is reckoned with.
 _DRAIN: Final = 27
 _FOREIGN_DRAIN: Final = 20
 _SIDECAR: Final = 5

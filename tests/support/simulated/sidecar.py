@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from agent.errors import AgentError, StoppedError
 from agent.release import marker
+from agent.release.target import Target
 from agent.sidecar import reconcile
 from agent.sidecar.reconcile import (
     REPAIR,
@@ -17,7 +18,6 @@ from agent.sidecar.reconcile import (
     Reload,
     Repair,
     Stage,
-    Target,
     Wait,
 )
 from tests.support.simulated.steps import Memory, Steps
@@ -25,7 +25,8 @@ from tests.support.simulated.witness import key_of
 
 if TYPE_CHECKING:
     from agent.release.marker import Marker
-    from agent.sidecar.reconcile import Action, Method
+    from agent.settings import Method
+    from agent.sidecar.reconcile import Action
     from tests.support.simulated.steps import Luck
     from tests.support.simulated.witness import Step, Witness
     from tests.support.simulated.world import Share, Store, Worker

@@ -15,7 +15,8 @@ from agent.sync.record import Record
 from agent.sync.state import Rot, State
 
 if TYPE_CHECKING:
-    from agent.sidecar.reconcile import Method, Target
+    from agent.release.target import Target
+    from agent.settings import Method
     from tests.support.simulated.world import Share, Store, Worker
 
 # How a step goes. Who dies late dies when all is done, and before that is on record.

@@ -11,7 +11,8 @@ from agent.sidecar.reconcile import REPAIR, Activate, Check, GiveUp, Reload, Rep
 if TYPE_CHECKING:
     from agent.errors import AgentError
     from agent.release.marker import Marker
-    from agent.sidecar.reconcile import Action, Observed, Target
+    from agent.release.target import Target
+    from agent.sidecar.reconcile import Action, Observed
     from tests.support.simulated.world import Share, Store, Worker
 
 # A release of which somebody died twice in a row is not tried a third time.

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from agent.errors import AgentError, ReleaseMissingError, UnreachableError, VerificationError
-from agent.sidecar.reconcile import Target, WorkerView
+from agent.release.target import Target
+from agent.sidecar.reconcile import WorkerView
 
 if TYPE_CHECKING:
-    from agent.sidecar.reconcile import Method
+    from agent.settings import Method
 
 # What is wrong with a release: of one that is unreadable it is the manifest, one that is foreign
 # embeds into another space.

@@ -11,11 +11,13 @@ import pytest
 from agent.errors import ShortFileError, StoppedError
 from agent.files import parallel
 from agent.files.copy import Copier, Job
-from agent.shares.directory import DirectoryShare, FileReader
+from agent.shares.directory import DirectoryShare
 from tests.support.workers import until
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from agent.files.source import FileReader
 
 _DATA = b"weights"
 _JOB = Job("a", "a", len(_DATA), (hashlib.sha256(_DATA).hexdigest(),))

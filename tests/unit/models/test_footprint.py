@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.errors import ConfigError
-from agent.machine import memory
 from agent.models import footprint
 from agent.release import layout
 from agent.warmup.protocol import Subject
@@ -33,81 +32,39 @@ def release(root: Path, size: int) -> Path:
 @pytest.mark.parametrize(
     ("limit", "fits"), [(None, True), (1749 * MIB, False), (1751 * MIB, True), (512 * MIB, False)]
 )
-def test_weights_inside_the_graph(
-    limit: int | None, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_inside_the_graph(limit: int | None, fits: bool, tmp_path: Path) -> None:
     """They are refused where 1.2 times their size and 250 MiB are more than the limit."""
-    monkeypatch.setattr(memory, "limit_bytes", lambda: limit)
     directory = release(tmp_path, 1250 * MIB)
     if fits:
-        footprint.require([SUBJECT], directory)
+        footprint.require([SUBJECT], directory, limit=limit)
         return
     with pytest.raises(ConfigError, match="Org/name has its weights inside the graph"):
-        footprint.require([SUBJECT], directory)
+        footprint.require([SUBJECT], directory, limit=limit)
 
 
-def test_weights_beside_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_beside_the_graph(tmp_path: Path) -> None:
     """Mapped weights are no reason: the kernel takes their pages back. What is left is said."""
-    monkeypatch.setattr(memory, "limit_bytes", lambda: 512 * MIB)
     directory = release(tmp_path, MIB)
-    footprint.require([SUBJECT], directory)
-    monkeypatch.setattr(memory, "limit_bytes", lambda: 200 * MIB)
+    limit = 512 * MIB
+    footprint.require([SUBJECT], directory, limit=limit)
+    limit = 200 * MIB
     with pytest.raises(ConfigError) as refused:
-        footprint.require([SUBJECT], directory)
+        footprint.require([SUBJECT], directory, limit=limit)
     assert str(refused.value) == (
         "Org/name: checking it takes about 251 MiB of memory, and the limit here is 200 MiB. "
         "Raise the container's memory limit."
     )
 
 
-def test_half_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_precision(tmp_path: Path) -> None:
     """Weights in fp16 are widened when they are loaded, so that mapping them saves nothing."""
     snapshot = tmp_path / layout.snapshot_directory(SUBJECT)
     models.write_tiny(snapshot, weights="fp16")
     with (snapshot / "model.onnx.data").open("wb") as file:
         file.truncate(637 * MIB)
     needed = int(3.05 * 637) + 250
-    monkeypatch.setattr(memory, "limit_bytes", lambda: (needed + 5) * MIB)
-    footprint.require([SUBJECT], tmp_path)
-    monkeypatch.setattr(memory, "limit_bytes", lambda: (needed - 5) * MIB)
+    limit = (needed + 5) * MIB
+    footprint.require([SUBJECT], tmp_path, limit=limit)
+    limit = (needed - 5) * MIB
     with pytest.raises(ConfigError, match="has its weights in fp16"):
-        footprint.require([SUBJECT], tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("files", "group", "expected"),
-    [
-        ({"memory.max": "max\n"}, "0::/\n", None),
-        ({"memory.max": "536870912\n"}, "0::/\n", 512 * MIB),
-        ({"pod/memory.max": "1073741824\n"}, "0::/pod\n", 1024 * MIB),
-        ({"memory/memory.limit_in_bytes": "9223372036854771712\n"}, "3:memory:/\n", None),
-        (
-            {
-                "memory/memory.limit_in_bytes": "9223372036854771712\n",
-                "memory/pod/memory.limit_in_bytes": "536870912\n",
-            },
-            "3:memory:/pod\n2:cpu:/pod\n",
-            512 * MIB,
-        ),
-        ({}, None, None),
-    ],
-    ids=["v2-none", "v2-container", "v2-host", "v1-none", "v1-host", "nothing"],
-)
-def test_the_limit(
-    files: dict[str, str],
-    group: str | None,
-    expected: int | None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It is found for either version of control groups, inside a container and outside."""
-    for name, text in files.items():
-        path = tmp_path / "cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    own = tmp_path / "own"
-    if group is not None:
-        own.write_text(group)
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(memory, "_OWN", own)
-    assert memory.limit_bytes() == expected
+        footprint.require([SUBJECT], tmp_path, limit=limit)

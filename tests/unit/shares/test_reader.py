@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from agent import context, logs, settings
-from agent.context import MANIFEST_SECONDS, MARKER_SECONDS, Context
+from agent import logs, settings
+from agent.context import Context
 from agent.errors import ReleaseMissingError, UnreachableError
 from agent.release import marker
 from agent.shares import reader
 from agent.shares.directory import DirectoryShare
+from agent.shares.reader import MANIFEST_SECONDS, MARKER_SECONDS
 from agent.sidecar.loop import Sidecar
 from agent.sync import init
 from agent.sync.record import Record
@@ -75,7 +76,7 @@ def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Reads of a share never return, and are given up soon."""
     ended = threading.Event()
     monkeypatch.setattr(DirectoryShare, "read", lambda *_: ended.wait(60) and None)
-    monkeypatch.setattr(context, "MARKER_SECONDS", 0.05)
+    monkeypatch.setattr(reader, "MARKER_SECONDS", 0.05)
     yield
     ended.set()
 
@@ -83,7 +84,7 @@ def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_an_operator_waits_no_longer_than_a_pod(hang: None, here: Context) -> None:
     """`status` and its like give a share up that hangs, too."""
     with pytest.raises(UnreachableError, match="did not answer within"):
-        reader.understood(here)
+        here.reader.understood()
 
 
 async def test_a_look_may_take_every_deadline(here: Context) -> None:

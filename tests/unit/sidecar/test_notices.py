@@ -1,26 +1,35 @@
-"""What lines of the log are as Kubernetes Events, and which Events are the same trouble again."""
+"""The Kubernetes Events of a sync, and which of them are the same trouble again."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.sidecar.kubernetes import notices
 from agent.sidecar.kubernetes.series import ENDED_SECONDS, UPDATE_SECONDS, Event, Series
+from agent.sync import events
+from agent.sync.events import SyncFailed
+from agent.sync.summary import SyncSummary
 
 if TYPE_CHECKING:
     from agent.sidecar.kubernetes.notices import Notice
-
-FAILED = {"event": "sync.failed", "version": "v2", "reason": "It took 3 s."}
-
-
-def line(event: str, **fields: Any) -> dict[str, Any]:
-    return {"event": event, "level": "info", "timestamp": "2026-11-23T15:00:00Z", **fields}
+    from agent.sync.listening import Event as SyncEvent
 
 
-def noted(event: str, **fields: Any) -> Notice:
-    found = notices.of(line(event, **fields))
+def summary(version: str, previous: str | None = "v1", **phases: float) -> SyncSummary:
+    """A sync that took a second and a half."""
+    return SyncSummary(version, previous, phases=phases, began=10.0, ended=11.5)
+
+
+def failed(version: str = "v2", reason: str = "It took 3 s.", kind: str = "warmup") -> SyncFailed:
+    """A sync that failed."""
+    return SyncFailed(summary(version), reason, kind=kind, retry_seconds=5)
+
+
+def noted(event: SyncEvent) -> Notice:
+    """The notice of an event that has one."""
+    found = notices.of(event)
     assert found
     return found
 
@@ -33,97 +42,87 @@ def noted(event: str, **fields: Any) -> Notice:
         ("missing", "ReleaseMissing"),
         ("no_space", "StoreFull"),
         ("warmup", "SyncFailed"),
-        (None, "SyncFailed"),
+        ("internal", "SyncFailed"),
     ],
 )
-def test_failures(kind: str | None, reason: str) -> None:
+def test_failures(kind: str, reason: str) -> None:
     """A failure's reason follows from its kind, which is its exit code's; all are warnings."""
-    kinds = {"kind": kind} if kind else {}
-    notice = noted(**FAILED, **kinds)
+    notice = noted(failed(kind=kind))
     assert (notice.reason, notice.warning) == (reason, True)
     assert notice.note == "v2 is tried again: It took 3 s."
 
 
 @pytest.mark.parametrize(
-    ("event", "fields", "warning", "note"),
+    ("event", "warning", "note"),
     [
         (
-            "sync.done",
-            {"version": "v2", "previous": "v1", "seconds": 1.5, "stage_seconds": 0.25},
+            events.SyncDone(summary("v2", stage=0.25)),
             False,
             "v2 is active, after v1: 1.5 s (stage 0.25).",
         ),
         (
-            "sync.done",
-            {"version": "v2", "previous": None, "seconds": 2, "since_marker_seconds": 9},
+            events.SyncDone(summary("v2", None), since_marker_seconds=9),
             False,
-            "v2 is active, after nothing: 2 s ().",
+            "v2 is active, after nothing: 1.5 s ().",
         ),
         (
-            "release.quarantined",
-            {"version": "v2", "previous": "v1", "reason": "No."},
+            events.Quarantined("v2", "No.", summary("v2")),
+            True,
+            "v2 is refused and v1 stays active: No.",
+        ),
+        (events.Quarantined("v2", "No."), True, "v2 is refused and none is active: No."),
+        (
+            events.SidecarStarted("v1", "v2", "No."),
             True,
             "v2 is refused and v1 stays active: No.",
         ),
         (
-            "release.quarantined",
-            {"version": "v2", "reason": "No."},
-            True,
-            "v2 is refused and none is active: No.",
-        ),
-        (
-            "sidecar.started",
-            {"active": "v1", "desired": "v2", "refused": "No."},
-            True,
-            "v2 is refused and v1 stays active: No.",
-        ),
-        (
-            "sync.taken_back",
-            {"version": "v1"},
+            events.SyncTakenBack(summary("v1")),
             False,
             "The worker was brought back to v1, the active release.",
         ),
-        ("share.unreachable", {"error": "It hangs."}, True, "It hangs."),
-        ("share.reachable", {}, False, "The share answers again."),
-        ("marker.unknown", {"reason": "it is empty"}, True, "names no release: it is empty."),
-        ("store.corrupt", {"version": "v1", "error": "Rot."}, True, "Rot."),
-        ("store.corrupt", {"version": "v1", "files": ["a"]}, True, "v1 are corrupt: ['a']."),
-        ("store.repaired", {"version": "v1", "files": ["a"]}, False, "v1 were repaired: ['a']."),
+        (events.ShareUnreachable("It hangs."), True, "It hangs."),
+        (events.ShareReachable(), False, "The share answers again."),
+        (events.MarkerUnknown("it is empty"), True, "names no release: it is empty."),
+        (events.StoreCorrupt("v1", "Rot."), True, "Rot."),
+        (events.StoreCorrupt("v1", files=["a"]), True, "v1 are corrupt: ['a']."),
+        (events.StoreRepaired("v1", ["a"], ["v1"], 0.1), False, "v1 were repaired: ['a']."),
     ],
 )
-def test_notes(event: str, fields: dict[str, Any], note: str, *, warning: bool) -> None:
+def test_notes(event: SyncEvent, note: str, *, warning: bool) -> None:
     """Each says in a sentence what happened; what went well is no warning."""
-    notice = noted(event, **fields)
+    notice = noted(event)
     assert (notice.warning, notice.note.endswith(note)) == (warning, True), notice
 
 
-@pytest.mark.parametrize("event", ["marker.read", "release.staged", "kubernetes.refused"])
-def test_most_lines_are_no_event(event: str) -> None:
-    """Only outcomes are, and what must be looked at."""
-    assert not notices.matters(line(event))
-    assert notices.of(line(event)) is None
-    assert not notices.changes_active(line(event))
+@pytest.mark.parametrize(
+    "event", [events.MarkerRead("v2", []), events.Verified("v2", 7), events.Pruned("v1")]
+)
+def test_most_events_have_no_notice(event: SyncEvent) -> None:
+    """Only outcomes have one, and what must be looked at."""
+    assert not notices.matters(event)
+    assert notices.of(event) is None
+    assert not notices.changes_active(event)
 
 
-def test_an_ordinary_start_is_no_event() -> None:
+def test_an_ordinary_start_has_no_notice() -> None:
     """It only says what is active."""
-    start = line("sidecar.started", active="v1", desired="v1")
+    start = events.SidecarStarted("v1", "v1")
     assert notices.of(start) is None
     assert notices.changes_active(start)
     assert notices.active(start) == "v1"
-    assert notices.active(line("release.activated", version="v2")) == "v2"
+    assert notices.active(events.Activated("v2")) == "v2"
 
 
 def test_what_is_the_same_trouble() -> None:
     """Other numbers are the same, another release or text is not; nor is an activation ever."""
-    same = noted(**FAILED).same
-    assert same == noted(**FAILED | {"reason": "It took 17 s."}).same
-    assert same != noted(**FAILED | {"version": "v3"}).same
-    assert same != noted(**FAILED | {"reason": "It fell over."}).same
-    away = noted("share.unreachable", error="It hangs.").same
-    assert away == noted(**FAILED, kind="unreachable").same
-    done = {"version": "v2", "previous": "v1", "seconds": 1.5}
-    assert noted("sync.done", **done).same is None
+    same = noted(failed()).same
+    assert same == noted(failed(reason="It took 17 s.")).same
+    assert same != noted(failed("v3")).same
+    assert same != noted(failed(reason="It fell over.")).same
+    away = noted(events.ShareUnreachable("It hangs.")).same
+    assert away == noted(failed(kind="unreachable")).same
+    assert noted(events.SyncDone(summary("v2"))).same is None
 
 
 def series() -> Series:
@@ -133,7 +132,7 @@ def series() -> Series:
 
 def test_a_series() -> None:
     """The second is written at once, those after it once a minute, with all that were counted."""
-    notice, running = noted(**FAILED), series()
+    notice, running = noted(failed()), series()
     assert running.next(notice, 0) == Event("a", notice)
     assert running.next(notice, 5) == Event("a", notice, 2)
     assert running.next(notice, 10) is None
@@ -142,7 +141,7 @@ def test_a_series() -> None:
 
 def test_a_series_ends() -> None:
     """After a long pause it is a new Event; until then back-off does not end it."""
-    notice, running = noted(**FAILED), series()
+    notice, running = noted(failed()), series()
     running.next(notice, 0)
     assert running.next(notice, ENDED_SECONDS - 1) == Event("a", notice, 2)
     assert running.next(notice, 2 * ENDED_SECONDS) == Event("b", notice)
@@ -150,9 +149,9 @@ def test_a_series_ends() -> None:
 
 def test_other_trouble_is_another_series() -> None:
     """What comes in between does not end a series, and what is never the same is always new."""
-    failed, running = noted(**FAILED), series()
-    done = noted("sync.done", version="v1", previous="v2", seconds=1)
-    assert running.next(failed, 0) == Event("a", failed)
+    trouble, running = noted(failed()), series()
+    done = noted(events.SyncDone(summary("v1", "v2")))
+    assert running.next(trouble, 0) == Event("a", trouble)
     assert running.next(done, 1) == Event("b", done)
     assert running.next(done, 2) == Event("c", done)
-    assert running.next(failed, 3) == Event("a", failed, 2)
+    assert running.next(trouble, 3) == Event("a", trouble, 2)

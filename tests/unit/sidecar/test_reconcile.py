@@ -9,6 +9,7 @@ import pytest
 from msgspec import structs
 
 from agent.release.marker import Marker
+from agent.release.target import Target
 from agent.sidecar import reconcile
 from agent.sidecar.reconcile import (
     Activate,
@@ -17,7 +18,6 @@ from agent.sidecar.reconcile import (
     Observed,
     Reload,
     Stage,
-    Target,
     Wait,
     WorkerView,
     decide,

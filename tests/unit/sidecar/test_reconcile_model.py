@@ -28,7 +28,8 @@ from tests.support.simulated.witness import Witness
 from tests.support.simulated.world import Fault, Release, Share, Store, Worker, new
 
 if TYPE_CHECKING:
-    from agent.sidecar.reconcile import Action, Method
+    from agent.settings import Method
+    from agent.sidecar.reconcile import Action
 
 Event = Literal[
     "the share comes or goes",

@@ -8,13 +8,13 @@ from typing import Final
 import pytest
 
 from agent.release.marker import Marker
+from agent.release.target import Target
 from agent.sidecar.reconcile import (
     REPAIR,
     Check,
     Observed,
     Reload,
     Repair,
-    Target,
     Wait,
     WorkerView,
     decide,

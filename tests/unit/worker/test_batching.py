@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from agent.worker import Holder, NotServingError, from_request
+from embeddings_worker.batching import Batcher, BusyError
 from tests.support.stores import bare_release
 from tests.support.workers import until
 
@@ -55,14 +56,12 @@ def holder(tmp_path: Path) -> Holder[Model]:
 
 
 @pytest.fixture
-def batcher(holder: Holder[Model]) -> Iterator[Any]:
+def batcher(holder: Holder[Model]) -> Iterator[Batcher]:
     """A batcher that runs up to four texts at a time."""
     yield from running(holder)
 
 
-def running(holder: Holder[Model], **options: Any) -> Iterator[Any]:
-    from batching import Batcher
-
+def running(holder: Holder[Model], **options: Any) -> Iterator[Batcher]:
     batcher = Batcher(holder, **{"max_batch": 4, "wait": 0.02, **options})
     batcher.start()
     yield batcher
@@ -84,7 +83,7 @@ def model_of(holder: Holder[Model]) -> Model:
 class Blocked:
     """A batcher that is kept busy until `go`."""
 
-    def __init__(self, model: Model, batcher: Any) -> None:
+    def __init__(self, model: Model, batcher: Batcher) -> None:
         self._model = model
         model.gate.clear()
         self._first = batcher.submit(["first"])
@@ -102,19 +101,19 @@ class Blocked:
 
 
 @pytest.fixture
-def blocked(holder: Holder[Model], batcher: Any) -> Blocked:
+def blocked(holder: Holder[Model], batcher: Batcher) -> Blocked:
     """The batcher, kept busy."""
     return Blocked(model_of(holder), batcher)
 
 
-def test_an_answer_is_in_the_order_of_its_texts(batcher: Any) -> None:
+def test_an_answer_is_in_the_order_of_its_texts(batcher: Batcher) -> None:
     """Each text gets its own vector, with the tokens of the request and the release's name."""
     answer = batcher.submit(["aaa", "a", "aa"]).result(PATIENCE)
     assert [float(vector[0]) for vector in answer.vectors] == [3, 1, 2]
     assert (answer.tokens, answer.version) == (6, "v1")
 
 
-def test_what_waits_is_run_together(blocked: Blocked, batcher: Any) -> None:
+def test_what_waits_is_run_together(blocked: Blocked, batcher: Batcher) -> None:
     """Requests that came during a run are one run, and each gets its own part of it."""
     futures = [batcher.submit(texts) for texts in (["a"], ["bb", "ccc"], ["dddd"])]
     blocked.go()
@@ -123,7 +122,7 @@ def test_what_waits_is_run_together(blocked: Blocked, batcher: Any) -> None:
     assert blocked.runs == [["a", "bb", "ccc", "dddd"]]
 
 
-def test_a_request_that_does_not_fit_is_next(blocked: Blocked, batcher: Any) -> None:
+def test_a_request_that_does_not_fit_is_next(blocked: Blocked, batcher: Batcher) -> None:
     """A run holds whole requests: what would make it too large waits, in its order."""
     futures = [batcher.submit(texts) for texts in (["a", "b"], ["c", "d", "e"], ["f"])]
     blocked.go()
@@ -133,7 +132,7 @@ def test_a_request_that_does_not_fit_is_next(blocked: Blocked, batcher: Any) -> 
 
 
 def test_a_request_larger_than_a_batch_has_one_release(
-    blocked: Blocked, batcher: Any, holder: Holder[Model], tmp_path: Path
+    blocked: Blocked, batcher: Batcher, holder: Holder[Model], tmp_path: Path
 ) -> None:
     """All texts of one request are given to one model, and the answer names its release."""
     large = batcher.submit([str(n) for n in range(11)])
@@ -144,7 +143,7 @@ def test_a_request_larger_than_a_batch_has_one_release(
     assert [len(run) for run in model_of(holder).runs] == [11]
 
 
-def test_one_bad_text_fails_only_its_own_request(blocked: Blocked, batcher: Any) -> None:
+def test_one_bad_text_fails_only_its_own_request(blocked: Blocked, batcher: Batcher) -> None:
     """When a run fails, its requests are run one by one."""
     good, bad, other = (batcher.submit([text]) for text in ("good", "poison", "other"))
     blocked.go()
@@ -154,7 +153,7 @@ def test_one_bad_text_fails_only_its_own_request(blocked: Blocked, batcher: Any)
     assert other.result(PATIENCE).tokens == 5
 
 
-def test_a_request_whose_client_has_gone_is_not_run(blocked: Blocked, batcher: Any) -> None:
+def test_a_request_whose_client_has_gone_is_not_run(blocked: Blocked, batcher: Batcher) -> None:
     """A cancelled request costs nothing and harms nobody."""
     gone, here = batcher.submit(["gone"]), batcher.submit(["here"])
     assert gone.cancel()
@@ -172,8 +171,6 @@ def test_without_a_model_the_request_is_told_so() -> None:
 
 def test_too_much_at_once_is_turned_away(holder: Holder[Model]) -> None:
     """Memory for waiting texts is bounded, and what waits already is still answered."""
-    from batching import BusyError
-
     model = model_of(holder)
     for batcher in running(holder, max_waiting=3):
         model.gate.clear()
@@ -188,7 +185,7 @@ def test_too_much_at_once_is_turned_away(holder: Holder[Model]) -> None:
         assert batcher.submit(["d"] * 9).result(PATIENCE).tokens == 9
 
 
-def test_stopping_answers_what_waits(blocked: Blocked, batcher: Any) -> None:
+def test_stopping_answers_what_waits(blocked: Blocked, batcher: Batcher) -> None:
     """Requests that were accepted before the stop are answered before the thread ends."""
     futures = [batcher.submit(["b"] * n) for n in (3, 3, 9, 1)]
     stopping = threading.Thread(target=batcher.stop, kwargs={"timeout": 2 * PATIENCE}, daemon=True)
@@ -200,7 +197,7 @@ def test_stopping_answers_what_waits(blocked: Blocked, batcher: Any) -> None:
 
 
 def test_an_old_model_is_not_kept_by_the_batcher(
-    batcher: Any, holder: Holder[Model], tmp_path: Path
+    batcher: Batcher, holder: Holder[Model], tmp_path: Path
 ) -> None:
     """After a reload, and no request since, the old model is gone from memory."""
     old = weakref.ref(model_of(holder))
@@ -211,7 +208,7 @@ def test_an_old_model_is_not_kept_by_the_batcher(
 
 def test_a_run_holds_texts_of_similar_length() -> None:
     """A long text does not have every short one padded to its length."""
-    from embedder import batches
+    from embeddings_worker.embedder import batches
 
     short, long = ["query"] * 5, ["a passage of a document " * 50] * 2
     texts = [short[0], long[0], *short[1:], long[1]]

@@ -9,22 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-# Its module stands beside app.py, which this import makes known.
-import tests.support.workers  # noqa: F401
+from embeddings_worker.protocol import (
+    RefusedError,
+    Request,
+    answer_body,
+    check_dimensions,
+    parse,
+)
 
 MODEL = "Org/name"
 VECTORS = [np.array([0.5, -0.25], np.float32), np.array([1.0, 0.0], np.float32)]
 
 
-def parsed(**fields: Any) -> Any:
-    from protocol import parse
-
+def parsed(**fields: Any) -> Request:
     return parse(json.dumps(fields).encode(), model=MODEL)
 
 
-def refused(**fields: Any) -> Any:
-    from protocol import RefusedError
-
+def refused(**fields: Any) -> RefusedError:
     with pytest.raises(RefusedError) as caught:
         parsed(**fields)
     return caught.value
@@ -68,8 +69,6 @@ def test_the_number_of_texts_is_limited() -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"model": "Org/name"}'])
 def test_what_is_no_request_is_refused(body: bytes) -> None:
     """A body that is not the JSON of a request is a 400."""
-    from protocol import RefusedError, parse
-
     with pytest.raises(RefusedError) as caught:
         parse(body, model=MODEL)
     assert caught.value.status == 400
@@ -82,8 +81,6 @@ def test_an_unknown_encoding_is_refused() -> None:
 
 def test_dimensions_are_never_cut() -> None:
     """Asking for as many dimensions as the model gives is fine; fewer are refused."""
-    from protocol import RefusedError, check_dimensions
-
     check_dimensions(parsed(input="a"), VECTORS)
     check_dimensions(parsed(input="a", dimensions=2), VECTORS)
     with pytest.raises(RefusedError, match="2 dimensions"):
@@ -92,8 +89,6 @@ def test_dimensions_are_never_cut() -> None:
 
 def test_an_answer_has_openais_shape() -> None:
     """List, index, embedding, model and usage are as OpenAI's clients read them."""
-    from protocol import answer_body
-
     body = json.loads(answer_body(VECTORS, encoding="float", model=MODEL, tokens=7))
     assert body == {
         "object": "list",
@@ -108,8 +103,6 @@ def test_an_answer_has_openais_shape() -> None:
 
 def test_base64_is_little_endian_float32() -> None:
     """What OpenAI's own client asks for by default comes as it decodes it."""
-    from protocol import answer_body
-
     body = json.loads(answer_body(VECTORS, encoding="base64", model=MODEL, tokens=7))
     raw = base64.b64decode(body["data"][0]["embedding"])
     assert np.frombuffer(raw, "<f4").tolist() == [0.5, -0.25]

@@ -1,0 +1,1 @@
+"""Tests of the doubles, against the clients of the real services."""
