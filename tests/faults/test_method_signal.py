@@ -14,9 +14,9 @@ from tests.faults import late
 from tests.faults.fronts import front
 from tests.faults.loads import living
 from tests.faults.matrix import case
-from tests.faults.named import by_signal, copied_worker, heir, replaced, stranger
+from tests.faults.named import by_signal, heir, replaced, stranger
 from tests.faults.serving import serving
-from tests.support.workers import until
+from tests.support.workers import copied_worker, until
 
 if TYPE_CHECKING:
     from tests.faults.serving import Serving
