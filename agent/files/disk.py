@@ -24,7 +24,7 @@ def require(directory: Path, wanted: int) -> None:
     if wanted > free:
         raise NoSpaceError(
             f"{directory} has {free} bytes free and the release needs {wanted}.",
-            remedy="Free some space there, or set TMPDIR: releases for Azure Files are built in it.",
+            remedy="Free some space there, or set TMPDIR, where releases for Azure are built.",
         )
 
 
