@@ -27,6 +27,7 @@ _APART_SECONDS: Final = 0.5
 # Reads at most. A retry in between takes longer than 0.5 s; the marker is then read once more, as
 # it is after two reads that differ.
 _READS: Final = 5
+_WRITE: Final = "Write one: model-agent promote VERSION."
 
 
 class UnsettledMarkerError(marker.UnknownMarkerError):
@@ -111,6 +112,22 @@ class ShareReader:
             self._log.warning("marker.unknown", reason=str(error))
             return None
 
+    def sound(self) -> Marker | None:
+        """Return the parsed marker, or None if there is no marker.
+
+        Raises:
+            ReleaseMissingError: The marker cannot be parsed.
+            UnreachableError: The share does not answer, or the marker cannot be read reliably.
+        """
+        try:
+            return self.marker()
+        except UnsettledMarkerError as error:
+            raise self._unsettled(error) from None
+        except marker.UnknownMarkerError as error:
+            raise ReleaseMissingError(
+                f"The marker {self._place} names no release: {error}.", remedy=_WRITE
+            ) from None
+
     def required(self) -> Marker:
         """Return the parsed marker.
 
@@ -118,15 +135,9 @@ class ShareReader:
             ReleaseMissingError: There is no marker, or it cannot be parsed.
             UnreachableError: The share does not answer, or the marker cannot be read reliably.
         """
-        problem = f"There is no marker {self._place}."
-        try:
-            found = self.marker()
-        except UnsettledMarkerError as error:
-            raise self._unsettled(error) from None
-        except marker.UnknownMarkerError as error:
-            found, problem = None, f"The marker {self._place} names no release: {error}."
+        found = self.sound()
         if found is None:
-            raise ReleaseMissingError(problem, remedy="Write one: model-agent promote VERSION.")
+            raise ReleaseMissingError(f"There is no marker {self._place}.", remedy=_WRITE)
         return found
 
     def manifest(self, version: str) -> Manifest:
@@ -170,10 +181,10 @@ def read_manifest(share: Share, version: str) -> Manifest:
         VerificationError: The manifest is refused, or is for another version.
         UnreachableError: The share does not answer.
     """
-    path = f"releases/{version}/{manifest.FILE_NAME}"
+    path = f"{RELEASES}/{version}/{manifest.FILE_NAME}"
     data = share.read(path, manifest.MAX_BYTES)
     if data is None:
-        there = version in share.names("releases")
+        there = version in share.names(RELEASES)
         raise ReleaseMissingError(
             f"The release {version} is {'not complete' if there else 'missing'} on the share "
             f"{share.address}: there is no {path}.",
@@ -195,7 +206,7 @@ def require_whole(share: Share, release: Manifest) -> None:
         ReleaseMissingError: A file is missing, or shorter or longer than the manifest says.
         UnreachableError: The share does not answer.
     """
-    home = f"releases/{release.version}"
+    home = f"{RELEASES}/{release.version}"
     nodes = share.tree((home,)).nodes
     for file in release.files:
         node = nodes.get(f"{home}/{file.path}")

@@ -126,6 +126,10 @@ class StoreCorrupt(Event, name="store.corrupt", level=logging.ERROR):
     files: Sequence[str] | None = None
 
 
+class SpareCorrupt(StoreCorrupt, name="store.corrupt", level=logging.WARNING):
+    """Files of a release that is not active are corrupt; it is staged again at once."""
+
+
 @dataclass(frozen=True)
 class StoreRepaired(Event, name="store.repaired", level=logging.WARNING):
     """Corrupt files were replaced by right ones, in each of `releases`."""

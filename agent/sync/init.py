@@ -113,7 +113,7 @@ class _Init:
                 self._stop_here(version, error)
             else:
                 return version, desired, str(first) if first else None
-        raise first or nothing(self._reader)
+        raise first or nothing(self._reader, self._settings.marker)
 
     def _about(self, version: str | None) -> None:
         """Put the version and the number of this attempt into the summary."""
@@ -211,7 +211,7 @@ class _Init:
         Raises:
             NewSpaceError: They do not match, and neither marker nor settings allow that.
         """
-        if self._marker and not self._marker.allow_new_space:
+        if self._marker and not (self._marker.allow_new_space or self._guard.lifted):
             self._guard.check(self._reference(self._marker, release.version), release)
 
     def _reference(self, marker: Marker, version: str) -> Manifest | None:

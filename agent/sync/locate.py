@@ -36,10 +36,12 @@ class Catalogued:
     """The catalog's own release, which the share lacks and the agent can make.
 
     Attributes:
-        to_share: True if it is put on the share, false if only into the store.
+        to_share: True if it is published on the share, false if only made in the store.
+        lacking: A sentence that says what the share lacks.
     """
 
     to_share: bool
+    lacking: str
 
 
 Found = Manifest | HandMadeTree | Catalogued
@@ -99,17 +101,24 @@ class Locator:
         self.policy.hold_on(self.reader, release)
         return release
 
-    def populatable(self, version: str) -> Catalogued | None:
-        """Return the plan to make a release that the share lacks; None if it cannot be made.
-
-        It can be made if it is the catalog's own and no signature is required: pods do not sign.
+    def find(self, version: str) -> Found:
+        """Return the manifest of `version`, its tree, or the plan to make it if the share lacks it.
 
         Raises:
-            ConfigError: The catalog is refused.
+            ReleaseMissingError: The share does not have it completely, and it cannot be made.
+            AgentError: As `locate` raises, or the catalog is refused.
         """
-        if version != self.own_version() or self.populate == "never" or self.policy.required:
-            return None
-        return Catalogued(to_share=self.populate == "share")
+        try:
+            return self.locate(version)
+        except ReleaseMissingError as error:
+            if not self._can_make(version):
+                raise
+            return Catalogued(to_share=self.populate == "share", lacking=error.what)
+
+    def _can_make(self, version: str) -> bool:
+        """Return true if a pod can make the release; pods cannot sign it if that is required."""
+        is_own = version == self.own_version()
+        return is_own and self.populate != "never" and not self.policy.required
 
     def default(self, marker: str) -> str:
         """Return the release that a new pod uses if no marker names one.
@@ -138,9 +147,9 @@ class Locator:
             return complete[0]
         if not self.require_manifest and _has_bare_tree(self.reader.names("")):
             return UNVERSIONED
-        if self.populatable(own):
+        if self._can_make(own):
             return own
-        raise nothing(self.reader)
+        raise nothing(self.reader, marker)
 
     def _is_complete(self, version: str) -> bool:
         try:
@@ -166,11 +175,11 @@ class Locator:
         return data.decode(errors="replace").strip() if data else None
 
 
-def nothing(reader: ShareReader) -> ReleaseMissingError:
-    """Return the error for a share and a store that have no release."""
+def nothing(reader: ShareReader, marker: str) -> ReleaseMissingError:
+    """Return the error for a share without a marker and without a release."""
     return ReleaseMissingError(
-        f"Neither the share {reader.address} nor the store has a release.",
-        remedy="Publish one: model-agent publish --from DIR --version V.",
+        f"There is no marker {marker} and no release on the share {reader.address}.",
+        remedy="Publish a release, then promote it: model-agent publish --from DIR --version V.",
     )
 
 

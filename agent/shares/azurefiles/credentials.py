@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.utils import parse_connection_string
 
-from agent.errors import ConfigError
+from agent.errors import ConfigError, MissingSecretError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +88,8 @@ class Credentials:
         If there is a Secret, variables do not count; the identity is used if neither is given.
 
         Raises:
-            ConfigError: The Secret is missing, or its value or the variable's is malformed.
+            MissingSecretError: The Secret has no credential.
+            ConfigError: The Secret cannot be read, or its value or the variable's is malformed.
         """
         kind, source, secret = self._from_files() or self._from_environment()
         match kind:
@@ -117,7 +118,7 @@ class Credentials:
                     ) from None
                 if secret:
                     return kind, str(path), secret
-        raise ConfigError(
+        raise MissingSecretError(
             f"The storage secret is missing: {self._secret_dir} has none of {_FILES}.",
             remedy="Create the Secret and mount it there, or leave --azure-secret-dir out to use "
             "the pod's identity.",

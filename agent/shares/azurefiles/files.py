@@ -21,10 +21,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EXISTS: Final = "ResourceAlreadyExists"
-NOT_A_DIRECTORY: Final = "ResourceTypeMismatch"
+# The path is a directory where a file was asked for, or a file where a directory was.
+OTHER_KIND: Final = "ResourceTypeMismatch"
 _NO_PARENT: Final = "ParentNotFound"
 _NOT_EMPTY: Final = "DirectoryNotEmpty"
 _OUT_OF_RANGE: Final = "InvalidRange"
+
+
+def is_missing(error: ServiceError, path: str) -> bool:
+    """Return true if `error` says that `path` is missing; false if the share's prefix is missing.
+
+    Without the prefix' directory no path has a parent, and the empty path does not exist either.
+    """
+    if "/" not in path and error.code == _NO_PARENT:
+        return False
+    return path != "" and error.code in GONE
 
 
 class Files:
@@ -67,7 +78,7 @@ class Files:
         except ServiceError as error:
             if error.code == _OUT_OF_RANGE:
                 return b""
-            if error.code in GONE:
+            if is_missing(error, path):
                 return None
             raise
 
@@ -85,9 +96,13 @@ class Files:
         return size
 
     def entries(self, path: str) -> dict[str, int | None]:
+        """Return what `listing` returns, but an empty dictionary if there is no such directory."""
+        return self.listing(path) or {}
+
+    def listing(self, path: str) -> dict[str, int | None] | None:
         """Return a directory's entries: file sizes by name, None for directories.
 
-        It is empty if there is no such directory.
+        The result is None if there is no such directory.
         """
 
         def get() -> dict[str, int | None]:
@@ -100,8 +115,8 @@ class Files:
         try:
             return self._attempt(get, path)
         except ServiceError as error:
-            if error.code in GONE:
-                return {}
+            if error.code == OTHER_KIND or is_missing(error, path):
+                return None
             raise
 
     def ranges(self, path: str) -> list[tuple[int, int]]:
@@ -132,7 +147,8 @@ class Files:
             file = self.service.file(path)
             file.upload_range(data, offset, len(data), validate_content=True, **lease, **self._wait)
 
-        self._attempt(put, path)
+        if data:  # the service refuses an empty range
+            self._attempt(put, path)
 
     def delete(self, path: str, **lease: Any) -> None:
         """Delete a file, if it exists."""

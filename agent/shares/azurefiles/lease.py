@@ -99,8 +99,11 @@ class LeasedFile:
 
     def release(self) -> None:
         """Delete the file under the lease."""
-        self._quick.delete(self.path, lease=self._id)
-        self._quick.delete_if_empty(LOCKS)
+        try:
+            self._delete()
+        except ServiceError as error:
+            if error.code not in _LOST:
+                raise
 
     def _sign(self, seen: bytes | None, record: bytes, *, force: bool) -> None:
         if force:
@@ -141,11 +144,15 @@ class LeasedFile:
         """Delete a file that we created but did not sign: others would wait until it is stale."""
         with suppress(ServiceError):
             try:
-                self.release()
+                self._delete()
             except ServiceError as error:
                 if error.code != _NOT_LEASED:
                     raise
                 self._quick.delete(self.path)
+
+    def _delete(self) -> None:
+        self._quick.delete(self.path, lease=self._id)
+        self._quick.delete_if_empty(LOCKS)
 
     def _on_lease(self, lease_id: str, call: Callable[[ShareLeaseClient], object]) -> None:
         service = self._files.service
