@@ -1,4 +1,4 @@
-"""What every child process of the agent is started with, and does first."""
+"""The environment of the agent's child processes, and the first thing that each of them does."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PARENT: Final = "_MODEL_AGENT_PARENT"
 
 
 def environment() -> dict[str, str]:
-    """The environment of a child: this very agent is importable, however it was started.
+    """Return the environment of a child, in which this installation of the agent is importable.
 
-    onnxruntime (1.32) sends telemetry from wherever it is imported; a pod has nothing to tell.
+    onnxruntime (1.32) sends telemetry whenever it is imported, so that is turned off.
     """
     ours = str(Path(__file__).resolve().parents[2])
     paths = [ours, os.environ.get("PYTHONPATH", "")]
@@ -25,8 +25,11 @@ def environment() -> dict[str, str]:
 
 
 def die_with_parent() -> None:
-    """A killed agent leaves no child behind that holds memory or writes where the next one does."""
+    """Make the kernel kill this child when its agent dies.
+
+    Without it a killed agent leaves a child that holds memory, or writes where the next one does.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # One that died while this one started sends no signal any more.
+    # If the agent died before this call, no signal comes any more.
     if os.environ.get(PARENT) != str(os.getppid()):
         os.kill(os.getpid(), signal.SIGKILL)

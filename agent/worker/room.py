@@ -1,7 +1,7 @@
-"""Does a device's memory hold the next model beside the one that serves? Asked before it is loaded.
+"""Estimates if a device's memory holds the next model beside the one that serves.
 
-The kernel's answer to too much is a kill, and a GPU's a failed request. What cannot be told is no
-reason to refuse: then it fits.
+This must happen before the load: if memory runs out, the kernel kills the process, and on a GPU a
+request fails. If the estimate is not possible, the model counts as fitting.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from agent.worker.release import Release
 
 _WEIGHTS: Final = (".onnx", ".onnx_data", ".data", ".safetensors")
-# bge-large, 1274 MiB of weights, on a CPU: loading it peaks at 1389 MiB with the weights inside the
-# graph and at 1166 beside it, its check included; MiniLM, 86 MiB: 125 and 49.
+# Peak memory of a load, as a multiple of the weights. Measured on a CPU, check included: bge-large,
+# with 1274 MiB of weights, peaks at 1389 MiB with the weights inside the graph and at 1166 MiB with
+# them beside it; MiniLM, with 86 MiB, at 125 and 49 MiB.
 _TIMES: Final = 1.1
-# A CPU widens fp16 to fp32 and holds both meanwhile: bge-large, 637 MiB, 1919; MiniLM, 43, 155.
+# The same for fp16 on a CPU, which widens it to fp32 and holds both meanwhile: bge-large, with 637
+# MiB of weights, peaks at 1919 MiB; MiniLM, with 43 MiB, at 155 MiB.
 _TIMES_HALF: Final = 3.05
+# Bytes besides the weights.
 _BESIDES: Final = 64 * 1024 * 1024
 _MIB: Final = 1024 * 1024
 
@@ -31,8 +34,8 @@ class Room:
     """The memory of the device that models are loaded to.
 
     Args:
-        device: Where they run.
-        name: Which of a release's models is loaded.
+        device: The device that models run on.
+        name: The name of the model that is loaded of each release.
     """
 
     def __init__(self, device: Device, name: str) -> None:
@@ -41,24 +44,24 @@ class Room:
         self._times = _TIMES
 
     def free(self) -> int | None:
-        """Bytes that are free now; None if that cannot be told."""
+        """Return the bytes that are free now; None if unknown."""
         if self._device.kind == "cpu":
             return memory.available_bytes()
         seen = driver.memory(self._device.index)
         return seen.free if seen else None
 
     def note(self, release: Release, before: int | None) -> None:
-        """A model was loaded and warmed; `before` was free before that.
+        """Learn from a loaded and warmed model; `before` is the number of bytes free before that.
 
-        On a GPU little else takes memory meanwhile, and what a model takes is mostly not weights
-        but what its kernels work in: the next one is judged by this one.
+        On a GPU little else takes memory meanwhile, and most of what a model takes is not weights
+        but working memory of its kernels. So there the next estimate uses this model's ratio.
         """
         after, weights = self.free(), self._weights(release)
         if self._device.kind == "cuda" and before is not None and after is not None and weights:
             self._times = max(_TIMES, (before - after) / weights)
 
     def misfit(self, release: Release) -> str | None:
-        """Why memory does not hold the release's model as well, as a sentence; None if it does."""
+        """Return a sentence if memory does not hold the release's model as well; else None."""
         needed = int(self._per_byte(release) * self._weights(release)) + _BESIDES
         free = self.free()
         if free is None or needed <= free:

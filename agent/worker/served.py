@@ -1,4 +1,4 @@
-"""One loaded model, from its first batch to its last."""
+"""A loaded model and the batches that run on it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Served(Generic[M]):
     """A model with the number of batches that run on it.
 
     Args:
-        model: What was loaded.
-        release: Where it came from.
-        changed: The holder's condition; it guards the number and hears of every batch that ends.
+        model: The loaded model.
+        release: The release that it came from.
+        changed: The holder's condition. It guards the number and is notified when a batch ends.
     """
 
     def __init__(self, model: M, release: Release, changed: threading.Condition) -> None:
@@ -43,7 +43,10 @@ class Served(Generic[M]):
             self._changed.notify_all()
 
     def free(self, close: Callable[[M], None] | None) -> None:
-        """Wait until the last batch has ended, then close the model; it goes with this object."""
+        """Wait until the last batch has ended, then close the model.
+
+        Its memory is freed with this object.
+        """
         self.drain()
         self.close(close)
 
@@ -53,11 +56,11 @@ class Served(Generic[M]):
             self._changed.wait_for(lambda: self._leases == 0)
 
     def close(self, close: Callable[[M], None] | None) -> None:
-        """Close the model; it goes with this object."""
+        """Close the model; its memory is freed with this object."""
         try:
             if close:
                 close(self.model)
-        # A model that is gone anyway must not end the thread that loads the next ones.
+        # An error while a model is dropped must not end the thread that loads the next ones.
         except Exception:  # noqa: BLE001
             _log.exception("model.close_failed version=%s", self.release.version)
         _log.info("model.freed version=%s", self.release.version)

@@ -1,4 +1,4 @@
-"""What serves, what is wanted, and what became of it: all that threads share, and one lock."""
+"""The state that threads share: the model that serves, the request, its outcome, and one lock."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _log: Final = logging.getLogger("agent.worker")
 
 
 class NotServingError(Exception):
-    """No model is loaded yet; the sentence says why."""
+    """No model is loaded yet; the message says why."""
 
 
 class Serving(Generic[M]):
-    """The shared state. Every method takes the lock, `changed`, itself."""
+    """The state of a holder; every method takes the lock, `changed`, itself."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -40,7 +40,7 @@ class Serving(Generic[M]):
         self._loader_runs = False
 
     def status(self) -> Status:
-        """What is served and what became of the latest request."""
+        """Return the release that serves and the state of the latest request."""
         with self.changed:
             served = self._served.release if self._served else None
             return Status(
@@ -53,7 +53,7 @@ class Serving(Generic[M]):
             )
 
     def ask(self, release: Release) -> bool:
-        """Want `release` from now on; whether a loader must be started for it."""
+        """Record `release` as requested; return true if a loader must be started for it."""
         with self.changed:
             served = self._served is not None and self._served.release.is_same(release)
             needed = not served and not self._loader_runs
@@ -63,7 +63,7 @@ class Serving(Generic[M]):
             return needed
 
     def ask_nothing(self, reason: str) -> None:
-        """What is wanted could not be told; what serves goes on."""
+        """Record that it is unknown which release to load; the current one goes on serving."""
         with self.changed:
             self._wanted, self._state, self._reason = None, "failed", reason
 
@@ -72,7 +72,7 @@ class Serving(Generic[M]):
         """Pin the model that serves; in a gap, wait until one does.
 
         Raises:
-            NotServingError: None does, and none is about to.
+            NotServingError: No model serves, and no gap is open.
         """
         with self.changed:
             self.changed.wait_for(lambda: self._served is not None or self._gap is None)
@@ -86,39 +86,39 @@ class Serving(Generic[M]):
             served.give()
 
     def not_started(self, reason: str) -> None:
-        """No loader could be started; the next request tries again."""
+        """Record that no loader could be started; the next request tries again."""
         with self.changed:
             self._loader_runs, self._state, self._reason = False, "failed", reason
 
     def next(self) -> Release | None:
-        """What the loader loads next; None ends it."""
+        """Return the release that the loader loads next; None ends the loader."""
         with self.changed:
             if self._state == "loading":
                 return self._wanted
-            # Under the lock: a request that comes now starts a new thread, and none is lost.
+            # Under the lock: a request that comes after this starts a new thread, so none is lost.
             self._loader_runs = False
             return None
 
     def is_wanted(self, release: Release) -> bool:
-        """Whether `release` is what was asked for last."""
+        """Return true if `release` was requested last."""
         with self.changed:
             return self._wanted is not None and self._wanted.is_same(release)
 
     @property
     def serves(self) -> bool:
-        """Whether any model does."""
+        """True if a model serves."""
         with self.changed:
             return self._served is not None
 
     def fail(self, release: Release, reason: str) -> None:
-        """`release` could not be loaded; what serves goes on."""
+        """Record that `release` could not be loaded; the current one goes on serving."""
         with self.changed:
             if self.is_wanted(release):
                 self._state, self._reason = "failed", reason
         _log.error("model.failed version=%s reason=%r", release.version, reason)
 
     def swap(self, fresh: Served[M]) -> Served[M] | None:
-        """Let `fresh` serve, and give what is to be freed: the old one, or `fresh` if stale."""
+        """Let `fresh` serve; return the model to free: the old one, or `fresh` if it is stale."""
         with self.changed:
             if not self.is_wanted(fresh.release):
                 return fresh
@@ -126,9 +126,10 @@ class Serving(Generic[M]):
         return old
 
     def open_gap(self, release: Release) -> tuple[Gap, Served[M]] | None:
-        """Take what serves out of service, and give it to be freed: requests wait from now on.
+        """Take the model out of service and return it with the gap: requests wait from now on.
 
-        None if `release` was overtaken while its room was estimated: what serves may be wanted.
+        Return None if another release was requested while memory was estimated: the model that
+        serves may be the requested one.
         """
         with self.changed:
             old = self._served
@@ -138,22 +139,25 @@ class Serving(Generic[M]):
             return self._gap, old
 
     def put_back(self, gap: Gap, old: Served[M], release: Release) -> bool:
-        """Let `old`, whole yet, serve on if `release` was overtaken while its batches ended."""
+        """Let `old` serve again if another release was requested while its batches ended."""
         with self.changed:
             return not self.is_wanted(release) and self.end_gap(gap, old)
 
     def next_in_gap(self, gap: Gap) -> Release | None:
-        """What to load in a gap; None if nothing is left."""
+        """Return the release to load in a gap; None if none is left."""
         with self.changed:
             return gap.next(self._wanted)
 
     def may_end_gap(self, gap: Gap, release: Release) -> bool:
-        """Whether `release` may serve now, as what is wanted or for want of better."""
+        """Return true if `release` may serve now: it is the requested one, or the best there is."""
         with self.changed:
             return self.is_wanted(release) or gap.may_serve(release, wanted=self._wanted)
 
     def end_gap(self, gap: Gap, fresh: Served[M] | None) -> bool:
-        """Let `fresh` serve, or say that nothing does; False if something better is wanted now."""
+        """End the gap with `fresh`, or with no model if it is None.
+
+        Return false, and change nothing, if a better release may be loaded instead of `fresh`.
+        """
         with self.changed:
             if self._gap is not gap or (fresh and not self.may_end_gap(gap, fresh.release)):
                 return False

@@ -1,4 +1,4 @@
-"""What a worker says about itself: the answer of `GET /model`."""
+"""The status of a worker, which `GET /model` returns."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ State = Literal["ready", "loading", "failed"]
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What serves, and what became of the latest request.
+    """The release that serves, and the outcome of the latest request.
 
     Attributes:
         version: The release that answers requests now, or None.
-        digest: Its digest.
-        state: What became of `target`.
-        reason: Why it failed, in one line; None unless `state` is `failed`.
-        target: What was asked for last; None if that could not be told.
-        instance: Random at start: another one means that the worker has restarted and forgotten.
+        digest: Its digest, or None.
+        state: The state of `target`.
+        reason: The reason of a failure, in one line; None unless `state` is `failed`.
+        target: The release that was requested last; None if that is unknown.
+        instance: A random text, made at start. A new one means that the worker has restarted and
+            has forgotten earlier requests.
     """
 
     version: str | None
