@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import queue
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from subprocess import PIPE
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from agent.files.progress import ByteCounter
+    from agent.machine.children import Child
     from agent.release.wanted import Wanted
 
 _LOOK_SECONDS: Final = 0.2
@@ -94,13 +94,7 @@ class Hub:
     def _run(self, request: Request, arrived: Callable[[], int]) -> tuple[Resolved, ...]:
         with (
             scratch.file() as log,
-            subprocess.Popen(
-                [sys.executable, "-m", "agent.hub.child"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=children.environment(),
-            ) as child,
+            children.started("agent.hub.child", stdin=PIPE, stdout=PIPE, stderr=log) as child,
         ):
             try:
                 assert child.stdin  # noqa: S101 - asked for above
@@ -114,8 +108,6 @@ class Hub:
                     f"The process that talks to the Hub ended: {last or 'it was killed'}.",
                     remedy="Raise the memory limit if it was killed, else report it.",
                 ) from None
-            finally:
-                child.kill()
 
     def _hear(
         self, events: queue.SimpleQueue[Event | None], arrived: Callable[[], int]
@@ -163,7 +155,7 @@ class _EndedError(Exception):
     """The child ended without a word."""
 
 
-def _events(child: subprocess.Popen[bytes]) -> queue.SimpleQueue[Event | None]:
+def _events(child: Child) -> queue.SimpleQueue[Event | None]:
     """What the child says, as it says it; None at its end."""
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 

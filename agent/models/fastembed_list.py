@@ -6,19 +6,20 @@ It is read in a child process, since importing FastEmbed takes a second and 100 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from subprocess import DEVNULL, PIPE
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import ConfigError
-from agent.machine.children import environment
+from agent.machine import children
 from agent.release.wanted import Wanted
 
 if TYPE_CHECKING:
     from agent.release.catalog import Catalog, Entry
 
+_CHILD: Final = "agent.models.fastembed_list_child"
+_SECONDS: Final = 120.0
 
 # Repository, weights file, further files.
 Listed = tuple[str, str, list[str]]
@@ -63,18 +64,13 @@ def _resolve(entry: Entry, known: dict[str, Listed]) -> Wanted:
 
 
 def _ask() -> dict[str, Listed]:
-    done = subprocess.run(
-        [sys.executable, "-m", "agent.models.fastembed_list_child"],
-        capture_output=True,
-        check=False,
-        env=environment(),
-        timeout=120,
-    )
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    with children.started(_CHILD, stdin=DEVNULL, stdout=PIPE, stderr=PIPE) as child:
+        answer, said = child.communicate(timeout=_SECONDS)
+    if child.returncode:
+        last = said.decode(errors="replace").strip().rpartition("\n")[2]
         raise ConfigError(
             f"FastEmbed could not be asked for its models: {last}.",
             remedy="Install model-agent with the extra cpu or gpu.",
         )
-    listed: dict[str, Listed] = json.loads(done.stdout)
+    listed: dict[str, Listed] = json.loads(answer)
     return listed
