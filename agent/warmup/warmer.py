@@ -11,6 +11,7 @@ from agent.models import footprint
 from agent.models.devices import device as devices
 from agent.models.shapes import DEFAULTS
 from agent.release import canary
+from agent.release.model_ref import ModelRef
 from agent.warmup import passes
 from agent.warmup.ask import ask
 from agent.warmup.protocol import Measured, Request, Subject
@@ -92,7 +93,8 @@ class Warmer:
         shapes: tuple[Shape, ...],
     ) -> tuple[Measured, ...]:
         if device.kind == "cpu":
-            footprint.require(subjects, directory, limit=memory.limit_bytes())
+            models = [ModelRef(s.name, s.loader, s.repo, s.revision) for s in subjects]
+            footprint.require(models, directory, limit=memory.limit_bytes())
         request = Request(str(directory), device, tuple(subjects), shapes)
         outcome = ask(request, stop=self.stop, timeout=self.timeout, log=self.log)
         if outcome.failure is None:
