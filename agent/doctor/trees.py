@@ -37,7 +37,7 @@ def structure(case: Case) -> Iterator[Finding]:
         yield _wrong(case, source, error)
         return
     _keep(case, plan)
-    names = ", ".join(f"{draft.name} ({draft.loader})" for draft in plan.models)
+    names = ", ".join(f"{ref.name} ({ref.loader})" for ref in plan.models)
     yield ok(f"The tree made by hand is whole: {names}.")
 
 
@@ -60,8 +60,8 @@ def _wrong(case: Case, source: TreeSource, error: ReleaseMissingError) -> Findin
     plan = adoption.plan(tree.Tree(nodes), source.wanted, suffix=source.suffix)
     taken = {*plan.files.values()}
     free = {path: node for path, node in nodes.items() if path not in taken}
-    whole = {(draft.name, draft.loader) for draft in plan.models}
-    lost = [want for want in source.wanted if (want.name, want.loader) not in whole]
+    whole = {(ref.name, ref.loader) for ref in plan.models}
+    lost = [want for want in source.wanted if (want.ref.name, want.ref.loader) not in whole]
     places = misplaced.sentences(free, lost, source.suffix)
     others = [name for name in names if _is_suffixed(name, source.suffix)]
     told = f"There is {others[0]}/, which the marker {_suffix(others[0])} names." if others else ""

@@ -1,4 +1,4 @@
-"""Has a child process fetch models from the Hub, and ends it when the Hub falls silent."""
+"""Lets a child process fetch models from the Hub, and ends it when the Hub falls silent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 from agent import errors
 from agent.errors import AgentError, StoppedError, UnreachableError
 from agent.files import disk, scratch
-from agent.hub.protocol import Ask, Done, Event, Failed, Note, Request, Resolved
+from agent.hub.protocol import Done, Event, Failed, Note, Request, Resolved
 from agent.machine import children
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Hub:
     allow_pickle: bool = False
 
     def resolve(self, wanted: Sequence[Wanted]) -> tuple[Resolved, ...]:
-        """Revisions and files of models, of which nothing is fetched.
+        """Return the revisions and files of models, of which nothing is fetched.
 
         Raises:
             ReleaseMissingError: The Hub does not have it all.
@@ -57,11 +57,7 @@ class Hub:
             UnreachableError: The Hub does not say, or was silent for too long.
             StoppedError: `stop` was set.
         """
-        asks = tuple(
-            Ask(w.name, w.loader, w.repo, w.revision, w.model_file, w.additional, w.allow)
-            for w in wanted
-        )
-        request = Request(self.seconds, resolve=asks, allow_pickle=self.allow_pickle)
+        request = Request(self.seconds, resolve=tuple(wanted), allow_pickle=self.allow_pickle)
         return self._run(request, lambda: 0)
 
     def fetch(self, models: Sequence[Resolved], directory: Path, moved: ByteCounter) -> None:
@@ -156,7 +152,7 @@ class _EndedError(Exception):
 
 
 def _events(child: Child) -> queue.SimpleQueue[Event | None]:
-    """What the child says, as it says it; None at its end."""
+    """Return a queue of what the child says, as it says it; None at its end."""
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -172,7 +168,7 @@ def _events(child: Child) -> queue.SimpleQueue[Event | None]:
 
 
 def _as_error(failed: Failed) -> AgentError:
-    """The error that the child met, as one of ours."""
+    """Return the error that the child met, as one of ours."""
     kind = getattr(errors, failed.kind, UnreachableError)
     error: AgentError = kind(failed.what, remedy=failed.remedy)
     return error

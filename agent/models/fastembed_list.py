@@ -1,4 +1,4 @@
-"""FastEmbed's own list of models: what a name of the catalog means in files.
+"""FastEmbed's own list of models, which says what a name of the catalog means in files.
 
 It is read in a child process, since importing FastEmbed takes a second and 100 MB.
 """
@@ -26,7 +26,7 @@ Listed = tuple[str, str, list[str]]
 
 
 def wanted(catalog: Catalog) -> tuple[Wanted, ...]:
-    """What each entry of `catalog` needs: its repository, and the file FastEmbed loads.
+    """Return what each entry of `catalog` needs: its repository, and the file FastEmbed loads.
 
     Raises:
         ConfigError: FastEmbed does not know a name, or is not installed.
@@ -38,13 +38,7 @@ def wanted(catalog: Catalog) -> tuple[Wanted, ...]:
 
 
 def _resolve(entry: Entry, known: dict[str, Listed]) -> Wanted:
-    want = Wanted(
-        entry.name,
-        entry.loader,
-        entry.repo or entry.name,
-        allow=entry.allow,
-        revision=entry.revision,
-    )
+    want = Wanted(entry.ref, allow=entry.allow)
     if entry.loader != "fastembed":
         return want
     if entry.name not in known:
@@ -56,7 +50,7 @@ def _resolve(entry: Entry, known: dict[str, Listed]) -> Wanted:
     repo, model_file, additional = known[entry.name]
     return replace(
         want,
-        repo=entry.repo or repo,
+        ref=replace(want.ref, repo=entry.repo or repo),
         model_file=model_file,
         additional=tuple(additional),
         optimize=bool(entry.optimize),

@@ -71,8 +71,8 @@ class Room:
         return max((_size(release, f"{home}/") for home in self._homes(release)), default=0)
 
     def _homes(self, release: Release) -> list[str]:
-        models = release.manifest.models
-        return [layout.snapshot_directory(model) for model in models if model.name == self._name]
+        refs = [model.ref for model in release.manifest.models]
+        return [layout.snapshot_directory(ref) for ref in refs if ref.name == self._name]
 
 
 def _size(release: Release, home: str) -> int:

@@ -31,10 +31,10 @@ CUDA = Device("cuda", 1)
 def release(tmp_path: Path) -> Release:
     """A release of 1000 MiB of weights, and of another model's 5000."""
     sizes = {
-        f"{layout.snapshot_directory(MODEL)}/model.onnx": 1,
-        f"{layout.snapshot_directory(MODEL)}/model.onnx.data": 999,
-        f"{layout.snapshot_directory(MODEL)}/tokenizer.json": 70,
-        f"{layout.snapshot_directory(OTHER)}/model.onnx": 5000,
+        f"{layout.snapshot_directory(MODEL.ref)}/model.onnx": 1,
+        f"{layout.snapshot_directory(MODEL.ref)}/model.onnx.data": 999,
+        f"{layout.snapshot_directory(MODEL.ref)}/tokenizer.json": 70,
+        f"{layout.snapshot_directory(OTHER.ref)}/model.onnx": 5000,
     }
     chunk = manifest.MAX_CHUNK_SIZE
     files = [
@@ -67,7 +67,7 @@ def test_a_cpu_widens_fp16(release: Release, monkeypatch: pytest.MonkeyPatch) ->
     """Weights of half the size take three times their size while they load, not half as much."""
     monkeypatch.setattr(memory, "available_bytes", lambda: 0)
     monkeypatch.setattr(driver, "memory", lambda _: Memory(0, 16_000 * MIB))
-    models.write_tiny(release.path / layout.snapshot_directory(MODEL), weights="fp16")
+    models.write_tiny(release.path / layout.snapshot_directory(MODEL.ref), weights="fp16")
     assert "needs about 3114 MiB" in str(Room(CPU, "a/b").misfit(release))
     assert "needs about 1164 MiB" in str(Room(CUDA, "a/b").misfit(release))
 
