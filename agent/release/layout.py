@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from agent.release.manifest import Manifest
     from agent.release.model_ref import ModelRef
 
+# Releases stand in this directory of a share, and of a store.
+RELEASES: Final = "releases"
+# The link of a store to its active release, and the directory of what the agent itself keeps there.
+CURRENT: Final = "current"
+AGENT: Final = ".agent"
+
 FASTEMBED: Final = "fastembed"
 HUGGINGFACE: Final = "huggingface"
 SENTENCE_TRANSFORMERS: Final = "sentence_transformers"
-RELEASES: Final = "releases"
 ROOTS: Final = (FASTEMBED, HUGGINGFACE, SENTENCE_TRANSFORMERS)
 
 # What stands for a revision that nobody knows: git's null id.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,12 +13,12 @@ import pytest
 
 from agent.models.devices.device import Device
 from agent.warmup.protocol import Request
-from tests.support import agents, shares, stores
-from tests.support.hubs import CATALOG, site
+from tests.support import agents, shares
+from tests.support.hubs import CATALOG, hub_pod
+from tests.support.pods import Pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.support.agents import Result
 
@@ -58,26 +59,21 @@ _MODULES = (
 
 def lists_models(tree: Path, root: Path) -> Result:
     """Publish the tree, for which FastEmbed is asked for its models, and the tree's are run."""
-    shares.tree(tree)
-    catalog = root / "catalog.toml"
-    catalog.write_text(shares.CATALOG)
-    flags = ("--share", root / "share", "--catalog", catalog)
-    (root / "share").mkdir()
-    return agents.run("publish", *flags, "--from", ".", "--version", "v1", cwd=tree)
+    return Pod(root).publish_tree("v1", Path(), cwd=shares.tree(tree))
 
 
 def runs_models(tree: Path, root: Path) -> Result:
     """Warm a release of a store."""
-    shares.TestShare(root / "store").add("v1")
-    stores.activate(root / "store", "v1")
-    return agents.run("warm", "--store", root / "store", "--device", "cpu", cwd=tree)
+    pod = Pod(root)
+    shares.TestShare(pod.store).add("v1")
+    return pod.run("warm", "v1", cwd=tree)
 
 
 def asks_the_hub(tree: Path, root: Path) -> Result:
     """Pin a catalog, for which the Hub is asked."""
-    with site(root) as here:
+    with hub_pod(root) as pod:
         (tree / "catalog.toml").write_text(CATALOG.replace(f'revision = "{shares.REVISION}"\n', ""))
-        return here.run("catalog", "pin", "catalog.toml", cwd=tree)
+        return pod.run("catalog", "pin", "catalog.toml", cwd=tree)
 
 
 @pytest.mark.parametrize("does", [lists_models, runs_models, asks_the_hub])
