@@ -139,7 +139,7 @@ class Acquirer:
         store, source = self.store, self._source(tree)
         plan = source.plan()
         for want in plan.absent:
-            self.log.warning("catalog.model_missing", model=want.name, loader=want.loader)
+            self.log.warning("catalog.model_missing", model=want.ref.name, loader=want.ref.loader)
         directory = store.staging / version
         store.sweep()
         total = source.size(plan)

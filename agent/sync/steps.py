@@ -296,10 +296,10 @@ class Steps:
 def _seen(version: str, seen: Measured) -> Event:
     """Return the event for a model that was warmed, or of which only the files were checked."""
     if seen.load_seconds is None or seen.first_seconds is None:
-        return events.ModelNotRun(version, seen.name, seen.not_run)
+        return events.ModelNotRun(version, seen.ref.name, seen.not_run)
     return events.ModelWarmed(
         version,
-        seen.name,
+        seen.ref.name,
         str(seen.device),
         seen.load_seconds,
         seen.first_seconds,

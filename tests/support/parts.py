@@ -115,7 +115,7 @@ class Parts:
     def unrun(self, version: str, config: bytes = CONFIG) -> Manifest:
         """Have a release in the store whose model nothing here runs: only its files are checked."""
         model = a_model(loader="huggingface", repo="Org/name", dim=8)
-        files = {f"{layout.snapshot_directory(model)}/config.json": config}
+        files = {f"{layout.snapshot_directory(model.ref)}/config.json": config}
         return write_release(self.store.path(version), files, [model])
 
     def weights(self, version: str) -> Path:

@@ -61,7 +61,7 @@ def open_backend(entry: Model, release: Release, device: Device) -> Backend:
             f"{entry.name} needs sentence-transformers, and {error.name} is not installed.",
             remedy="Use an image with the extra st, or publish the model for FastEmbed.",
         ) from None
-    return TorchModel(entry, release.path, device)
+    return TorchModel(entry.ref, release.path, device)
 
 
 class FastEmbedBackend:
@@ -71,7 +71,7 @@ class FastEmbedBackend:
         options = ort.SessionOptions()
         options.use_per_session_threads = False
         self._device = device
-        self._stock = open_stock(entry.name, entry, release.path, device, options)
+        self._stock = open_stock(entry.ref, release.path, device, options)
 
     def run(self, texts: Sequence[str]) -> list[Vector]:
         """Return the vectors of `texts`, from one run of the model.
