@@ -18,7 +18,7 @@ from agent.worker.admin import admin_app
 from agent.worker.holder import Holder, NotServingError
 from agent.worker.listen import admin_listener, open_listener
 from agent.worker.release import Release, from_request, resolve_current
-from agent.worker.status import State, Status
+from agent.worker.serving import State, Status
 
 __all__ = [
     "Holder",

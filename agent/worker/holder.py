@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.worker.replacing import Swap
-    from agent.worker.status import Status
+    from agent.worker.serving import Status
 
 __all__ = ["Holder", "NotServingError"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from agent.worker.background import give_memory_back, nicely, one_line
-from agent.worker.served import Served
+from agent.worker.serving import Served
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,24 +6,97 @@ import logging
 import secrets
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
+import msgspec
+
+from agent.release.target import Target  # noqa: TC001 - msgspec reads the annotation
 from agent.worker.replacing import Gap
-from agent.worker.status import State, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from agent.worker.release import Release
-    from agent.worker.served import Served
 
+State = Literal["ready", "loading", "failed"]
 M = TypeVar("M")
 
 _log: Final = logging.getLogger("agent.worker")
 
 
+class Status(msgspec.Struct, frozen=True):
+    """The release that serves, and the outcome of the latest request.
+
+    Attributes:
+        version: The release that answers requests now, or None.
+        digest: Its digest, or None.
+        state: The state of `target`.
+        reason: The reason of a failure, in one line; None unless `state` is `failed`.
+        target: The release that was requested last; None if that is unknown.
+        instance: A random text, made at start. A new one means that the worker has restarted and
+            has forgotten earlier requests.
+    """
+
+    version: str | None
+    digest: str | None
+    state: State
+    reason: str | None
+    target: Target | None
+    instance: str
+
+
 class NotServingError(Exception):
     """No model is loaded yet; the message says why."""
+
+
+class Served(Generic[M]):
+    """A model with the number of batches that run on it.
+
+    Args:
+        model: The loaded model.
+        release: The release that it came from.
+        changed: The holder's condition. It guards the number and is notified when a batch ends.
+    """
+
+    def __init__(self, model: M, release: Release, changed: threading.Condition) -> None:
+        self.model = model
+        self.release = release
+        self._changed = changed
+        self._leases = 0
+
+    def take(self) -> None:
+        """Count a batch that begins."""
+        with self._changed:
+            self._leases += 1
+
+    def give(self) -> None:
+        """Count a batch that has ended."""
+        with self._changed:
+            self._leases -= 1
+            self._changed.notify_all()
+
+    def free(self, close: Callable[[M], None] | None) -> None:
+        """Wait until the last batch has ended, then close the model.
+
+        Its memory is freed with this object.
+        """
+        self.drain()
+        self.close(close)
+
+    def drain(self) -> None:
+        """Wait until the last batch has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._leases == 0)
+
+    def close(self, close: Callable[[M], None] | None) -> None:
+        """Close the model; its memory is freed with this object."""
+        try:
+            if close:
+                close(self.model)
+        # An error while a model is dropped must not end the thread that loads the next ones.
+        except Exception:  # noqa: BLE001
+            _log.exception("model.close_failed version=%s", self.release.version)
+        _log.info("model.freed version=%s", self.release.version)
 
 
 class Serving(Generic[M]):
