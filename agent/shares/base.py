@@ -75,15 +75,18 @@ class Share(Source, Protocol):
         """The first `limit` + 1 bytes of a small file, fresh from the share; None if there is none.
 
         One open, one read, one close: on CIFS a `stat` may be 30 s old, while `open` asks again.
+
+        Raises:
+            VerificationError: It is something else than a file.
         """
         ...
 
     def names(self, path: str) -> tuple[str, ...]:
-        """The names in a directory, sorted; none if it is not there."""
+        """The names in a directory, sorted; none if it is not there, or is a file."""
         ...
 
     def tree(self, paths: tuple[str, ...]) -> Tree:
-        """Everything below the directories `paths`, as far as they are there."""
+        """The directories `paths` and everything below them, as far as they are there."""
         ...
 
     def write(self, path: str, data: bytes) -> None:
@@ -98,16 +101,20 @@ class Share(Source, Protocol):
         """Have the release made, then make it `releases/<version>` in one step.
 
         Nothing is visible to readers before that. The caller holds the lock for this version, so
-        whatever an earlier publisher of it left in `.staging` is used or deleted.
+        whatever an earlier publisher of it left in `.staging` is used or deleted. If another has
+        published the very same release meanwhile, that is as good.
 
         Raises:
-            RefusedError: Another publisher was first.
+            RefusedError: Another publisher was first, with other content, or has the lock now.
             VerificationError: The share does not give back what was written.
         """
         ...
 
     def remove(self, path: str) -> None:
-        """Delete a directory with all that is in it: gone in one step, its bytes soon after."""
+        """Delete a directory with all that is in it: gone in one step, its bytes soon after.
+
+        A file in `.staging` is deleted as well: a `promote` that was killed may have left one.
+        """
         ...
 
     def tidy(self) -> None:
