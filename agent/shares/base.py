@@ -80,15 +80,18 @@ class Share(Source, Protocol):
 
         The bytes come from the share, not from a cache. It takes one open, one read and one close:
         on CIFS the answer of `stat` may be 30 s old, while `open` asks the server again.
+
+        Raises:
+            VerificationError: It is something else than a file.
         """
         ...
 
     def names(self, path: str) -> tuple[str, ...]:
-        """Return the names in a directory, sorted; empty if there is no such directory."""
+        """Return the names in a directory, sorted; empty if there is none, or if it is a file."""
         ...
 
     def tree(self, paths: tuple[str, ...]) -> Tree:
-        """Return everything below the directories `paths`; a missing directory adds nothing."""
+        """Return the directories `paths` and all below them; a missing one adds nothing."""
         ...
 
     def write(self, path: str, data: bytes) -> None:
@@ -103,16 +106,20 @@ class Share(Source, Protocol):
         """Build the release, then make it visible as `releases/<version>` in one step.
 
         Readers see nothing of it before that step. The caller holds the lock for this version, so
-        whatever an earlier publisher of it left in `.staging` is reused or deleted.
+        whatever an earlier publisher of it left in `.staging` is reused or deleted. If another has
+        published the very same release meanwhile, that is as good.
 
         Raises:
-            RefusedError: Another publisher was first.
+            RefusedError: Another publisher was first, with other content, or has the lock now.
             VerificationError: The share does not return the bytes that were written.
         """
         ...
 
     def remove(self, path: str) -> None:
-        """Delete a directory: it disappears in one step, its bytes are deleted afterwards."""
+        """Delete a directory: it disappears in one step, its bytes are deleted afterwards.
+
+        A file in `.staging` is deleted as well: a `promote` that was killed may have left one.
+        """
         ...
 
     def tidy(self) -> None:

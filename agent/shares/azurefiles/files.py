@@ -180,16 +180,24 @@ class Files:
         new = self.service.address.at(target)
         self._attempt(lambda: self.service.directory(path).rename_directory(new), path)
 
-    def move_directory(self, path: str, target: str) -> bool:
+    def move_directory(self, path: str, target: str, *, tries: int = 3) -> bool:
         """Rename a directory to a name that nobody else uses; return false if another took it."""
         try:
             self.rename_directory(path, target)
         except ServiceError as error:
             if error.code not in GONE:
                 raise
-            # The answer to the first try may have been lost: then the target exists already.
             parent, _, name = target.rpartition("/")
-            return name in self.entries(parent)
+            # The answer to the first try may have been lost: then it is there already.
+            if name in self.entries(parent):
+                return True
+            if self.listing(path) is None:
+                return False
+            if tries == 1:
+                raise
+            # Another publisher may delete an empty directory just after it was made.
+            self.make_directory(parent)
+            return self.move_directory(path, target, tries=tries - 1)
         return True
 
     def delete_tree(self, path: str) -> None:
