@@ -77,7 +77,7 @@ def test_a_wrong_share(double: Double) -> None:
 def test_a_wrong_prefix(prefix: str, double: Double) -> None:
     """The directory in the share does not exist: that is no share without a marker."""
     text = told(double.url, KEYED, share=f"{SHARE}/{prefix}")
-    assert f"cannot be on azurefiles://loopback/models/{prefix}" in text
+    assert f"cannot exist on azurefiles://loopback/models/{prefix}" in text
     assert "Check the prefix in --share" in text
     files = Files(service(double.url, f"{SHARE}/{prefix}"), seconds=0.1)
     with pytest.raises(UnreachableError, match=f"no directory .*/models/{prefix}. Check the pre"):
