@@ -81,28 +81,35 @@ class Carrier:
         if forget:
             self._failures.clear()
 
-    async def carry_out(self, action: Step | Repair) -> None:
-        """Carry a step out; a failure is the release's, or puts it off."""
+    async def carry_out(self, action: Step | Repair) -> bool:
+        """Carry a step out, and return whether it was done.
+
+        A failure is the release's, which is quarantined, or puts the step off.
+        """
         version = action.target.version if isinstance(action, Reload) else action.version
         self.doing = f"{type(action).__name__.lower()} {version}"
         if isinstance(action, Repair):
-            await self._repair(version)
-            return
+            return await self._repair(version)
         try:
             await self._runner.watched(self._step(action, self._sync_of(version)))
-            self._failures.pop(version, None)
         except StoppedError:
             marker = self._observer.marker
             self.syncs.supersede(marker.version if marker else None)
         except AgentError as error:
             await self._failed(version, error)
+        else:
+            self._failures.pop(version, None)
+            return True
+        return False
 
-    async def _repair(self, version: str) -> None:
-        """Repair the active release; whatever goes wrong with it puts that off."""
+    async def _repair(self, version: str) -> bool:
+        """Repair the active release, and return whether it was done; a failure puts it off."""
         self._put_off(REPAIR)
-        if await self.upkeep.repair(version):
+        done = await self.upkeep.repair(version)
+        if done:
             self._failures.pop(REPAIR, None)
             self._not_before.pop(REPAIR, None)
+        return done
 
     def _sync_of(self, version: str) -> SyncSummary:
         unfinished = self._record.state.attempts.get(version, 0)

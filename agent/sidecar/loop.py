@@ -58,7 +58,8 @@ class Sidecar:
         self._store = context.store
         self._address = context.share.address
         self._metrics = Metrics()
-        self._events = Events(LogListener(context.log), self._metrics, *listeners)
+        # Whoever reads of something in the log finds it counted.
+        self._events = Events(self._metrics, *listeners, LogListener(context.log))
         context.store.prepare()
         self._record = Record(context.store.agent, context.log)
         worker = worker_client(settings)
@@ -200,9 +201,9 @@ class Sidecar:
                 action = await self._decide()
                 if not isinstance(action, Wait):
                     self._metrics.show(self._record.state)
-                    await self._carrier.carry_out(action)
+                    if await self._carrier.carry_out(action):
+                        self._metrics.measured(self._store)
                     self._metrics.show(self._record.state)
-                    self._metrics.measured(self._store)
                     continue
                 self._carrier.doing = action.reason
                 if not await self._carrier.upkeep.look():

@@ -126,6 +126,10 @@ class StoreCorrupt(Event, name="store.corrupt", level=logging.ERROR):
     files: Sequence[str] | None = None
 
 
+class SpareCorrupt(StoreCorrupt, name="store.corrupt", level=logging.WARNING):
+    """The same of a release that is not active: it is staged again at once."""
+
+
 @dataclass(frozen=True)
 class StoreRepaired(Event, name="store.repaired", level=logging.WARNING):
     """Right files took the place of corrupt ones, in each of `releases`."""

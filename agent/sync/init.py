@@ -210,7 +210,7 @@ class _Init:
         Raises:
             NewSpaceError: They do not match, and nothing allows that.
         """
-        if self._marker and not self._marker.allow_new_space:
+        if self._marker and not (self._marker.allow_new_space or self._guard.lifted):
             self._guard.check(self._reference(self._marker, release.version), release)
 
     def _reference(self, marker: Marker, version: str) -> Manifest | None:

@@ -157,7 +157,7 @@ class Steps:
         try:
             self.verify(version)
         except VerificationError as error:
-            self.events.tell(events.StoreCorrupt(version, str(error)))
+            self.events.tell(events.SpareCorrupt(version, str(error)))
             return None
         if not records.is_untouched(self.store.agent, release, home):
             raise NoSpaceError(

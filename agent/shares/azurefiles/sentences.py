@@ -86,7 +86,8 @@ def _known(answer: Answer, asked: Asked) -> tuple[str, str] | None:
         return what, "Close it on the machine that has it open, and try again."
     if answer.code in GONE:
         what = f"{asked.path} cannot be on {asked.share}: a directory that leads there is missing."
-        return what, "Check the prefix in --share, or make its directory."
+        none = f"There is no directory {asked.share}."
+        return what if asked.path else none, "Check the prefix in --share, or make its directory."
     return None
 
 

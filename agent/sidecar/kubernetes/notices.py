@@ -20,6 +20,7 @@ _FAILURES: Final = {
     "no_space": "StoreFull",
     "reload": "ReloadFailed",
 }
+_OTHER: Final = "SyncFailed"
 _UNREACHABLE: Final = "ShareUnreachable"
 _PHASES: Final = ("observe", "stage", "check", "reload", "activate")
 _DIGITS: Final = re.compile(r"\d+")
@@ -92,8 +93,15 @@ def _refused(version: str, active: str | None, reason: str) -> Notice:
 
 
 def _failed(event: events.SyncFailed) -> Notice:
+    return _again(_FAILURES.get(event.kind, _OTHER), event)
+
+
+def _broken(event: events.SyncBroken) -> Notice:
+    return _again(_OTHER, event)
+
+
+def _again(reason: str, event: events.SyncEnded) -> Notice:
     version = event.summary.version or ""
-    reason = _FAILURES.get(event.kind, "SyncFailed")
     return _trouble(reason, version, f"{version} is tried again: {event.reason}")
 
 
@@ -133,6 +141,7 @@ def _trouble(reason: str, version: str, note: str) -> Notice:
 _NOTICES: Final[Mapping[type[Event], Callable[[Any], Notice | None]]] = {
     events.SyncDone: _activated,
     events.SyncFailed: _failed,
+    events.SyncBroken: _broken,
     events.SyncTakenBack: _taken_back,
     events.SidecarStarted: _started,
     events.Quarantined: _quarantined,
@@ -140,5 +149,6 @@ _NOTICES: Final[Mapping[type[Event], Callable[[Any], Notice | None]]] = {
     events.ShareReachable: _reachable,
     events.MarkerUnknown: _unknown,
     events.StoreCorrupt: _corrupt,
+    events.SpareCorrupt: _corrupt,
     events.StoreRepaired: _repaired,
 }
