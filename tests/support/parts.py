@@ -112,11 +112,15 @@ class Parts:
             self.steps(keep=99).activate(active)
         self.heard.events.clear()
 
-    def unrun(self, version: str, config: bytes = CONFIG) -> Manifest:
-        """Have a release in the store whose model nothing here runs: only its files are checked."""
+    def unrun(self, version: str, config: bytes = CONFIG, *, shared: bool = False) -> Manifest:
+        """Have a release whose model nothing here runs, so that only its files are checked.
+
+        It is in the store, or on the share.
+        """
+        home = self.share.release(version) if shared else self.store.path(version)
         model = a_model(loader="huggingface", repo="Org/name", dim=8)
         files = {f"{layout.snapshot_directory(model)}/config.json": config}
-        return write_release(self.store.path(version), files, [model])
+        return write_release(home, files, [model])
 
     def weights(self, version: str) -> Path:
         """Return the path of a release's weights in the store."""
