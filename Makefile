@@ -143,15 +143,12 @@ test-k8s: $(KUBECTL) $(CHECKOV) ## The manifests of k8s/, rendered and checked
 test-containers: $(KUBECTL) ## The images, run on an engine; says why if there is none
 	REQUIRE_KUBECTL=1 $(BIN)/python -m pytest -m containers tests/containers
 
-# The modules that do no I/O; import-linter holds them to that.
-comma := ,
-empty :=
-space := $(empty) $(empty)
-PURE := $(subst $(space),$(comma),agent/release/*.py $(addprefix agent/,$(addsuffix .py,\
-  quantities sidecar/reconcile models/shapes models/devices/causes models/devices/evidence \
-  shares/azurefiles/address \
-  $(addprefix doctor/,findings misplaced mounts rates reach variables) \
-  $(addprefix sidecar/kubernetes/,notices series))))
+# The files of the packages and modules that import-linter's contract holds to doing no I/O.
+PURE = $(shell $(BIN)/python -c 'import tomllib; \
+  linted = tomllib.load(open("pyproject.toml", "rb"))["tool"]["importlinter"]["contracts"]; \
+  pure = next(each for each in linted if each["name"].startswith("Pure"))["source_modules"]; \
+  paths = [name.replace(".", "/") for name in pure]; \
+  print(*(path + end for path in paths for end in (".py", "/*.py")), sep=",")')
 
 lint: $(STAMP) ## Format, style, types, layers
 	$(BIN)/ruff format --check .

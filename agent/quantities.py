@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# What the address of a socket file begins with.
+UNIX: Final = "unix://"
+
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(Ki|Mi|Gi|Ti|k|M|G|T)?")
@@ -88,9 +91,9 @@ def address(text: str) -> tuple[str, int]:
 
 def worker_url(text: str) -> str:
     """`http://HOST:PORT` or `unix:///PATH`."""
-    if not re.fullmatch(r"http://[^/\s]+/?|unix:///\S+", text):
-        raise ValueError("is neither http://HOST:PORT nor unix:///PATH")
-    return text if text.startswith("unix:") else text.rstrip("/")
+    if not re.fullmatch(rf"http://[^/\s]+/?|{UNIX}/\S+", text):
+        raise ValueError(f"is neither http://HOST:PORT nor {UNIX}/PATH")
+    return text if text.startswith(UNIX) else text.rstrip("/")
 
 
 def endpoint(text: str) -> str:

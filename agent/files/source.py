@@ -120,15 +120,13 @@ class LocalSource:
         """
         try:
             return FileReader(self, path)
-        except FileNotFoundError as error:
-            if not self._is_there():
+        except OSError as error:
+            if error.errno not in GONE or not self._is_there():
                 raise self._failed(path, error) from None
             raise ReleaseMissingError(
                 f"{path} is missing {self._where} {self.address}.",
                 remedy="Publish the release again; it is used once it is complete.",
             ) from None
-        except OSError as error:
-            raise self._failed(path, error) from None
 
     def open_file(self, path: str) -> int:
         """Open a regular file and return its descriptor; a FIFO or a device is never waited for.

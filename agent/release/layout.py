@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
     from agent.release.manifest import Manifest
 
+# Releases stand in this directory of a share, and of a store.
+RELEASES: Final = "releases"
+# The link of a store to its active release, and the directory of what the agent itself keeps there.
+CURRENT: Final = "current"
+AGENT: Final = ".agent"
+
 FASTEMBED: Final = "fastembed"
 HUGGINGFACE: Final = "huggingface"
 SENTENCE_TRANSFORMERS: Final = "sentence_transformers"
@@ -113,6 +119,3 @@ def _view_paths(model: Placed, path: str, *, alone: bool) -> Iterator[str]:
             if alone:
                 yield f"{SENTENCE_TRANSFORMERS}/{base}/{flat}"
             yield f"{SENTENCE_TRANSFORMERS}/{org}_{base}/{flat}"
-
-
-RELEASES: Final = "releases"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError
 from agent.shares.azurefiles import address as addresses
-from agent.shares.azurefiles.address import SCHEME as AZURE_FILES
+from agent.shares.azurefiles.address import FORM, SCHEME
 from agent.shares.directory import DirectoryShare
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def connect(
     """Return the share at an address, which is not asked for anything yet.
 
     Args:
-        address: A directory, or `azurefiles://ACCOUNT/SHARE[/PREFIX]`.
+        address: A directory, or one of Azure Files; see `agent.shares.azurefiles.address`.
         log: Told of retries and of the credential that is taken.
         secret_dir: A directory with a mounted Secret, for Azure Files.
         endpoint: A URL to reach Azure Files at, instead of the public cloud's.
@@ -36,17 +36,27 @@ def connect(
     Raises:
         ConfigError: The address is of no known kind.
     """
-    if address.startswith(AZURE_FILES):
+    if is_azure_files(address):
         return _azure_files(address, log, secret_dir, endpoint)
-    if "://" in address:
+    if not is_directory(address):
         # Neither a SAS after a `?` nor a password before an `@` is anybody's business.
         shown = re.sub("//.*@", "//…@", address.partition("?")[0])
         raise ConfigError(
             f"--share {shown!r} is of no kind that this version reads.",
-            remedy="Give a directory, such as the mount of the share, or "
-            "azurefiles://ACCOUNT/SHARE[/PREFIX]; a SAS goes into AZURE_STORAGE_SAS_TOKEN.",
+            remedy=f"Give a directory, such as the mount of the share, or {FORM}; a SAS goes into "
+            "AZURE_STORAGE_SAS_TOKEN.",
         )
     return DirectoryShare(Path(address))
+
+
+def is_azure_files(address: str) -> bool:
+    """Return whether an address is that of an Azure Files share."""
+    return address.startswith(SCHEME)
+
+
+def is_directory(address: str) -> bool:
+    """Return whether an address is a directory's path."""
+    return "://" not in address
 
 
 def _azure_files(

@@ -34,6 +34,7 @@ class ExclusiveFile:
         self, root: Path, name: str, errors: Callable[[str], AbstractContextManager[None]]
     ) -> None:
         self.path = f"{LOCKS}/{name}"
+        self._root = root
         self._file = root / self.path
         self._errors = errors
         self._id = ""
@@ -44,6 +45,8 @@ class ExclusiveFile:
             try:
                 fd = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
+                if not self._root.is_dir():
+                    raise
                 return None
             with os.fdopen(fd, "rb") as file:
                 return file.read(RECORD_BYTES)
@@ -51,7 +54,9 @@ class ExclusiveFile:
     def take(self, seen: bytes | None, record: bytes, *, force: bool = False) -> bool:
         """Create it; a dead holder's is deleted first."""
         with self._errors(self.path):
-            self._file.parent.mkdir(exist_ok=True)
+            # Not `exist_ok`, which fails if whoever leaves deletes the directory just then.
+            with suppress(FileExistsError):
+                self._file.parent.mkdir()
             if seen is not None and not self._clear(seen, record, force=force):
                 return False
             self._id = _id(record)

@@ -26,6 +26,7 @@ _PAUSE_SECONDS: Final = 0.1
 _APART_SECONDS: Final = 0.5
 # A retry in between takes longer than that; then, and where they differ, it is read once more.
 _READS: Final = 5
+_WRITE: Final = "Write one: model-agent promote VERSION."
 
 
 class UnsettledMarkerError(marker.UnknownMarkerError):
@@ -110,6 +111,22 @@ class ShareReader:
             self._log.warning("marker.unknown", reason=str(error))
             return None
 
+    def sound(self) -> Marker | None:
+        """Return what the marker says, or None where there is none.
+
+        Raises:
+            ReleaseMissingError: It says nothing sound.
+            UnreachableError: The share does not answer.
+        """
+        try:
+            return self.marker()
+        except UnsettledMarkerError as error:
+            raise self._unsettled(error) from None
+        except marker.UnknownMarkerError as error:
+            raise ReleaseMissingError(
+                f"The marker {self._place} names no release: {error}.", remedy=_WRITE
+            ) from None
+
     def required(self) -> Marker:
         """Return what the marker says.
 
@@ -117,18 +134,9 @@ class ShareReader:
             ReleaseMissingError: There is none, or it says nothing sound.
             UnreachableError: The share does not answer.
         """
-        try:
-            found = self.marker()
-            reason = "there is none"
-        except UnsettledMarkerError as error:
-            raise self._unsettled(error) from None
-        except marker.UnknownMarkerError as error:
-            found, reason = None, str(error)
+        found = self.sound()
         if found is None:
-            raise ReleaseMissingError(
-                f"The marker {self._place} names no release: {reason}.",
-                remedy="Write one: model-agent promote VERSION.",
-            )
+            raise ReleaseMissingError(f"There is no marker {self._place}.", remedy=_WRITE)
         return found
 
     def manifest(self, version: str) -> Manifest:
@@ -172,10 +180,10 @@ def read_manifest(share: Share, version: str) -> Manifest:
         VerificationError: It is refused, or says another version.
         UnreachableError: The share does not answer.
     """
-    path = f"releases/{version}/{manifest.FILE_NAME}"
+    path = f"{RELEASES}/{version}/{manifest.FILE_NAME}"
     data = share.read(path, manifest.MAX_BYTES)
     if data is None:
-        there = version in share.names("releases")
+        there = version in share.names(RELEASES)
         raise ReleaseMissingError(
             f"The release {version} is {'not complete' if there else 'missing'} on the share "
             f"{share.address}: there is no {path}.",
@@ -197,7 +205,7 @@ def require_whole(share: Share, release: Manifest) -> None:
         ReleaseMissingError: A file is not there, or shorter or longer than the manifest says.
         UnreachableError: The share does not answer.
     """
-    home = f"releases/{release.version}"
+    home = f"{RELEASES}/{release.version}"
     nodes = share.tree((home,)).nodes
     for file in release.files:
         node = nodes.get(f"{home}/{file.path}")

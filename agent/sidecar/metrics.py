@@ -13,6 +13,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from agent.store import room
 from agent.sync import events
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ class Metrics:
 
     def measured(self, store: Store) -> None:
         """Show what the store takes."""
-        self.store_used.set(store.used_bytes())
-        self.store_limit.set(store.most_bytes())
+        self.store_used.set(room.used_bytes(store))
+        self.store_limit.set(room.most_bytes(store))
 
     def hear(self, event: Event) -> None:
         """Count an event; see `agent.sync.listening.Listener`."""

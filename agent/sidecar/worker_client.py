@@ -14,6 +14,8 @@ from msgspec.structs import asdict
 
 from agent.errors import ReloadError, ReloadFailedError, WorkerRestartedError
 from agent.machine import threads
+from agent.quantities import UNIX
+from agent.release.layout import RELEASES
 from agent.release.target import Target
 from agent.sidecar import sighup
 from agent.sidecar.reconcile import WorkerView
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from agent.settings import Settings
 
-_UNIX: Final = "unix://"
 _ANSWER_SECONDS: Final = 5.0
 # A worker that misses this many seconds of asking is gone, not busy.
 _SILENT_SECONDS: Final = 3 * _ANSWER_SECONDS
@@ -69,7 +70,7 @@ class WorkerClient:
     """
 
     def __init__(self, url: str, *, timeout: float) -> None:
-        self._socket = url.removeprefix(_UNIX) if url.startswith(_UNIX) else None
+        self._socket = url.removeprefix(UNIX) if url.startswith(UNIX) else None
         self._base = "http://worker" if self._socket else url
         self._timeout = timeout
         self._listens = True
@@ -133,7 +134,7 @@ class WorkerClient:
         )
 
     async def _ask(self, target: Target) -> None:
-        request = asdict(target) | {"path": f"releases/{target.version}"}
+        request = asdict(target) | {"path": f"{RELEASES}/{target.version}"}
         try:
             status, body = await self._call("POST", "/reload", json=request)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

@@ -14,7 +14,7 @@ from agent.publish.build import Builder
 from agent.publish.source import TreeSource
 from agent.release import pickles
 from agent.release.layout import RELEASES
-from agent.store import stage
+from agent.store import room, stage
 from agent.store.repair import Original
 from agent.store.stage import Staged
 from agent.sync.locate import Catalogued, Found, HandMadeTree, Locator
@@ -143,7 +143,7 @@ class Acquirer:
         directory = store.staging / version
         store.sweep()
         total = source.size(plan)
-        store.have_room(total + stage.OVERHEAD_BYTES, spare)
+        room.require_and_make(store, total + stage.OVERHEAD_BYTES, spare)
         with writing(version):
             durable.make_directory(directory)
         builder = Builder(self.warmer, self.stop, moved.add)

@@ -112,7 +112,7 @@ class _Init:
                 self._stop_here(version, error)
             else:
                 return version, desired, str(first) if first else None
-        raise first or nothing(self._reader)
+        raise first or nothing(self._reader, self._settings.marker)
 
     def _about(self, version: str | None) -> None:
         """Say what the attempt is about."""

@@ -29,9 +29,15 @@ class HandMadeTree:
 
 @dataclass(frozen=True)
 class Catalogued:
-    """A release that the share lacks, but that can be made: it is the catalog's own."""
+    """A release that the share lacks, but that can be made: it is the catalog's own.
+
+    Attributes:
+        to_share: Whether it is published on the share, or made in the store alone.
+        lacking: How the share lacks it, in a sentence.
+    """
 
     to_share: bool
+    lacking: str
 
 
 Found = Manifest | HandMadeTree | Catalogued
@@ -89,15 +95,24 @@ class Locator:
         self.policy.hold_on(self.reader, release)
         return release
 
-    def populatable(self, version: str) -> Catalogued | None:
-        """Return how a release that the share lacks can be made; None if it cannot: no pod signs.
+    def find(self, version: str) -> Found:
+        """Return how the share has `version`, or how it can be made if the share lacks it.
 
         Raises:
-            ConfigError: The catalog is refused.
+            ReleaseMissingError: The share does not have it completely, and it cannot be made.
+            AgentError: As `locate` raises, or the catalog is refused.
         """
-        if version != self.own_version() or self.populate == "never" or self.policy.required:
-            return None
-        return Catalogued(to_share=self.populate == "share")
+        try:
+            return self.locate(version)
+        except ReleaseMissingError as error:
+            if not self._can_make(version):
+                raise
+            return Catalogued(to_share=self.populate == "share", lacking=error.what)
+
+    def _can_make(self, version: str) -> bool:
+        """Return whether a pod can make a release. No pod signs, so not where signing is a must."""
+        is_own = version == self.own_version()
+        return is_own and self.populate != "never" and not self.policy.required
 
     def default(self, marker: str) -> str:
         """Return the release that a new pod takes where no marker names one.
@@ -126,9 +141,9 @@ class Locator:
             return complete[0]
         if not self.require_manifest and _has_bare_tree(self.reader.names("")):
             return UNVERSIONED
-        if self.populatable(own):
+        if self._can_make(own):
             return own
-        raise nothing(self.reader)
+        raise nothing(self.reader, marker)
 
     def _is_complete(self, version: str) -> bool:
         try:
@@ -154,11 +169,11 @@ class Locator:
         return data.decode(errors="replace").strip() if data else None
 
 
-def nothing(reader: ShareReader) -> ReleaseMissingError:
-    """Return the error for a share and a store that have no release."""
+def nothing(reader: ShareReader, marker: str) -> ReleaseMissingError:
+    """Return the error for a share without a marker and without a release."""
     return ReleaseMissingError(
-        f"Neither the share {reader.address} nor the store has a release.",
-        remedy="Publish one: model-agent publish --from DIR --version V.",
+        f"There is no marker {marker} and no release on the share {reader.address}.",
+        remedy="Publish a release, then promote it: model-agent publish --from DIR --version V.",
     )
 
 

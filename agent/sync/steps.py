@@ -16,7 +16,7 @@ from agent.errors import (
 from agent.files import progress
 from agent.files.progress import ByteCounter
 from agent.release.manifest import Manifest
-from agent.store import records
+from agent.store import intact, records
 from agent.sync import events
 from agent.sync.acquire import Acquirer
 from agent.sync.locate import Catalogued, HandMadeTree
@@ -135,14 +135,12 @@ class Steps:
         return staged.manifest
 
     def _find(self, version: str, *, populate: bool) -> Found:
-        try:
+        if not populate:
             return self.locator.locate(version)
-        except ReleaseMissingError as error:
-            made = self.locator.populatable(version) if populate else None
-            if made is None:
-                raise
-            self.log.warning("release.missing", version=version, reason=error.what)
-            return made
+        found = self.locator.find(version)
+        if isinstance(found, Catalogued):
+            self.log.warning("release.missing", version=version, reason=found.lacking)
+        return found
 
     def _still_right(self, version: str) -> Manifest | None:
         """Return a release of the store whose files only look otherwise than when verified."""
@@ -212,7 +210,7 @@ class Steps:
                 release, moved = self.store.manifest(version), ByteCounter()
                 path = self.store.path(version)
                 with progress.shown(self.log, "verify", moved, release.size):
-                    records.verify(release, path, stop=self.stop, moved=moved)
+                    intact.require(release, path, stop=self.stop, moved=moved)
             except (ReleaseMissingError, UnreachableError) as error:
                 raise VerificationError(error.what, remedy=error.remedy) from error
             if not records.write(self.store.agent, release, path):

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from agent.errors import AgentError
+from agent.release.layout import RELEASES
 from agent.worker.release import from_request
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from agent.worker.holder import Holder
 
-_SHAPE: Final = '{"version": "v2", "path": "releases/v2", "digest": "<sha256>"}'
+_SHAPE: Final = f'{{"version": "v2", "path": "{RELEASES}/v2", "digest": "<sha256>"}}'
 
 
 class _Request(msgspec.Struct):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from agent.errors import ConfigError
+from agent.quantities import UNIX
 from agent.worker.admin import admin_app
 
 if TYPE_CHECKING:
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 
     from agent.worker.holder import Holder
 
-_UNIX: Final = "unix://"
 _NOT_OTHERS: Final = 0o117  # leaves 0660
-_REMEDY: Final = "Give --admin as 127.0.0.1:PORT or unix:///path/to.sock."
+_REMEDY: Final = f"Give --admin as 127.0.0.1:PORT or {UNIX}/path/to.sock."
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 _HIGHEST_PORT: Final = 65535
 
@@ -64,8 +64,8 @@ def open_listener(address: str) -> tuple[socket.socket, str]:
         ConfigError: The address is malformed, not local, or taken.
     """
     try:
-        if address.startswith(_UNIX):
-            return _unix(Path(address.removeprefix(_UNIX))), address
+        if address.startswith(UNIX):
+            return _unix(Path(address.removeprefix(UNIX))), address
         return _tcp(*parse_loopback(address))
     except OSError as error:
         raise ConfigError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.errors import AgentError, RefusedError, ReleaseMissingError, VerificationError
 from agent.release import manifest
+from agent.release.layout import AGENT, CURRENT, RELEASES
 from agent.release.target import Target
 from agent.release.version import is_version
 
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
 
     from agent.release.manifest import Manifest
 
-_RELEASES: Final = "releases"
-_CURRENT: Final = "current"
-_AGENT: Final = ".agent"
-_REMEDY: Final = "Ask for path releases/<version> of a release that is staged in this store."
+_REMEDY: Final = f"Ask for path {RELEASES}/<version> of a release that is staged in this store."
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Release:
     @property
     def agent(self) -> Path:
         """Where the agent keeps its records of the store."""
-        return self.path.parent.parent / _AGENT
+        return self.path.parent.parent / AGENT
 
     @property
     def target(self) -> Target:
@@ -68,10 +66,10 @@ def resolve_current(store: Path) -> Release:
     """
     try:
         # Once: two reads could see two releases, and a model would be loaded half from each.
-        path = str((store / _CURRENT).readlink())
+        path = str((store / CURRENT).readlink())
     except OSError:
         raise ReleaseMissingError(
-            f"{store / _CURRENT} is not a link to a release.",
+            f"{store / CURRENT} is not a link to a release.",
             remedy="Run model-agent init on this store, or ask for a release on /reload.",
         ) from None
     return _open(store, _version_of(path))
@@ -103,15 +101,15 @@ def from_request(store: Path, *, version: str, path: str, digest: str) -> Releas
 
 def _version_of(path: str) -> str:
     parent, _, version = path.partition("/")
-    if parent != _RELEASES or not is_version(version):
+    if parent != RELEASES or not is_version(version):
         raise _refused(f"{path[:200]!r} is not the path of a release.")
     return version
 
 
 def _open(store: Path, version: str) -> Release:
-    directory = store / _RELEASES / version
+    directory = store / RELEASES / version
     # A link on the way could lead out of the store.
-    if directory.resolve() != store.resolve() / _RELEASES / version or not directory.is_dir():
+    if directory.resolve() != store.resolve() / RELEASES / version or not directory.is_dir():
         raise _refused(f"{directory} is not a directory of this store.")
     found = manifest.parse(_read(directory / manifest.FILE_NAME), where=f"{version}'s manifest")
     if found.version != version:

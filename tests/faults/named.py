@@ -17,7 +17,7 @@ from tests.support.workers import APP, until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.faults.pod import Pod
+    from tests.faults.serving import Serving
 
 _LAST_PID: Final = Path("/proc/sys/kernel/ns_last_pid")
 _WAITS: Final = "print(flush=True)\nwhile True: time.sleep(60)\n"
@@ -77,11 +77,11 @@ def heir(pid: int) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def replaced(running: Pod, *flags: str) -> Iterator[None]:
+def replaced(running: Serving, *flags: str) -> Iterator[None]:
     """End the sidecar, and run one with other flags in its place."""
     running.sidecar.process.terminate()
     running.sidecar.end()
-    with running.cluster.sidecar(running.worker.admin, *flags) as sidecar:
+    with running.pod.sidecar(running.worker.admin, *flags) as sidecar:
         running.sidecar = sidecar
         yield
 

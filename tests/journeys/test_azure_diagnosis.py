@@ -73,6 +73,17 @@ def test_a_wrong_share(double: Double) -> None:
     )
 
 
+@pytest.mark.parametrize("prefix", ["no", "no/such"])
+def test_a_wrong_prefix(prefix: str, double: Double) -> None:
+    """The directory in the share does not exist: that is no share without a marker."""
+    text = told(double.url, KEYED, share=f"{SHARE}/{prefix}")
+    assert f"cannot be on azurefiles://loopback/models/{prefix}" in text
+    assert "Check the prefix in --share" in text
+    files = Files(service(double.url, f"{SHARE}/{prefix}"), seconds=0.1)
+    with pytest.raises(UnreachableError, match=f"no directory .*/models/{prefix}. Check the pre"):
+        files.entries("")
+
+
 def test_an_expired_sas(double: Double) -> None:
     """The SAS has expired: make a new one."""
     past = datetime.now(UTC) - timedelta(hours=1)

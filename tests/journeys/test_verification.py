@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.release import manifest
-from tests.support.crashing import Crasher
+from tests.support.agents import assert_failed
+from tests.support.pods import Pod
 from tests.support.shares import EXTERNAL, FOLDER, SNAPSHOT, TestShare, flip, in_memory, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.agents import Result
+    from tests.support.crashing import Crasher
 
 MODEL = (
     *("config.json", "model.onnx", "model.onnx.data"),
@@ -25,13 +26,6 @@ MODEL = (
 )
 FILES = (f"{FOLDER}/refs/main", *(f"{SNAPSHOT}/{name}" for name in MODEL))
 CHUNK = 64 * 1024
-
-
-@pytest.fixture(scope="module")
-def crasher() -> Iterator[Crasher]:
-    """What runs the agents, in forks."""
-    with Crasher() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -43,54 +37,27 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> TestShare:
     return made
 
 
-class Pod:
-    """A share of its own, an empty store, and an agent that is run on them."""
-
-    def __init__(self, crasher: Crasher, share: TestShare, store: Path) -> None:
-        self.share = share
-        self.store = store
-        self._crasher = crasher
-
-    def init(self, *flags: str) -> Result:
-        """Run `init`, without a warm-up."""
-        roots = ("--share", self.share.root, "--store", self.store)
-        return self._crasher.finish("init", "--no-warm", *roots, *flags)
-
-    def verify(self, on: str) -> Result:
-        """Run `verify v1`."""
-        flags = ("--share", self.share.root, "--store", self.store)
-        return self._crasher.finish("verify", "v1", "--on", on, *flags)
-
-    def assert_empty(self) -> None:
-        """Nothing is published to the worker: no release, and nothing active."""
-        assert list((self.store / "releases").iterdir()) == []
-        assert not (self.store / "current").is_symlink()
-
-    def assert_sound(self) -> None:
-        """The release is active, with the bytes of the share."""
-        release = self.share.manifest("v1")
-        for file in release.files:
-            held = (self.store / "current" / file.path).read_bytes()
-            assert held == (self.share.release("v1") / file.path).read_bytes()
-        assert (self.store / "current/manifest.json").read_bytes() == release.encoded
-
-
 @pytest.fixture
 def pod(crasher: Crasher, sound: TestShare) -> Iterator[Pod]:
     """A pod on a copy of the sound share, all of it in memory."""
     with in_memory() as scratch:
-        shutil.copytree(sound.root, scratch / "share")
-        (scratch / "store").mkdir()
-        yield Pod(crasher, TestShare(scratch / "share"), scratch / "store")
+        made = Pod(scratch, crasher=crasher)
+        made.share.fill_from(sound.root)
+        yield made
 
 
-def assert_refused(done: Result, code: int, name: str) -> None:
-    """It ended with `code`, and its last line is a sentence that names the file."""
-    assert done.code == code, done.lines
-    assert name in done.sentence
-    assert done.sentence.startswith("model-agent: ")
-    assert done.sentence.endswith(".")
-    assert "Traceback" not in "\n".join(done.lines)
+def verify(pod: Pod, on: str) -> Result:
+    """Run `verify v1`."""
+    return pod.run("verify", "v1", "--on", on)
+
+
+def assert_sound(pod: Pod) -> None:
+    """The release is active, with the bytes of the share."""
+    release = pod.share.manifest("v1")
+    for file in release.files:
+        held = (pod.store / "current" / file.path).read_bytes()
+        assert held == (pod.share.release("v1") / file.path).read_bytes()
+    assert (pod.store / "current/manifest.json").read_bytes() == release.encoded
 
 
 def test_these_are_all_files(sound: TestShare) -> None:
@@ -109,13 +76,13 @@ def test_a_flipped_bit(path: str, pod: Pod) -> None:
     for offset in {0, size // 2, size - 1}:
         flip(target, offset)
         assert target.stat().st_size == size
-        assert_refused(pod.init("--no-fallback"), 5, path)
+        assert_failed(pod.init("--no-fallback"), 5, path)
         pod.assert_empty()
-        assert_refused(pod.verify("share"), 5, path)
+        assert_failed(verify(pod, "share"), 5, path)
         flip(target, offset)
     assert pod.init("--no-fallback").code == 0
-    pod.assert_sound()
-    assert pod.verify("store").code == 0
+    assert_sound(pod)
+    assert verify(pod, "store").code == 0
 
 
 def test_a_flipped_bit_of_the_manifest(pod: Pod) -> None:
@@ -136,17 +103,17 @@ def test_a_flipped_bit_of_the_manifest(pod: Pod) -> None:
         assert done.code in ({4, 5} if spot == "path" else {5}), (spot, done.lines)
         assert "Traceback" not in "\n".join(done.lines)
         if spot in {"first", "last"}:
-            assert_refused(done, 5, "releases/v1/manifest.json")
+            assert_failed(done, 5, "releases/v1/manifest.json")
         pod.assert_empty()
         path.write_bytes(whole)
     assert pod.init("--no-fallback").code == 0
-    pod.assert_sound()
+    assert_sound(pod)
 
 
 def test_a_flip_is_fatal_with_fallback_too(pod: Pod) -> None:
     """With nothing to fall back to, a corrupt release is exit 5, not a pod without a model."""
     flip(pod.share.release("v1") / FILES[3])
-    assert_refused(pod.init(), 5, FILES[3])
+    assert_failed(pod.init(), 5, FILES[3])
     pod.assert_empty()
 
 
@@ -158,7 +125,7 @@ def test_a_flip_in_any_chunk(chunk: int, pod: Pod) -> None:
     path = f"{SNAPSHOT}/model.onnx"
     flip(pod.share.release("v1") / path, chunk * CHUNK)
     done = pod.init("--no-fallback")
-    assert_refused(done, 5, path)
+    assert_failed(done, 5, path)
     assert f"chunk {chunk}" in done.sentence
     pod.assert_empty()
 
@@ -169,8 +136,8 @@ def test_a_truncated_file(path: str, pod: Pod) -> None:
     target = pod.share.release("v1") / path
     for size in (target.stat().st_size - 1, 0):
         os.truncate(target, size)
-        assert_refused(pod.init("--no-fallback"), 5, path)
-        assert_refused(pod.verify("share"), 5, path)
+        assert_failed(pod.init("--no-fallback"), 5, path)
+        assert_failed(verify(pod, "share"), 5, path)
         pod.assert_empty()
 
 
@@ -178,8 +145,8 @@ def test_a_truncated_file(path: str, pod: Pod) -> None:
 def test_a_missing_file(path: str, pod: Pod) -> None:
     """A file that is not there is exit 4: the release is not complete."""
     (pod.share.release("v1") / path).unlink()
-    assert_refused(pod.init("--no-fallback"), 4, path)
-    assert_refused(pod.verify("share"), 4, path)
+    assert_failed(pod.init("--no-fallback"), 4, path)
+    assert_failed(verify(pod, "share"), 4, path)
     pod.assert_empty()
 
 
@@ -187,7 +154,7 @@ def test_a_missing_manifest(pod: Pod) -> None:
     """A release without a manifest is not complete: exit 4, and its bytes are not touched."""
     (pod.share.release("v1") / manifest.FILE_NAME).unlink()
     before = snapshot(pod.share.root)
-    assert_refused(pod.init("--no-fallback"), 4, "releases/v1/manifest.json")
+    assert_failed(pod.init("--no-fallback"), 4, "releases/v1/manifest.json")
     pod.assert_empty()
     assert snapshot(pod.share.root) == before
 
@@ -197,7 +164,7 @@ def test_a_file_that_is_too_long(path: str, pod: Pod) -> None:
     """Bytes beyond what the manifest says never get into a store, and `verify` finds them."""
     with (pod.share.release("v1") / path).open("ab") as file:
         file.write(b"\0")
-    assert_refused(pod.verify("share"), 5, path)
+    assert_failed(verify(pod, "share"), 5, path)
     pod.init("--no-fallback")
     for held in (pod.store / "releases").rglob(path):
         size = next(f.size for f in pod.share.manifest("v1").files if f.path == path)
@@ -207,15 +174,15 @@ def test_a_file_that_is_too_long(path: str, pod: Pod) -> None:
 def test_a_wrong_whole_digest(pod: Pod) -> None:
     """A manifest whose whole-file SHA-256 contradicts its chunks is found where `verify` reads."""
     path = pod.share.sign("v1", lambda raw: raw["files"][2].update(sha256="0" * 64)).files[2].path
-    assert_refused(pod.verify("share"), 5, path)
+    assert_failed(verify(pod, "share"), 5, path)
     assert pod.init().code == 0
-    assert_refused(pod.verify("store"), 5, path)
+    assert_failed(verify(pod, "store"), 5, path)
 
 
 def test_a_manifest_of_another_version(pod: Pod) -> None:
     """A release that was copied to another name is not that release."""
     pod.share.sign("v1", lambda raw: raw.update(version="v7"))
-    assert_refused(pod.init("--no-fallback"), 5, "releases/v1/manifest.json")
+    assert_failed(pod.init("--no-fallback"), 5, "releases/v1/manifest.json")
     pod.assert_empty()
 
 
@@ -226,7 +193,7 @@ def test_a_manifest_that_leads_outside(path: str, pod: Pod) -> None:
     whole = target.read_bytes().decode()
     target.write_text(whole.replace(FILES[0], path))
     (pod.share.root / "outside").write_text("secret")
-    assert_refused(pod.init("--no-fallback"), 5, "releases/v1/manifest.json")
+    assert_failed(pod.init("--no-fallback"), 5, "releases/v1/manifest.json")
     pod.assert_empty()
     assert not list(pod.store.parent.glob("outside"))
     assert not list(pod.store.rglob("outside"))
@@ -255,9 +222,9 @@ def test_rot_in_the_store(path: str, pod: Pod) -> None:
     status = target.stat()
     flip(target)
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert_refused(pod.verify("store"), 5, path)
+    assert_failed(verify(pod, "store"), 5, path)
     done = pod.init("--no-fallback")
     assert done.code == 0, done.lines
     assert done.named("store.corrupt")
-    pod.assert_sound()
-    assert pod.verify("store").code == 0
+    assert_sound(pod)
+    assert verify(pod, "store").code == 0

@@ -10,6 +10,7 @@ from agent.errors import ConfigError
 from agent.release import paths
 
 SCHEME: Final = "azurefiles://"
+FORM: Final = f"{SCHEME}ACCOUNT/SHARE[/PREFIX]"
 
 # "Naming and Referencing Shares", "Storage account overview" (Microsoft).
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
@@ -54,8 +55,7 @@ def parse(text: str) -> Address:
     if query:
         raise ConfigError(
             f"--share {text[:200]!r} is followed by a query.",
-            remedy="Write azurefiles://ACCOUNT/SHARE[/PREFIX]; a SAS goes into "
-            "AZURE_STORAGE_SAS_TOKEN.",
+            remedy=f"Write {FORM}; a SAS goes into AZURE_STORAGE_SAS_TOKEN.",
         )
     account, _, rest = text.removeprefix(SCHEME).partition("/")
     share, _, prefix = rest.partition("/")
@@ -68,6 +68,6 @@ def parse(text: str) -> Address:
     if problem:
         raise ConfigError(
             f"--share {text[:200]!r}: {problem}.",
-            remedy="Write azurefiles://ACCOUNT/SHARE[/PREFIX].",
+            remedy=f"Write {FORM}.",
         )
     return Address(account, share, prefix)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.utils import parse_connection_string
 
-from agent.errors import ConfigError
+from agent.errors import ConfigError, MissingSecretError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,8 @@ class Credentials:
         """What is given now: a file of the Secret, else a variable, else the pod's identity.
 
         Raises:
-            ConfigError: The Secret is missing, or what is given cannot be a credential.
+            MissingSecretError: The Secret has no credential in it.
+            ConfigError: The Secret cannot be read, or what is given cannot be a credential.
         """
         kind, source, secret = self._from_files() or self._from_environment()
         match kind:
@@ -111,7 +112,7 @@ class Credentials:
                     ) from None
                 if secret:
                     return kind, str(path), secret
-        raise ConfigError(
+        raise MissingSecretError(
             f"The storage secret is missing: {self._secret_dir} has none of {_FILES}.",
             remedy="Create the Secret and mount it there, or leave --azure-secret-dir out to use "
             "the pod's identity.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
 from agent.retry import TRANSIENT_STATUS, RemoteError, retry_after
-from agent.shares.azurefiles.sentences import TRANSIENT_CODES, Answer, sentences
+from agent.shares.azurefiles.sentences import TRANSIENT_CODES, Answer, is_clock_skew, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,12 +38,20 @@ class ServiceError(RemoteError):
         self.code = code
 
 
+class ClockError(ServiceError):
+    """The service refuses what this machine signs, because its clock is off."""
+
+
+class NoCredentialError(ServiceError):
+    """There is no credential to ask with: no key, no SAS, and no identity that gives a token."""
+
+
 def explain(error: AzureError | RequestException, asked: Asked) -> ServiceError:
     """The sentence for `error`. Nothing of the SDK's own text is in it: that may hold secrets."""
     if answer := _answer(error):
         return _answered(answer, asked) if answer.status >= _ERROR else interrupted(asked)
     if isinstance(error, ClientAuthenticationError):
-        return ServiceError(
+        return NoCredentialError(
             f"There is no credential for {asked.share}: no key, no SAS, and no identity that gives "
             "a token.",
             remedy="Give the pod a workload identity, set AZURE_STORAGE_KEY or "
@@ -106,7 +114,8 @@ def _not_answered(error: AzureError | RequestException, asked: Asked) -> Service
 
 def _answered(answer: Answer, asked: Asked) -> ServiceError:
     what, remedy = sentences(answer, asked)
-    return ServiceError(
+    kind = ClockError if is_clock_skew(answer) else ServiceError
+    return kind(
         what,
         remedy=remedy,
         code=answer.code,

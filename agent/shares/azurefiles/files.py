@@ -21,10 +21,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EXISTS: Final = "ResourceAlreadyExists"
-NOT_A_DIRECTORY: Final = "ResourceTypeMismatch"
+# It is a directory where a file was asked for, or a file where a directory was.
+OTHER_KIND: Final = "ResourceTypeMismatch"
 _NO_PARENT: Final = "ParentNotFound"
 _NOT_EMPTY: Final = "DirectoryNotEmpty"
 _OUT_OF_RANGE: Final = "InvalidRange"
+
+
+def is_missing(error: ServiceError, path: str) -> bool:
+    """Return whether nothing is at `path`; False where the directory of `--share` is not there.
+
+    Without that directory no path has a parent, and the empty path has nothing at all.
+    """
+    if "/" not in path and error.code == _NO_PARENT:
+        return False
+    return path != "" and error.code in GONE
 
 
 class Files:
@@ -67,7 +78,7 @@ class Files:
         except ServiceError as error:
             if error.code == _OUT_OF_RANGE:
                 return b""
-            if error.code in GONE:
+            if is_missing(error, path):
                 return None
             raise
 
@@ -85,7 +96,11 @@ class Files:
         return size
 
     def entries(self, path: str) -> dict[str, int | None]:
-        """What is in a directory: sizes of files by name, None for directories; empty if gone."""
+        """The same as `listing`, but empty if there is no such directory."""
+        return self.listing(path) or {}
+
+    def listing(self, path: str) -> dict[str, int | None] | None:
+        """What is in a directory: sizes of files by name, None for directories; None if gone."""
 
         def get() -> dict[str, int | None]:
             listed = self.service.directory(path).list_directories_and_files(**self._wait)
@@ -97,8 +112,8 @@ class Files:
         try:
             return self._attempt(get, path)
         except ServiceError as error:
-            if error.code in GONE:
-                return {}
+            if error.code == OTHER_KIND or is_missing(error, path):
+                return None
             raise
 
     def ranges(self, path: str) -> list[tuple[int, int]]:
@@ -126,7 +141,8 @@ class Files:
             file = self.service.file(path)
             file.upload_range(data, offset, len(data), validate_content=True, **lease, **self._wait)
 
-        self._attempt(put, path)
+        if data:  # the service refuses an empty range
+            self._attempt(put, path)
 
     def delete(self, path: str, **lease: Any) -> None:
         """Delete a file, if it is there."""

@@ -96,8 +96,11 @@ class LeasedFile:
 
     def release(self) -> None:
         """Delete it under the lease."""
-        self._quick.delete(self.path, lease=self._id)
-        self._quick.delete_if_empty(LOCKS)
+        try:
+            self._delete()
+        except ServiceError as error:
+            if error.code not in _LOST:
+                raise
 
     def _sign(self, seen: bytes | None, record: bytes, *, force: bool) -> None:
         if force:
@@ -136,11 +139,15 @@ class LeasedFile:
         """Take away what was made but not signed: others would wait until it looks dead."""
         with suppress(ServiceError):
             try:
-                self.release()
+                self._delete()
             except ServiceError as error:
                 if error.code != _NOT_LEASED:
                     raise
                 self._quick.delete(self.path)
+
+    def _delete(self) -> None:
+        self._quick.delete(self.path, lease=self._id)
+        self._quick.delete_if_empty(LOCKS)
 
     def _on_lease(self, lease_id: str, call: Callable[[ShareLeaseClient], object]) -> None:
         service = self._files.service

@@ -60,8 +60,10 @@ class Answer:
 
 def sentences(answer: Answer, asked: Asked) -> tuple[str, str]:
     """What happened, and the remedy. Nothing of the answer's own text is in it."""
+    if is_clock_skew(answer):
+        return _clock(answer, asked)
     if answer.status in _DENIED:
-        return _clock(answer, asked) or _denied(answer, asked)
+        return _denied(answer, asked)
     return _known(answer, asked) or (
         f"{asked.share} refused a request about {asked.path or 'its root'} ({_told(answer)}).",
         "Look that code up in the Azure Files documentation; releases are unchanged.",
@@ -84,7 +86,8 @@ def _known(answer: Answer, asked: Asked) -> tuple[str, str] | None:
         return what, "Close it on the machine that has it open, and try again."
     if answer.code in GONE:
         what = f"{asked.path} cannot be on {asked.share}: a directory that leads there is missing."
-        return what, "Check the prefix in --share, or make its directory."
+        none = f"There is no directory {asked.share}."
+        return what if asked.path else none, "Check the prefix in --share, or make its directory."
     return None
 
 
@@ -92,10 +95,13 @@ def _told(answer: Answer) -> str:
     return f"{answer.status} {answer.code}" if answer.code else str(answer.status)
 
 
-def _clock(answer: Answer, asked: Asked) -> tuple[str, str] | None:
+def is_clock_skew(answer: Answer) -> bool:
+    """Return whether a request was refused because the clock of this machine is off."""
+    return answer.status in _DENIED and abs(_seconds_ahead(answer.headers)) > _SKEW_SECONDS
+
+
+def _clock(answer: Answer, asked: Asked) -> tuple[str, str]:
     ahead = _seconds_ahead(answer.headers)
-    if abs(ahead) <= _SKEW_SECONDS:
-        return None
     way = "behind" if ahead > 0 else "ahead"
     what = f"The clock here is {abs(ahead):.0f} s {way}, so {asked.share} refuses what it signs."
     return what, "Set the clock of this machine; up to 15 minutes are tolerated."

@@ -5,13 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from agent.errors import ReleaseMissingError
+from agent.errors import ReleaseMissingError, VerificationError
 from agent.files import scratch
 from agent.release.tree import Node, Tree
 from agent.shares.azurefiles.explain import ServiceError
-from agent.shares.azurefiles.files import NOT_A_DIRECTORY, Files
+from agent.shares.azurefiles.files import OTHER_KIND, Files, is_missing
 from agent.shares.azurefiles.lease import LeasedFile
-from agent.shares.azurefiles.sentences import GONE
 from agent.shares.azurefiles.service import CONNECTIONS, QUICK_SECONDS
 from agent.shares.azurefiles.upload import Upload
 from agent.shares.base import STAGING, staged_version, staging_path, trash_path
@@ -35,7 +34,9 @@ class RestReader:
         try:
             return self._files.read_into(self._path, buffer, offset)
         except ServiceError as error:
-            if error.code not in GONE:
+            if error.code == OTHER_KIND:
+                raise _no_file(self._path) from None
+            if not is_missing(error, self._path):
                 raise
             raise ReleaseMissingError(
                 f"{self._path} is missing on the share {self._files.service.address}.",
@@ -67,8 +68,17 @@ class AzureFilesShare:
         return str(self._service.address)
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """Read a small file by one GET."""
-        return self._quick.read(path, limit + 1)
+        """Read a small file by one GET.
+
+        Raises:
+            VerificationError: It is a directory.
+        """
+        try:
+            return self._quick.read(path, limit + 1)
+        except ServiceError as error:
+            if error.code != OTHER_KIND:
+                raise
+            raise _no_file(path) from None
 
     def names(self, path: str) -> tuple[str, ...]:
         """List a directory."""
@@ -114,7 +124,7 @@ class AzureFilesShare:
             if self._files.move_directory(path, trash):
                 self._files.delete_tree(trash)
         except ServiceError as error:
-            if error.code != NOT_A_DIRECTORY:  # a marker that a killed `promote` left there
+            if error.code != OTHER_KIND:  # a marker that a killed `promote` left there
                 raise
             self._files.delete(path)
         self.tidy()
@@ -141,14 +151,15 @@ class AzureFilesShare:
             self.tidy()
 
     def _walk(self, top: str) -> dict[str, Node]:
-        """Everything below a directory; listing one that is not there gives nothing."""
+        """Everything below a directory, and itself; nothing if it is not there."""
         nodes: dict[str, Node] = {}
         pending = [top]
         while pending:
             directory = pending.pop()
-            entries = self._files.entries(directory)
-            if entries:
-                nodes[directory] = Node("directory")
+            entries = self._files.listing(directory)
+            if entries is None:
+                continue
+            nodes[directory] = Node("directory")
             for name, size in entries.items():
                 if size is None:
                     pending.append(f"{directory}/{name}")
@@ -159,3 +170,9 @@ class AzureFilesShare:
     def _text(self, path: str) -> str:
         data = self._files.read(path, _REF_BYTES) or b""
         return data.decode(errors="replace").strip()
+
+
+def _no_file(path: str) -> VerificationError:
+    return VerificationError(
+        f"{path} on the share is not a regular file.", remedy="Put the file itself there."
+    )

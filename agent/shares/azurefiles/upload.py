@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
     from agent.release.manifest import File, Manifest
     from agent.shares.azurefiles.files import Files
-    from agent.shares.azurefiles.share import AzureFilesShare
-    from agent.shares.base import Publication
+    from agent.shares.base import Publication, Share
 
     Task = Callable[[memoryview], None]
 
@@ -48,7 +47,7 @@ class Upload:
 
     def __init__(
         self,
-        share: AzureFilesShare,
+        share: Share,
         files: Files,
         local: Path,
         release: Manifest,

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from agent.doctor import findings, misplaced, rates, variables
-from agent.doctor.findings import Finding
-from agent.doctor.rates import MIB, Sample
-from agent.doctor.variables import Process
+from agent.doctor.judge import findings, misplaced, rates, variables
+from agent.doctor.judge.findings import Finding
+from agent.doctor.judge.rates import MIB, Sample
+from agent.doctor.judge.variables import Process
 from agent.errors import ConfigError, UnreachableError
 from agent.release.tree import Node
 from agent.release.wanted import Wanted

@@ -16,6 +16,7 @@ from agent.errors import (
     StoppedError,
     UnreachableError,
 )
+from agent.store import room
 from agent.sync import init
 from agent.sync.record import load
 from tests.support.parts import WEIGHTS, Parts
@@ -168,7 +169,7 @@ def test_a_release_that_does_not_fit(parts: Parts) -> None:
     parts.hold("v1", active="v1")
     parts.publish("v2", model__onnx=os.urandom(1000))
     parts.share.mark("v2", "previous: v1")
-    parts.store.limit = parts.store.used_bytes()
+    parts.store.limit = room.used_bytes(parts.store)
     said = fail(parts, NoSpaceError)
     assert names(said) == ["init.failed error"]
     assert (said[0]["kind"], parts.store.active()) == ("no_space", "v1")

@@ -22,7 +22,7 @@ from agent.errors import (
 from agent.files import durable
 from agent.files.progress import ByteCounter
 from agent.machine import threads
-from agent.store import records
+from agent.store import records, room
 from agent.sync import events
 from agent.sync.record import load
 from tests.support.keys import make_key
@@ -193,7 +193,7 @@ def test_what_is_in_the_way_goes(parts: Parts) -> None:
     for version in ("v1", "v2", "v3"):
         parts.steps().stage(version, desired=version)
     parts.steps(keep=9).activate("v1")
-    parts.store.limit = parts.store.used_bytes() + 1536 * 1024
+    parts.store.limit = room.used_bytes(parts.store) + 1536 * 1024
     parts.steps().stage("v4", desired="v4")
     assert parts.store.versions() == ("v4", "v3", "v1")
 
@@ -204,7 +204,7 @@ def test_what_is_desired_does_not_go(parts: Parts) -> None:
     for version in ("v1", "v2"):
         parts.steps().stage(version, desired=version)
     parts.steps(keep=9).activate("v1")
-    parts.store.limit = parts.store.used_bytes() + 1536 * 1024
+    parts.store.limit = room.used_bytes(parts.store) + 1536 * 1024
     with pytest.raises(NoSpaceError):
         parts.steps().stage("v3", desired="v2")
     assert parts.store.versions() == ("v2", "v1")

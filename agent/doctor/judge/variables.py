@@ -1,11 +1,11 @@
-"""Do the worker's environment variables lead its loaders into the store? Pure."""
+"""Judges whether the worker's environment variables lead its loaders into the store. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from agent.doctor.findings import Finding, fail, ok, warn
+from agent.doctor.judge.findings import Finding, fail, ok, warn
 from agent.errors import ConfigError
 from agent.release import layout
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 DIAGNOSIS: Final = "wrong environment variable in the worker"
-# Where FastEmbed, huggingface_hub and sentence-transformers are told to look.
+# The variables by which FastEmbed, huggingface_hub and sentence-transformers find models.
 DIRECTORIES: Final = {
     "FASTEMBED_CACHE_PATH": layout.FASTEMBED,
     "HF_HOME": layout.HUGGINGFACE,
@@ -27,9 +27,9 @@ class Process:
     """A process whose environment can be seen.
 
     Attributes:
-        name: How to call it, for people.
+        name: Its name, for people.
         variables: Those of `DIRECTORIES` that it has.
-        same: Names of variables that lead into the store, though under another path.
+        same: The variables that lead into the store under another path.
     """
 
     name: str
@@ -38,11 +38,11 @@ class Process:
 
 
 def judge(others: Sequence[Process], own: Process, store: str) -> Iterator[Finding]:
-    """What is wrong with them; else that they are well.
+    """Yield the variables that are wrong; else one finding that they are right.
 
     Args:
-        others: The processes of this pod but for the doctor's own.
-        own: The doctor's, which counts only where no other has any of the variables.
+        others: The processes of this pod without the doctor's own.
+        own: The doctor's own, which counts only if no other has any of the variables.
         store: The store's path, without a slash at its end.
     """
     telling = [process for process in others if process.variables]

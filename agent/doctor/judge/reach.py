@@ -1,12 +1,14 @@
-"""Why an Azure Files share cannot be had: what failed, held to what its name resolves to. Pure."""
+"""Names the reason why an Azure Files share cannot be used. Pure.
+
+The reason follows from the error of the service, or from the address that the host's name has here.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, Literal
 
-# An address block that only a private endpoint, a VPN or this machine has is not global.
 NOT_REACHABLE: Final = "share not reachable"
 WRONG_CREDENTIALS: Final = "wrong credentials"
 MISSING_ROLE: Final = "missing role or permission"
@@ -14,9 +16,7 @@ WRONG_CLOCK: Final = "wrong clock"
 NO_SHARE: Final = "no such share"
 
 _ZONE: Final = "privatelink.file.core.windows.net"
-_CLOCK: Final = "The clock here is"
-# "Common REST API error codes" (Microsoft). The service answers the last one to networks that the
-# account's firewall keeps out, whatever the credential.
+# "Common REST API error codes" (Microsoft).
 _SHARE_CODES: Final = ("ShareNotFound", "ShareBeingDeleted", "ShareDisabled")
 _CREDENTIAL_CODES: Final = (
     "AuthenticationFailed",
@@ -24,17 +24,21 @@ _CREDENTIAL_CODES: Final = (
     "NoAuthenticationInformation",
     "KeyBasedAuthenticationNotPermitted",
 )
+# The answer to networks that the account's firewall keeps out, whatever the credential.
 _KEPT_OUT: Final = "AuthorizationFailure"
-_NO_CREDENTIAL: Final = "There is no credential"
+
+# The kinds of failure that no code of the service tells: this machine's clock is off, or it has no
+# credential. The others are told by their code, or by the network.
+Kind = Literal["clock", "no credential", "other"]
 
 
 @dataclass(frozen=True)
 class Network:
-    """What was seen of the host.
+    """The way to the share's host, as seen from here.
 
     Attributes:
         host: Its name.
-        addresses: What the name resolves to here; empty if to nothing.
+        addresses: The addresses that the name has here; empty without any.
         connects: Whether it accepts a TCP connection.
         proxied: Whether requests go through a proxy, so that the rest says little.
     """
@@ -46,22 +50,30 @@ class Network:
 
     @property
     def public(self) -> str | None:
-        """An address that the whole Internet has, if there is one."""
+        """An address that is not of a private endpoint, a VPN or this machine; None without one."""
         return next((a for a in self.addresses if ip_address(a).is_global), None)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What the share said of itself; `code` is the service's, None if it did not answer."""
+    """The error of the share.
+
+    Attributes:
+        what: What happened, in a sentence.
+        remedy: What to do about it, in a sentence.
+        code: The service's error code; None if it did not answer.
+        kind: What no code tells.
+    """
 
     what: str
     remedy: str
     code: str | None = None
+    kind: Kind = "other"
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A name for the trouble (or none), what was seen, and what to do."""
+    """The name of the trouble, empty without one; what was seen; what to do."""
 
     name: str
     what: str
@@ -69,7 +81,7 @@ class Diagnosis:
 
 
 def diagnose(failure: Failure, network: Network) -> Diagnosis:
-    """Name the trouble; where the network has a part in it, say which."""
+    """Return the name of the trouble, and what the network has to do with it."""
     if name := _name(failure):
         return Diagnosis(name, failure.what, failure.remedy)
     if failure.code == _KEPT_OUT:
@@ -81,9 +93,9 @@ def diagnose(failure: Failure, network: Network) -> Diagnosis:
 
 def _name(failure: Failure) -> str:
     code = failure.code or ""
-    if failure.what.startswith(_CLOCK):
+    if failure.kind == "clock":
         return WRONG_CLOCK
-    if code in _CREDENTIAL_CODES or failure.what.startswith(_NO_CREDENTIAL):
+    if code in _CREDENTIAL_CODES or failure.kind == "no credential":
         return WRONG_CREDENTIALS
     if code in _SHARE_CODES:
         return NO_SHARE

@@ -1,4 +1,4 @@
-"""What the doctor says: findings, and how people and programs get to see them. Pure."""
+"""The findings of the doctor, and their forms for people and for programs. Pure."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Finding:
     """One line of the doctor's report.
 
     Attributes:
-        level: `skip` says that nothing could be told, and why.
+        level: How bad it is; `skip` means that a check was not possible.
         seen: What was seen, in a sentence.
-        remedy: What to do about it, in a sentence; empty where nothing is wrong.
-        diagnosis: The name of the trouble, as docs/troubleshooting.md has it; empty without one.
-        check: Which check found it.
-        error: What a `fail` ends the command with.
+        remedy: What to do about it, in a sentence; empty if nothing is wrong.
+        diagnosis: The name of the trouble, as in docs/troubleshooting.md; empty without one.
+        check: The name of the check.
+        error: The error of a `fail`, which ends the command.
     """
 
     level: Level
@@ -40,32 +40,32 @@ class Finding:
 
     @property
     def exit_code(self) -> int:
-        """The exit code that this finding asks for."""
+        """The exit code of its error; 0 without one."""
         return self.error.exit_code if self.error else 0
 
 
 def ok(seen: str) -> Finding:
-    """All is well."""
+    """Return a finding that all is well."""
     return Finding("ok", seen)
 
 
 def warn(seen: str, remedy: str, *, diagnosis: str = "") -> Finding:
-    """It works, and somebody should look at it."""
+    """Return a finding that it works, but somebody should look at it."""
     return Finding("warn", seen, remedy, diagnosis)
 
 
 def fail(error: AgentError, *, diagnosis: str = "") -> Finding:
-    """It does not work."""
+    """Return a finding that it does not work."""
     return Finding("fail", error.what, error.remedy, diagnosis, error=error)
 
 
 def skip(seen: str) -> Finding:
-    """Nothing can be said."""
+    """Return a finding that a check was not possible, and why."""
     return Finding("skip", seen)
 
 
 def amount(size: int) -> str:
-    """Bytes, for people."""
+    """Return a number of bytes, for people."""
     value, unit = float(size), "bytes"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if abs(value) < _STEP:
@@ -75,7 +75,7 @@ def amount(size: int) -> str:
 
 
 def line(finding: Finding) -> str:
-    """One line for people, in columns; names from a share can't break it."""
+    """Return one line for people, in columns; names from a share cannot break it."""
     named = f"{finding.diagnosis}: " if finding.diagnosis else ""
     text = " ".join(filter(None, (named + finding.seen, finding.remedy)))
     clean = "".join(c if c.isprintable() else "?" for c in text)
@@ -83,12 +83,12 @@ def line(finding: Finding) -> str:
 
 
 def first_failure(found: Iterable[Finding]) -> AgentError | None:
-    """The error of the first `fail`, which ends the command; None if there is none."""
+    """Return the error of the first `fail`, which ends the command; None without one."""
     return next((each.error for each in found if each.error), None)
 
 
 def as_json(found: Iterable[Finding]) -> str:
-    """All findings, for programs: `{"exit_code": 0, "findings": [{"level": "ok", …}, …]}`."""
+    """Return all findings as JSON: `{"exit_code": 0, "findings": [{"level": "ok", …}, …]}`."""
     listed = list(found)
     error = first_failure(listed)
     report = {

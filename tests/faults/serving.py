@@ -13,7 +13,8 @@ from tests.support.workers import until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.support.cluster import Cluster, Sidecar
+    from tests.support.pods import Pod
+    from tests.support.sidecars import Sidecar
     from tests.support.workers import Worker
 
 _SETTLE_SECONDS: Final = 60.0
@@ -22,18 +23,18 @@ _PAUSE_SECONDS: Final = 0.1
 
 
 @dataclass
-class Pod:
+class Serving:
     """The embeddings worker, a sidecar, and requests to the worker from two threads.
 
     Attributes:
-        cluster: The share and the store.
+        pod: The share and the store.
         worker: The worker.
         sidecar: The sidecar; a test may put another one in its place.
         traffic: What the worker answered.
         allowed: The releases that may answer; when the pod ends, no other may have.
     """
 
-    cluster: Cluster
+    pod: Pod
     worker: Worker
     sidecar: Sidecar
     traffic: Traffic
@@ -42,7 +43,7 @@ class Pod:
     def mark(self, text: str | bytes) -> None:
         """Write the marker as it is, and have the sidecar look."""
         data = text if isinstance(text, bytes) else text.encode()
-        (self.cluster.share / "VERSION").write_bytes(data)
+        (self.pod.share.root / "VERSION").write_bytes(data)
         self.sidecar.look_now()
 
     def settle(self, version: str, *, seconds: float = _SETTLE_SECONDS) -> None:
@@ -62,7 +63,7 @@ class Pod:
 
     def assert_kept(self, version: str) -> None:
         """The same, whatever the sidecar hears of the worker."""
-        assert self.cluster.active() == version
+        assert self.pod.active() == version
         assert self.sidecar.status()["active"] == version
         until(lambda: release_labels(self.sidecar).get("active") == version)
         assert self.sidecar.get("/readyz").status_code == 200
@@ -72,30 +73,30 @@ class Pod:
 
 
 @contextmanager
-def pod(
-    cluster: Cluster, *flags: str, via: Callable[[str], str] = str, **worker_flags: Any
-) -> Iterator[Pod]:
-    """Run a pod over a cluster whose store has a release active; no request of it may fail.
+def serving(
+    pod: Pod, *flags: str, via: Callable[[str], str] = str, **worker_flags: Any
+) -> Iterator[Serving]:
+    """Run worker and sidecar of a pod whose store has a release active; no request may fail.
 
     Args:
-        cluster: Its share and store.
+        pod: Its share and store.
         flags: More of the sidecar's.
         via: Gives what the sidecar takes for the worker's admin listener.
         worker_flags: As `tests.support.workers.worker` takes them.
     """
-    with cluster.worker(**worker_flags) as worker:
+    with pod.worker(**worker_flags) as worker:
         worker.wait("ready")
         with (
-            cluster.sidecar(via(worker.admin), *flags) as sidecar,
-            asked(cluster, worker, sidecar) as made,
+            pod.sidecar(via(worker.admin), *flags) as sidecar,
+            asked(pod, worker, sidecar) as made,
         ):
             yield made
 
 
 @contextmanager
-def asked(cluster: Cluster, worker: Worker, sidecar: Sidecar) -> Iterator[Pod]:
+def asked(pod: Pod, worker: Worker, sidecar: Sidecar) -> Iterator[Serving]:
     """Ask a worker that is ready all the while; no request may fail."""
-    made = Pod(cluster, worker, sidecar, Traffic(worker.serving, pause=_PAUSE_SECONDS))
+    made = Serving(pod, worker, sidecar, Traffic(worker.serving, pause=_PAUSE_SECONDS))
     made.traffic.start()
     try:
         yield made

@@ -1,4 +1,4 @@
-"""Is the share fast enough? What was read, held to what Azure Files gives. Pure.
+"""Judges whether the share is fast enough, by the figures of Azure Files. Pure.
 
 Source: "Scalability and performance targets for Azure Files" (Microsoft), for one file.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from agent.doctor.findings import Finding, amount, ok, skip, warn
+from agent.doctor.judge.findings import Finding, amount, ok, skip, warn
 
 MIB: Final = 1024 * 1024
 SLOW_RATE: Final = 40 * MIB
-# Below this the time goes into the first answer, not into bytes.
+# Of fewer bytes most of the time is that of the first answer.
 TELLING_BYTES: Final = 4 * MIB
 
 _EXPECTED: Final = "a standard share gives 60 MiB/s a file, a premium one 200-300"
@@ -20,7 +20,7 @@ _EXPECTED: Final = "a standard share gives 60 MiB/s a file, a premium one 200-30
 
 @dataclass(frozen=True)
 class Sample:
-    """Bytes that were read, and the seconds that it took."""
+    """The bytes that were read, and the seconds that it took."""
 
     size: int
     seconds: float
@@ -32,12 +32,12 @@ class Sample:
 
 
 def too_small(path: str, size: int) -> Finding:
-    """The release's largest file says nothing about bytes a second."""
+    """Return the finding for a release whose largest file is too small to measure by."""
     return skip(f"No verdict: the largest file, {path}, has only {amount(size)}.")
 
 
 def judge(sample: Sample, *, release_size: int) -> Finding:
-    """Whether a release of that many bytes comes fast enough."""
+    """Return whether a release of that many bytes comes fast enough."""
     rate = f"{sample.rate / MIB:.{0 if sample.rate > SLOW_RATE else 1}f} MiB/s"
     whole = f"the {amount(release_size)} of the release take {release_size / sample.rate:.1f} s"
     if sample.rate >= SLOW_RATE:

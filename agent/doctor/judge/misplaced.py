@@ -1,4 +1,4 @@
-"""Models that lie where no loader looks for them. Pure: a listing in, sentences out."""
+"""Finds models that lie where no loader looks for them. Pure: a listing in, sentences out."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SAFETENSORS: Final = "model.safetensors"
 
 
 def home(want: Wanted, suffix: str = "") -> str:
-    """Where in a tree the files of a model belong."""
+    """Return the directory of a tree that the files of a model belong in."""
     top, _, rest = layout.repo_directory(want.loader, want.repo).partition("/")
     return f"{top}{suffix}/{rest}"
 
 
 def expected(want: Wanted, suffix: str = "") -> str:
-    """What the loader expects, as one clause."""
+    """Return the files that the loader expects, and their directory, as one clause."""
     if want.model_file:
         files = f"{want.model_file}, config.json, tokenizer.json and tokenizer_config.json"
         return f"FastEmbed wants {files} in {home(want, suffix)}/"
@@ -35,12 +35,12 @@ def expected(want: Wanted, suffix: str = "") -> str:
 def sentences(
     nodes: Mapping[str, Node], absent: Sequence[Wanted], suffix: str = ""
 ) -> Iterator[str]:
-    """Where the weights of absent models lie instead, a sentence each.
+    """Yield the places where weights of absent models lie instead, a sentence each.
 
     Args:
         nodes: Everything on the share but its releases, by path.
-        absent: The models of which there is no sign where they belong.
-        suffix: What the tree's top directories should end in.
+        absent: The models that are not where they belong.
+        suffix: The ending that the tree's top directories should have.
     """
     for want in absent:
         found = _places(nodes, want)
@@ -50,7 +50,7 @@ def sentences(
 
 
 def _places(nodes: Mapping[str, Node], want: Wanted) -> list[str]:
-    """Files that may be its weights, those first whose path has its name."""
+    """Return the files that may be its weights; first those with its name in their path."""
     wanted = (want.model_file or _SAFETENSORS).rpartition("/")[2]
     files = [p for p, n in nodes.items() if n.kind == "file" and p.rpartition("/")[2] == wanted]
     base = want.name.rpartition("/")[2].casefold()

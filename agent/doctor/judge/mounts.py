@@ -1,4 +1,4 @@
-"""What `/proc/mounts` says of the share's mount, and what is wrong with its options. Pure.
+"""Reads `/proc/mounts`, and judges the options of the share's mount. Pure.
 
 Sources: `getmntent(3)` for the escapes, `mount.cifs(8)` and `nfs(5)` for the options.
 """
@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from agent.doctor.findings import Finding, ok, warn
+from agent.doctor.judge.findings import Finding, ok, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,8 +18,8 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 _FIELDS: Final = 4
 _CIFS: Final = ("cifs", "smb3")
 _NFS: Final = ("nfs", "nfs4")
-# How long the client believes what it knows of files and directories, in seconds.
-# What the documentation of the driver has; the marker itself is asked for anew at each open.
+# Seconds for which the client goes by what it knows of files and directories: a value that the
+# documentation of the driver has. The marker itself is asked for at each open.
 _USUAL_SECONDS: Final = 30
 _CACHE_OPTIONS: Final = ("actimeo", "acregmax", "acdirmax")
 
@@ -35,12 +35,12 @@ class Mount:
 
     @property
     def read_only(self) -> bool:
-        """Whether nothing can be written through it."""
+        """True if nothing can be written through it."""
         return "ro" in self.options
 
     @property
     def cache_seconds(self) -> int:
-        """How old what it says of a file may be, as far as its options tell."""
+        """The highest age of what it says of a file, by its options; 0 if they do not tell."""
         if "noac" in self.options:
             return 0
         texts = [self.options.get(name, "") for name in _CACHE_OPTIONS]
@@ -48,13 +48,13 @@ class Mount:
 
 
 def parse(text: str) -> tuple[Mount, ...]:
-    """The mounts, in order; a line that is none is left out."""
+    """Return the mounts, in order, without lines that are none."""
     lines = (line.split(" ") for line in text.splitlines())
     return tuple(_mount(fields) for fields in lines if len(fields) >= _FIELDS)
 
 
 def holding(mounts: tuple[Mount, ...], path: str) -> Mount | None:
-    """The mount that an absolute path without links lies on.
+    """Return the mount that an absolute path without links lies on.
 
     The longest mount point wins; of two on the same one, the later, which covers the other.
     """
@@ -67,12 +67,12 @@ def holding(mounts: tuple[Mount, ...], path: str) -> Mount | None:
 
 
 def judge(mount: Mount, *, poll_interval: float, in_pod: bool) -> Iterator[Finding]:
-    """What is wrong with the share's mount; else that it is well.
+    """Yield what is wrong with the share's mount; else that nothing is.
 
     Args:
         mount: The share's.
         poll_interval: Seconds between two looks at the marker.
-        in_pod: Whether this is a pod, which has no business to write to the share.
+        in_pod: Whether this is a pod, which should not be able to write to the share.
     """
     warnings = [
         *(_cifs_warnings(mount) if mount.kind in _CIFS else ()),
@@ -90,7 +90,7 @@ def _mount(fields: list[str]) -> Mount:
 
 
 def _unescaped(text: str) -> str:
-    """Blanks, tabs, newlines and backslashes stand as three octal digits."""
+    """Return a field without its escapes, which are three octal digits each."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
 
 
