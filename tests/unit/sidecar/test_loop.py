@@ -14,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.sidecar.loop import Sidecar
+from agent.store import room
 from agent.sync import events
 from agent.sync.record import Record
 from agent.sync.state import Quarantine, State
@@ -81,7 +82,7 @@ async def test_a_turn(parts: Parts) -> None:
     assert metric(side, "syncs_total", status="success") == 1
     assert metric(side, "release_info", desired="v2", active="v2", worker="") == 1
     assert metric(side, "share_reachable") == 1
-    assert metric(side, "store_used_bytes") == parts.store.used_bytes()
+    assert metric(side, "store_used_bytes") == room.used_bytes(parts.store)
     assert side.status()["doing"] == "the marker names no other release"
 
 
@@ -162,7 +163,7 @@ async def test_a_step_that_fails(parts: Parts) -> None:
     parts.unrun("v2", shared=True)
     await side._turn()
     assert parts.store.active() == "v2"
-    assert metric(side, "store_limit_bytes") == parts.store.most_bytes()
+    assert metric(side, "store_limit_bytes") == room.most_bytes(parts.store)
 
 
 async def test_a_share_that_is_away(parts: Parts) -> None:
