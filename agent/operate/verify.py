@@ -9,7 +9,7 @@ from agent.files import verify as verifying
 from agent.release import version as versions
 from agent.release.layout import RELEASES
 from agent.signing import stored
-from agent.store import records
+from agent.store import intact
 
 if TYPE_CHECKING:
     import threading
@@ -46,7 +46,7 @@ def verify(context: Context, version: str | None, *, on: str) -> Manifest:
         release = _held(context.store, version)
         path = context.store.path(release.version)
         context.policy.hold(release, stored.read(path), where="in the store")
-        records.verify(release, path, stop=stop, log=log, whole=True)
+        intact.require(release, path, stop=stop, log=log, whole=True)
         return release
     release = context.reader.manifest(version or context.reader.required().version)
     context.policy.hold_on(context.reader, release)

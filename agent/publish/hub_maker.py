@@ -43,9 +43,8 @@ class HubMaker:
 
     def would_make(self, there: Manifest) -> bool:
         """Return whether a release holds the very models that would be fetched now."""
-        held = {(m.name, m.loader, m.repo, m.revision) for m in there.models}
-        resolved = self._workshop.hub.resolve(self._wanted)
-        return held == {(r.ask.name, r.ask.loader, r.ask.repo, r.revision) for r in resolved}
+        held = {model.ref for model in there.models}
+        return held == {found.ref for found in self._workshop.hub.resolve(self._wanted)}
 
     def make(self, target: Path) -> Manifest:
         """Fetch the models and build the release; see `Maker`."""
@@ -80,7 +79,7 @@ def fetch_and_build(
     wanted, moved = workshop.wanted, ByteCounter()
     resolved = workshop.hub.resolve(wanted)
     for each in resolved:
-        workshop.log.info("hub.resolved", repo=each.ask.repo, revision=each.revision)
+        workshop.log.info("hub.resolved", repo=each.ref.repo, revision=each.ref.revision)
     total = _total(resolved)
     # Weights that are optimised stand there twice for a while.
     times = 2 if any(want.optimize for want in wanted) else 1

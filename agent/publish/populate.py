@@ -10,7 +10,7 @@ from agent.files import durable
 from agent.files.durable import writing
 from agent.publish import makers
 from agent.publish.hub_maker import fetch_and_build
-from agent.store import stage
+from agent.store import room, stage
 from agent.store.stage import Staged
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def into_store(workshop: Workshop, store: Store, version: str, spare: Sequence[s
         durable.make_directory(directory)
         durable.make_directory(downloads)
 
-    def need(room: int) -> None:
-        store.have_room(room + stage.OVERHEAD_BYTES, spare)
+    def need(wanted: int) -> None:
+        room.require_and_make(store, wanted + stage.OVERHEAD_BYTES, spare)
 
     release = fetch_and_build(workshop, downloads, version, directory, need=need)
     stage.publish(store, release, directory)

@@ -147,7 +147,7 @@ class Publisher:
             return self.reader.manifest(version)
         except ReleaseMissingError:
             raise RefusedError(
-                f"releases/{version} is on the share without a manifest.",
+                f"{RELEASES}/{version} is on the share without a manifest.",
                 remedy="Remove that directory, or publish under another version.",
             ) from None
 

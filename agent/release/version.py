@@ -1,4 +1,4 @@
-"""The names that releases may have: a pure rule, used wherever a name comes from outside."""
+"""The rule for names of releases, for every name that comes from outside. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VERSION = re.compile(PATTERN)
 
 
 def is_version(text: str) -> bool:
-    """Return whether a release may have this name: it is safe as a part of a path everywhere."""
+    """Return whether `text` may name a release: it is a safe component of a path everywhere."""
     return _VERSION.fullmatch(text) is not None and paths.problem(text) is None
 
 

@@ -9,17 +9,13 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from agent.errors import (
-    RefusedError,
-    VerificationError,
-)
+from agent.errors import VerificationError
 from agent.files import durable
 from agent.files.source import GONE, NO_FILE, LocalSource
-from agent.release.layout import RELEASES
 from agent.release.tree import Node, Tree
-from agent.shares.base import STAGING, staged_version, staging_path, trash_path
-from agent.shares.lock import LockLostError
+from agent.shares.base import STAGING, staged_version, trash_path
 from agent.shares.lock_file import ExclusiveFile
+from agent.shares.staged_release import StagedRelease, remove_if_empty, with_parent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,16 +26,16 @@ _REF_BYTES: Final = 256
 
 
 class DirectoryShare(LocalSource):
-    """A share under a local path; see `agent.shares.base.Share` for what each method promises."""
+    """A share under a local path; `agent.shares.base.Share` documents what each method promises."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, "share")
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """Read a small file by open, read, close alone.
+        """Read a small file with one open, one read and one close.
 
         Raises:
-            VerificationError: It is something else than a file.
+            VerificationError: It is not a regular file.
         """
         try:
             fd = os.open(self._root / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -51,14 +47,14 @@ class DirectoryShare(LocalSource):
             raise self._failed(path, error) from None
         try:
             file = os.fdopen(fd, "rb")
-        except OSError:  # a directory; the descriptor is still ours
+        except OSError:  # It is a directory; the descriptor is still ours to close.
             os.close(fd)
             raise self.no_file(path) from None
         with self.errors(path), file:
             return file.read(limit + 1)
 
     def names(self, path: str) -> tuple[str, ...]:
-        """List a directory."""
+        """Return the names in a directory, sorted."""
         try:
             return tuple(sorted(entry.name for entry in (self._root / path).iterdir()))
         except OSError as error:
@@ -67,79 +63,46 @@ class DirectoryShare(LocalSource):
             raise self._failed(path, error) from None
 
     def tree(self, paths: tuple[str, ...]) -> Tree:
-        """List directories with all that is below; a link counts as the file that it leads to."""
+        """Return everything below directories; a link counts as the file that it leads to."""
         nodes: dict[str, Node] = {}
         with self.errors(", ".join(paths)):
             for top in paths:
                 nodes |= self._walk(top)
+            if not nodes and not self._is_there():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             refs = [p for p, n in nodes.items() if p.endswith("/refs/main") and n.kind == "file"]
             return Tree(nodes, {path: self._text(path) for path in refs})
 
     def write(self, path: str, data: bytes) -> None:
-        """Write by rename: readers have the old bytes or the new, never a part."""
+        """Replace a file by rename: readers see the old bytes or the new, never a part."""
         with self.errors(path):
             durable.write(self._root / path, data)
 
     def lock_file(self, name: str) -> ExclusiveFile:
-        """A file that only one can create."""
+        """Return a lock file that only one publisher can create."""
         return ExclusiveFile(self._root, name, self.errors)
 
     def publish(self, publication: Publication) -> None:
-        """Have it made in `.staging/<version>-<random>`, then rename that."""
-        version = publication.version
-        staging = self._root / staging_path(version)
-        target = self._root / RELEASES / version
-        with self.errors(f"{RELEASES}/{version}"):
-            # Not its parents: where the share is not mounted, none must be made.
-            staging.parent.mkdir(exist_ok=True)
-            self._discard_left_over(version)
-            staging.mkdir()
-        try:
-            publication.make(staging)
-            durable.sync_tree(staging)
-            target.parent.mkdir(exist_ok=True)
-            publication.check()
-            staging.rename(target)
-            durable.sync_directory(target.parent)
-        except OSError as error:
-            if not staging.exists():
-                raise LockLostError(
-                    f"Another publisher took {version} over: this one was silent for too long.",
-                    remedy="Publish again.",
-                ) from None
-            if error.errno in {errno.ENOTEMPTY, errno.EEXIST} and target.exists():
-                raise RefusedError(
-                    f"{RELEASES}/{version} came into being on the share meanwhile.",
-                    remedy=f"See what is there: model-agent verify {version} --on share.",
-                ) from None
-            raise self._failed(f"{RELEASES}/{version}", error) from None
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-            self.tidy()
-            _remove_if_empty(target.parent)
+        """Build the release in `.staging/<version>-<random>`, then rename that directory."""
+        StagedRelease(self, self._root, self.errors, publication).run()
 
     def remove(self, path: str) -> None:
-        """Rename it away, then delete it."""
+        """Rename a directory into `.staging`, then delete it."""
         directory = self._root / path
         trash = self._root / trash_path(staged_version(directory.name) or directory.name)
         with self.errors(path):
-            trash.parent.mkdir(exist_ok=True)
-            with suppress(FileNotFoundError):
-                directory.rename(trash)
+            try:
+                with_parent(trash, lambda: directory.rename(trash))
                 durable.sync_directory(directory.parent)
-            shutil.rmtree(trash, ignore_errors=True)
+            except FileNotFoundError:
+                if not self._is_there() or os.path.lexists(directory):
+                    raise
+            _delete(trash)
             self.tidy()
 
     def tidy(self) -> None:
         """Delete `.staging` if it is empty."""
-        _remove_if_empty(self._root / STAGING)
-
-    def _discard_left_over(self, version: str) -> None:
-        """Delete what publishers that were killed left of this version: the lock says they are."""
-        for left in sorted((self._root / STAGING).iterdir()):
-            if staged_version(left.name) == version:
-                self.remove(f"{STAGING}/{left.name}")
-        (self._root / STAGING).mkdir(exist_ok=True)
+        remove_if_empty(self._root / STAGING)
 
     def _walk(self, top: str) -> dict[str, Node]:
         nodes: dict[str, Node] = {}
@@ -161,7 +124,7 @@ class DirectoryShare(LocalSource):
             status = self.resolved(path).stat()
         except VerificationError:
             return Node("outside")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return Node("dangling")
         return Node("file", status.st_size) if stat.S_ISREG(status.st_mode) else Node("special")
 
@@ -170,8 +133,10 @@ class DirectoryShare(LocalSource):
             return file.read(_REF_BYTES).decode(errors="replace").strip()
 
 
-def _remove_if_empty(directory: Path) -> None:
-    try:
-        directory.rmdir()
-    except OSError:
-        return
+def _delete(path: Path) -> None:
+    """Delete a directory, or the file that a killed `promote` over REST left, as far as it goes."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()

@@ -78,16 +78,6 @@ def test_a_connection_is_used_again(double: Double, caplog: pytest.LogCaptureFix
     assert len(made) == 1
 
 
-@pytest.mark.parametrize("size", [1, 2, GET - 1, GET, GET + 1])
-@pytest.mark.parametrize("offset", [0, GET - 2, GET])
-def test_the_end_of_a_file(size: int, offset: int, double: Double) -> None:
-    """A read gives what there is from its offset, and leaves the rest of the buffer alone."""
-    buffer = memoryview(bytearray(size))
-    wanted = DATA[offset : offset + size]
-    assert files(double.url).read_into(FILE, buffer, offset) == len(wanted)
-    assert buffer == wanted.ljust(size, b"\0")
-
-
 @pytest.mark.parametrize("after", [0, 1, GET // 2, GET - 1])
 def test_an_answer_that_breaks_off_is_asked_for_again(after: int, double: Double) -> None:
     """Wherever in a body the connection ends, the whole chunk is there in the end."""

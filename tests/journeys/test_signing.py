@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,9 +12,14 @@ from agent.errors import ConfigError
 from agent.release import manifest
 from agent.signing import keys as signing
 from tests.support import agents
+from tests.support.agents import assert_failed
 from tests.support.keys import CURVES, Key, make_key, unusable_keys
+from tests.support.pods import NO_SHARE, Pod
 from tests.support.shares import EXTERNAL, INLINE, SNAPSHOT, TestShare, snapshot, tree
-from tests.support.signed import Pod, assert_refused, checked_by_the_tool, publish
+from tests.support.signed import checked_by_the_tool
+
+if TYPE_CHECKING:
+    from tests.support.signed import SignedPod
 
 # Prints by how many bytes one check raised the most memory that the process has had, then why not.
 _CHECK = """
@@ -46,46 +52,50 @@ _HUGE = {
 }
 
 
-def test_a_signed_release_from_publish_to_the_store(tmp_path: Path, key: Key) -> None:
+@pytest.fixture
+def site(tmp_path: Path) -> Pod:
+    """A pod whose share is empty."""
+    return Pod(tmp_path)
+
+
+def test_a_signed_release_from_publish_to_the_store(site: Pod, tmp_path: Path, key: Key) -> None:
     """What `publish --sign-key` signs passes every command that wants a signature.
 
     It passes those that know of none, too, and model-signing's own tool on the share.
     """
-    share = TestShare(tmp_path / "share")
-    done = publish(share, tree(tmp_path / "tree"), "v1", "--sign-key", str(key.private))
+    done = site.publish_tree("v1", tree(tmp_path / "tree"), "--sign-key", key.private)
     assert done.code == 0, done.sentence
     assert f"signed with {key.private}" in done.stdout
-    listed = {f.path for f in share.manifest("v1").files} | {"manifest.json", "model.sig"}
-    assert {p for p, c in snapshot(share.release("v1")).items() if c != "directory"} == listed
+    release = site.share.release("v1")
+    listed = {f.path for f in site.share.manifest("v1").files} | {"manifest.json", "model.sig"}
+    assert {p for p, c in snapshot(release).items() if c != "directory"} == listed
     for name, flags in (("strict", key.requiring), ("plain", ())):
-        store = tmp_path / name
-        store.mkdir()
-        on = ("--share", share.root, "--store", store)
-        commands: list[tuple[str | Path, ...]] = [("init", "--no-warm", *on)]
+        pod = site.another(name)
+        commands: list[tuple[str, ...]] = [("init", "--no-warm")]
         if flags:
-            commands += [("promote", "v1", *on[:2]), ("verify", *on)]
+            commands += [("promote", "v1"), ("verify",)]
         for command in commands:
-            done = agents.run(*command, *flags)
+            done = pod.run(*command, *flags)
             assert done.code == 0, (name, command, done.lines)
-        held = (store / "current" / manifest.SIGNATURE).read_bytes()
-        assert held == (share.release("v1") / manifest.SIGNATURE).read_bytes()
-    assert checked_by_the_tool(share.release("v1"), key).returncode == 0
-    (share.release("v1") / "fastembed/more").touch()
-    assert "Extra files" in checked_by_the_tool(share.release("v1"), key).stderr
+        held = (pod.store / "current" / manifest.SIGNATURE).read_bytes()
+        assert held == (release / manifest.SIGNATURE).read_bytes()
+    assert checked_by_the_tool(release, key).returncode == 0
+    (release / "fastembed/more").touch()
+    assert "Extra files" in checked_by_the_tool(release, key).stderr
 
 
 @pytest.mark.slow
-def test_a_signed_bundle(tmp_path: Path, keys: tuple[Key, Key]) -> None:
+def test_a_signed_bundle(site: Pod, tmp_path: Path, keys: tuple[Key, Key]) -> None:
     """Its signature goes along to the share of the other site, where it is checked first."""
-    share, source, bundle = TestShare(tmp_path / "share"), tree(tmp_path / "t"), tmp_path / "bundle"
+    share, source, bundle = site.share, tree(tmp_path / "tree"), tmp_path / "bundle"
     key, other = keys
-    flags = ("--catalog", share.catalog, "--from", source, "--version", "v1", "--bundle", bundle)
-    done = agents.run("publish", *flags, "--sign-key", key.private)
+    flags = ("--bundle", bundle, "--sign-key", key.private)
+    done = site.publish_tree("v1", source, *flags, env=NO_SHARE)
     assert done.code == 0, done.sentence
     assert checked_by_the_tool(bundle, key).returncode == 0
-    assert_refused(publish(share, bundle, "v1", *other.requiring), "signature")
+    assert_failed(site.publish_tree("v1", bundle, *other.requiring), 5, "signature")
     assert snapshot(share.root) == {}
-    done = publish(share, bundle, "v1", *key.requiring)
+    done = site.publish_tree("v1", bundle, *key.requiring)
     assert done.code == 0, done.sentence
     assert snapshot(share.release("v1")) == snapshot(bundle)
 
@@ -107,32 +117,30 @@ def test_keys_that_cannot_be_used(tmp_path: Path) -> None:
         signing.verifier(tmp_path / "nowhere")
 
 
-def test_wrong_keys_are_said_before_anything_is_done(tmp_path: Path, pod: Pod) -> None:
+def test_wrong_keys_are_said_before_anything_is_done(tmp_path: Path, pod: SignedPod) -> None:
     """A key that is not there, or a requirement without one, is exit 2, and nothing changed."""
     before = snapshot(tmp_path)
     gone = str(tmp_path / "nowhere")
-    assert_refused(pod.init("--verify-key", gone), gone, code=2)
-    assert_refused(publish(pod.share, tmp_path, "v2", "--sign-key", gone), gone, code=2)
-    assert_refused(pod.init("--require-signature"), "needs --verify-key", code=2)
+    assert_failed(pod.init("--verify-key", gone), 2, gone)
+    assert_failed(pod.publish_tree("v2", tmp_path, "--sign-key", gone), 2, gone)
+    assert_failed(pod.init("--require-signature"), 2, "needs --verify-key")
     assert snapshot(tmp_path) == before
 
 
-def test_without_the_extra(pod: Pod, key: Key, tmp_path: Path) -> None:
+def test_without_the_extra(pod: SignedPod, key: Key, tmp_path: Path) -> None:
     """Who gives a key is told what to install: exit 2. Who gives none needs nothing."""
     blocker = tmp_path / "blocker"
     blocker.mkdir()
     (blocker / "sitecustomize.py").write_text("import sys\nsys.modules['model_signing'] = None\n")
-    env = {"PYTHONPATH": f"{blocker}:{agents.REPO}"}
+    pod.env["PYTHONPATH"] = f"{blocker}:{agents.REPO}"
     for flags in (
         ("init", *key.checking),
         ("sidecar", *key.checking),
         ("verify", "v1", "--on", "share", *key.checking),
         ("publish", "--sign-key", str(key.private)),
     ):
-        store = () if flags[0] == "publish" else ("--store", pod.store)
-        done = agents.run(*flags, "--share", pod.share.root, *store, env=env)
-        assert_refused(done, "pip install 'model-agent[signing]'", code=2)
-    assert pod.run("init", "--no-warm", env=env).code == 0
+        assert_failed(pod.run(*flags), 2, "pip install 'model-agent[signing]'")
+    assert pod.init().code == 0
 
 
 @pytest.mark.parametrize("name", _HUGE)

@@ -1,20 +1,20 @@
-"""The place where an operator works: a share, a store, and runs of the agent in this process."""
+"""The place where an operator works: a pod, and what makes releases there in this process."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Final
 
-from agent import logs, settings
-from agent.context import Context
 from agent.publish.publisher import Publisher
 from agent.publish.workshop import Workshop
 from tests.support.models import as_hub_cache
+from tests.support.pods import Pod
 from tests.support.shares import REVISION, TestShare
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.context import Context
     from agent.release.manifest import Manifest
 
 # A model that no loader of this machine runs: its files are looked at, which takes no time.
@@ -52,38 +52,24 @@ def plain_tree(directory: Path, weights: bytes = b"weights.") -> Path:
     return directory
 
 
-class Desk:
-    """A share without releases, and an empty store.
-
-    Args:
-        root: Where.
-    """
+class Desk(Pod):
+    """A pod whose share has no release, with a catalog of the plain model."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.share = TestShare(root / "share")
+        super().__init__(root, TestShare(root / "share"))
         self.share.catalog.write_text(CATALOG)
-        self.store = root / "store"
-        self.store.mkdir()
 
-    def context(self, **flags: str | Path) -> Context:
+    def run_with(self, **flags: str | Path) -> Context:
         """Return a run of the agent with these settings; a switch is `"true"`."""
-        given = {name: str(value) for name, value in flags.items()}
-        places = {
-            "share": str(self.share.root),
-            "store": str(self.store),
-            "catalog": str(self.share.catalog),
-            "device": "cpu",
-        }
-        return Context(settings.parse(places | given, {}), logs.get())
+        return self.context(**{name: str(value) for name, value in flags.items()})
 
     def publisher(self, **flags: str | Path) -> Publisher:
         """Return what brings releases to the share."""
-        return Publisher.of(self.context(**flags))
+        return Publisher.of(self.run_with(**flags))
 
     def workshop(self, **flags: str | Path) -> Workshop:
         """Return what releases are made with."""
-        return Workshop.of(self.context(**flags))
+        return Workshop.of(self.run_with(**flags))
 
     @property
     def marker(self) -> bytes:

@@ -1,17 +1,16 @@
-"""An Azure Files share over REST; see `agent.shares.base.Share` for what each method promises."""
+"""An Azure Files share over REST; `agent.shares.base.Share` says what each method promises."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from agent.errors import ReleaseMissingError
+from agent.errors import ReleaseMissingError, VerificationError
 from agent.files import scratch
 from agent.release.tree import Node, Tree
 from agent.shares.azurefiles.explain import ServiceError
-from agent.shares.azurefiles.files import NOT_A_DIRECTORY, Files
+from agent.shares.azurefiles.files import OTHER_KIND, Files, is_missing
 from agent.shares.azurefiles.lease import LeasedFile
-from agent.shares.azurefiles.sentences import GONE
 from agent.shares.azurefiles.service import CONNECTIONS, QUICK_SECONDS
 from agent.shares.azurefiles.upload import Upload
 from agent.shares.base import STAGING, staged_version, staging_path, trash_path
@@ -24,18 +23,20 @@ _REF_BYTES: Final = 256
 
 
 class RestReader:
-    """One file, read at offsets by several threads; each read is a request of its own."""
+    """One open file; several threads may read it at offsets, each read is its own request."""
 
     def __init__(self, files: Files, path: str) -> None:
         self._files = files
         self._path = path
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
-        """See `agent.shares.base.Reader`."""
+        """Fill `buffer` from `offset`; see `agent.files.source.Reader`."""
         try:
             return self._files.read_into(self._path, buffer, offset)
         except ServiceError as error:
-            if error.code not in GONE:
+            if error.code == OTHER_KIND:
+                raise _no_file(self._path) from None
+            if not is_missing(error, self._path):
                 raise
             raise ReleaseMissingError(
                 f"{self._path} is missing on the share {self._files.service.address}.",
@@ -43,14 +44,14 @@ class RestReader:
             ) from None
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no connection is held open."""
 
 
 class AzureFilesShare:
-    """A share of the service.
+    """A share of Azure Files, over REST.
 
     Args:
-        service: Where, and as whom.
+        service: Makes the calls.
     """
 
     parallel: Final = CONNECTIONS
@@ -58,24 +59,33 @@ class AzureFilesShare:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._files = Files(service)
-        # What people and probes wait for does not try for long: whoever asks, asks again.
+        # For calls that people and probes wait for: it gives up early, and they ask again.
         self._quick = Files(service, seconds=QUICK_SECONDS)
 
     @property
     def address(self) -> str:
-        """As `--share` takes it."""
+        """The address in the form that `--share` takes."""
         return str(self._service.address)
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """Read a small file by one GET."""
-        return self._quick.read(path, limit + 1)
+        """Read a small file with one GET.
+
+        Raises:
+            VerificationError: It is a directory.
+        """
+        try:
+            return self._quick.read(path, limit + 1)
+        except ServiceError as error:
+            if error.code != OTHER_KIND:
+                raise
+            raise _no_file(path) from None
 
     def names(self, path: str) -> tuple[str, ...]:
-        """List a directory."""
+        """Return the names in a directory, sorted."""
         return tuple(sorted(self._quick.entries(path)))
 
     def tree(self, paths: tuple[str, ...]) -> Tree:
-        """List directories with all that is below."""
+        """Return everything below directories."""
         nodes: dict[str, Node] = {}
         for top in paths:
             nodes |= self._walk(top)
@@ -83,30 +93,30 @@ class AzureFilesShare:
         return Tree(nodes, {path: self._text(path) for path in refs})
 
     def open(self, path: str) -> RestReader:
-        """Open a file; that it is not there shows at the first read."""
+        """Return a reader of a file; if the file is missing, the first read raises."""
         return RestReader(self._files, path)
 
     def write(self, path: str, data: bytes) -> None:
-        """Replace a file: one of the same size by one range write, any other by a rename."""
+        """Replace a file: with one range write if its size stays the same, else with a rename."""
         try:
             self._replace(path, data)
         except ServiceError:
-            # Only the answer may have been lost; a rename that is tried again finds no source then.
+            # Only the answer may have been lost: then a repeated rename finds no source and fails.
             if self._files.read(path, len(data) + 1) != data:
                 raise
 
     def lock_file(self, name: str) -> LeasedFile:
-        """A file under a lease."""
+        """Return a lock file under a lease."""
         return LeasedFile(self._files, self._quick, name)
 
     def publish(self, publication: Publication) -> None:
-        """Make the release on this machine, upload it, read it back, rename its directory."""
+        """Build the release on this machine, upload it, read it back, and rename its directory."""
         with scratch.directory(f"publish-{publication.version}") as local:
             release = publication.make(local)
             Upload(self, self._files, local, release, publication).run()
 
     def remove(self, path: str) -> None:
-        """Rename it away, then delete it."""
+        """Rename a directory into `.staging`, then delete it."""
         name = path.rpartition("/")[2]
         trash = trash_path(staged_version(name) or name)
         self._files.make_directory(STAGING)
@@ -114,13 +124,13 @@ class AzureFilesShare:
             if self._files.move_directory(path, trash):
                 self._files.delete_tree(trash)
         except ServiceError as error:
-            if error.code != NOT_A_DIRECTORY:  # a marker that a killed `promote` left there
+            if error.code != OTHER_KIND:  # a marker that a killed `promote` left there
                 raise
             self._files.delete(path)
         self.tidy()
 
     def tidy(self) -> None:
-        """Delete `.staging` if it is empty. What was to be done is done, whether or not it goes."""
+        """Delete `.staging` if it is empty; a failure does no harm and is ignored."""
         with suppress(ServiceError):
             self._quick.delete_if_empty(STAGING)
 
@@ -141,14 +151,15 @@ class AzureFilesShare:
             self.tidy()
 
     def _walk(self, top: str) -> dict[str, Node]:
-        """Everything below a directory; listing one that is not there gives nothing."""
+        """Return a directory and everything below it; nothing if it is missing."""
         nodes: dict[str, Node] = {}
         pending = [top]
         while pending:
             directory = pending.pop()
-            entries = self._files.entries(directory)
-            if entries:
-                nodes[directory] = Node("directory")
+            entries = self._files.listing(directory)
+            if entries is None:
+                continue
+            nodes[directory] = Node("directory")
             for name, size in entries.items():
                 if size is None:
                     pending.append(f"{directory}/{name}")
@@ -159,3 +170,9 @@ class AzureFilesShare:
     def _text(self, path: str) -> str:
         data = self._files.read(path, _REF_BYTES) or b""
         return data.decode(errors="replace").strip()
+
+
+def _no_file(path: str) -> VerificationError:
+    return VerificationError(
+        f"{path} on the share is not a regular file.", remedy="Put the file itself there."
+    )

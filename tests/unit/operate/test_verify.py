@@ -75,7 +75,7 @@ def test_a_release_that_the_store_lacks(desk: Desk) -> None:
 def test_a_signature_that_is_missing(desk: Desk) -> None:
     """Where one is required the release is refused, on the share as in the store."""
     key = make_key(desk.root)
-    context = desk.context(verify_key=key.public, require_signature="true")
+    context = desk.run_with(verify_key=key.public, require_signature="true")
     context.store.prepare()
     desk.add("v1")
     bare_release(desk.store, "v1")

@@ -29,7 +29,7 @@ def taken(desk: Desk, **flags: str) -> Maker:
 
 def write(desk: Desk, target: Path, **flags: str | Path) -> Published:
     """Write the bundle of v1."""
-    return write_bundle(taken(desk), target, Signing.of(desk.context(**flags)))
+    return write_bundle(taken(desk), target, Signing.of(desk.run_with(**flags)))
 
 
 def test_a_bundle_is_the_release_itself(desk: Desk) -> None:

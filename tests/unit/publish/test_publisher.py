@@ -119,7 +119,7 @@ def test_another_publisher_of_the_version(desk: Desk, site: Desk) -> None:
     context = desk.context()
     file = context.share.lock_file("publish-v1")
     with lock.held(file, timeout=0, stop=context.stop, log=context.log):
-        with pytest.raises(RefusedError, match="did not let go within 0 s"):
+        with pytest.raises(RefusedError, match="did not release it within 0 s"):
             publish(desk, site, lock_timeout="0s")
         assert desk.publisher().publish(bundle(desk, site, "v2")).new
     assert publish(desk, site).new

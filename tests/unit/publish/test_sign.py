@@ -35,7 +35,7 @@ def signed_by(desk: Desk, version: str, key: Key) -> bool:
 
 def signing_of(desk: Desk, **flags: Path | str) -> Signing:
     """Return the signing of a run with these settings."""
-    return Signing.of(desk.context(**flags))
+    return Signing.of(desk.run_with(**flags))
 
 
 def test_a_new_release_is_signed(desk: Desk, keys: tuple[Key, Key]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from agent.errors import ReleaseMissingError
 from agent.publish.source import TreeSource
+from agent.release.model_ref import ModelRef
 from agent.release.wanted import Wanted
 from agent.shares.directory import DirectoryShare
 from tests.support.desks import PLAIN, plain_files, plain_tree
@@ -15,8 +16,8 @@ from tests.support.desks import PLAIN, plain_files, plain_tree
 if TYPE_CHECKING:
     from pathlib import Path
 
-HERE = Wanted(PLAIN, "huggingface", PLAIN)
-ELSEWHERE = Wanted("acme/other", "huggingface", "acme/other")
+HERE = Wanted(ModelRef(PLAIN, "huggingface", PLAIN))
+ELSEWHERE = Wanted(ModelRef("acme/other", "huggingface", "acme/other"))
 
 
 def source(root: Path, *wanted: Wanted, strict: bool = True) -> TreeSource:
