@@ -91,7 +91,7 @@ def die_with_parent() -> None:
     A killed agent leaves no child behind that holds memory or writes where the next one does.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # One that died while this one started sends no signal any more.
+    # If the agent died before this call, no signal comes any more.
     if os.environ.get(PARENT) != str(os.getppid()):
         os.kill(os.getpid(), signal.SIGKILL)
 

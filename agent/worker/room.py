@@ -23,8 +23,8 @@ class Room:
     """The memory of the device that models are loaded to.
 
     Args:
-        device: Where they run.
-        name: Which of a release's models is loaded.
+        device: The device that models run on.
+        name: The name of the model that is loaded of each release.
     """
 
     def __init__(self, device: Device, name: str) -> None:
@@ -42,8 +42,8 @@ class Room:
     def note(self, release: Release, before: int | None) -> None:
         """Learn from a model that was loaded and warmed; `before` was free before that.
 
-        On a GPU little else takes memory meanwhile, and what a model takes is mostly not weights
-        but what its kernels work in: the next one is judged by this one.
+        On a GPU little else takes memory meanwhile, and most of what a model takes is not weights
+        but working memory of its kernels. So there the next estimate uses this model's ratio.
         """
         after, weights = self.free(), self._weights(release)
         if self._device.kind == "cuda" and before is not None and after is not None and weights:
