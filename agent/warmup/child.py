@@ -8,16 +8,17 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.machine import children
+from agent.models.devices.device_error import DeviceError
 from agent.models.formats import precision
 from agent.models.runtimes import unrun_model
 from agent.release import layout
 from agent.warmup.measure import Taken, measure
-from agent.warmup.protocol import Measured, Outcome, Request, Step, Subject
+from agent.warmup.protocol import Failure, Measured, Outcome, Request, Step, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,8 @@ def _answer(request: Request, begin: Callable[[str], None]) -> Outcome:
         try:
             measured.append(_measure(subject, request, begin))
         except Exception as error:  # noqa: BLE001 - whatever a model raises is its failure to load
-            return Outcome(tuple(measured), **_explain(subject.ref.name, error, request.device))
+            failure = _explain(subject.ref.name, error, request.device)
+            return Outcome(tuple(measured), failure)
     return Outcome(tuple(measured))
 
 
@@ -85,13 +87,13 @@ class _NotRunError(Exception):
     """Nothing here can run the model; the sentence says why."""
 
 
-def _explain(name: str, error: Exception, device: Device) -> dict[str, Any]:
-    if type(error).__name__ == "DeviceError":  # known only where onnxruntime is imported
-        what: str = error.what  # type: ignore[attr-defined]
-        failure = f"{name} does not run on {device}: {what}"
-        return {"failure": failure, "remedy": error.remedy}  # type: ignore[attr-defined]
+def _explain(name: str, error: Exception, device: Device) -> Failure:
+    if isinstance(error, DeviceError):
+        what = f"{name} does not run on {device}: {error.what}"
+        return Failure("device", what, error.remedy)
     reason = " ".join(str(error).split())[:500] or type(error).__name__
-    return {"failure": f"{name} does not load on {device}: {reason.rstrip('.')}."}
+    what = f"{name} does not load on {device}: {reason.rstrip('.')}."
+    return Failure("model", what, "Publish a release whose models load.")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -102,16 +102,25 @@ class Step(msgspec.Struct, frozen=True, tag="step"):
     doing: str
 
 
-class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
-    """All models that were measured, up to the first that failed, and why that one did.
+class Failure(msgspec.Struct, frozen=True):
+    """The failure of one model, in a sentence for people.
 
     Attributes:
-        remedy: What to do about a failure; None where it is the release's own.
+        blames: What is at fault: the release's own model, or the device here.
+        what: What happened.
+        remedy: What to do about it.
     """
 
+    blames: Literal["model", "device"]
+    what: str
+    remedy: str
+
+
+class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
+    """All models that were measured, up to the first that failed, and why that one did."""
+
     models: tuple[Measured, ...]
-    failure: str | None = None
-    remedy: str | None = None
+    failure: Failure | None = None
 
 
 Line: TypeAlias = Step | Outcome

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agent.models.devices.device import Device
     from agent.models.shapes import Shape
     from agent.release.manifest import Manifest, Model
+    from agent.warmup.protocol import Failure
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,14 @@ class Warmer:
             footprint.require(models, directory, limit=memory.limit_bytes())
         request = Request(str(directory), device, tuple(subjects), shapes)
         outcome = ask(request, stop=self.stop, timeout=self.timeout, log=self.log)
-        if outcome.failure is None:
-            return outcome.models
-        if outcome.remedy is None:
-            raise ModelError(outcome.failure, remedy="Publish a release whose models load.")
-        raise WarmupError(outcome.failure, remedy=outcome.remedy)
+        if outcome.failure:
+            raise _as_error(outcome.failure)
+        return outcome.models
+
+
+def _as_error(failure: Failure) -> WarmupError:
+    kind = ModelError if failure.blames == "model" else WarmupError
+    return kind(failure.what, remedy=failure.remedy)
 
 
 def _hold(model: Model, seen: Measured, device: Device) -> None:

@@ -13,7 +13,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from agent.models.devices import causes, gathering
-from agent.models.runtimes.strict import DeviceError
+from agent.models.devices.device_error import DeviceError
 from agent.release import layout
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from agent.errors import ModelError
 from agent.models import shapes
-from agent.models.runtimes.strict import DeviceError
+from agent.models.devices.device_error import DeviceError
 from agent.models.shapes import Shape
 from agent.release import canary, space
 from agent.store import records
