@@ -264,14 +264,18 @@ def verify(context: Context, version: str | None, on: str) -> None:
 def prune(context: Context, on: str, dry_run: bool) -> None:
     """Delete releases: of the store beyond --keep, of the share what the marker does not need."""
     from agent.operate import prune as pruning  # noqa: PLC0415 - keeps --help quick
+    from agent.shares.base import STAGING  # noqa: PLC0415
 
     pruned = (pruning.share if on == "share" else pruning.store)(context, dry_run=dry_run)
-    removed = [*pruned.releases, *(f".staging/{name}" for name in pruned.left_over)]
+    removed = [*pruned.releases, *(f"{STAGING}/{name}" for name in pruned.left_over)]
     verb = "Would remove" if dry_run else "Removed"
     click.echo(f"{verb}: {' '.join(removed)}" if removed else "Nothing to remove.")
 
 
-@command(*_SHARE, *_LOCAL, "poll_interval", "reload_url", "reload_method", required=("share",))
+@command(
+    *(*_SHARE, "populate", *_LOCAL, "poll_interval", "reload_url", "reload_method"),
+    required=("share",),
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor(context: Context, as_json: bool) -> None:
     """Look at all that lies between the share and the worker; say what is wrong and what to do."""

@@ -1,8 +1,8 @@
-"""What can go wrong, each with its exit code, its sentence and its remedy.
+"""The expected failures, each with an exit code, a sentence and a remedy, in the codes' order.
 
-Two families matter to the agent: the *release is bad* (`blames_release`), which quarantines it, and
-everything else (the share is away, the disk is full, the worker is not up), which is tried again.
-What kills its process leaves the attempt on record (`ends_attempt`); two of those are a failure.
+Two families matter to the agent. An error that blames the release (`blames_release`) quarantines
+it. After any other (the share is away, the disk is full, the worker is not up) it is tried again.
+An attempt that was killed stays on record (not `ends_attempt`); two of those count as a failure.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from typing import Self
 
-_SIGNALLED = 128  # what a shell adds to the number of the signal that ended a process
+_SIGNALLED = 128  # a shell adds it to the number of the signal that ended a process
 
 
 class Exit(IntEnum):
     """An exit code.
 
     Attributes:
-        meaning: What it stands for.
-        helps: What usually helps.
+        meaning: Its meaning, as a sentence of the reference.
+        helps: The usual remedy; empty without one.
     """
 
     meaning: str
     helps: str
 
     def __new__(cls, code: int, meaning: str, helps: str = "") -> Self:
-        """A code with what there is to say about it."""
+        """Make a code with its meaning and its usual remedy."""
         made = int.__new__(cls, code)
         made._value_, made.meaning, made.helps = code, meaning, helps
         return made
@@ -90,6 +90,11 @@ class AgentError(Exception):
     Args:
         what: What happened and where, as one sentence.
         remedy: What the reader should do about it, as one sentence.
+
+    Attributes:
+        exit_code: The exit code of a command that it ends.
+        blames_release: Whether it quarantines the release.
+        ends_attempt: Whether the attempt that it ends counts as ended.
     """
 
     exit_code: ClassVar[Exit] = Exit.INTERNAL
@@ -103,7 +108,7 @@ class AgentError(Exception):
 
 
 class StoppedError(AgentError):
-    """The work was told to stop; what was done so far is kept and used next time."""
+    """The agent was told to stop; the work so far is kept and used next time."""
 
     def __init__(self) -> None:
         super().__init__("Stopped.", remedy="What was staged is kept and used next time.")
@@ -115,27 +120,31 @@ class ConfigError(AgentError):
     exit_code = Exit.CONFIG
 
 
+class MissingSecretError(ConfigError):
+    """The directory of the storage secret has no credential in it."""
+
+
 class UnreachableError(AgentError):
-    """The share does not answer; its content is not in doubt."""
+    """The share or the Hub does not answer; its content is not in doubt."""
 
     exit_code = Exit.UNREACHABLE
 
 
 class ReleaseMissingError(AgentError):
-    """What was asked for is not on the share, or not complete yet."""
+    """A release or a model is not on the share, or not complete yet."""
 
     exit_code = Exit.MISSING
 
 
 class VerificationError(AgentError):
-    """Bytes are not what the manifest, the signature, or the format of the file says."""
+    """Bytes are not those of the manifest, the signature, or the format of the file."""
 
     exit_code = Exit.VERIFICATION
     blames_release = True
 
 
 class ShortFileError(VerificationError):
-    """A file on the share ends before the size that the manifest says: it may still be growing."""
+    """A file on the share is shorter than its manifest says: it may still be growing."""
 
     blames_release = False
 
@@ -147,19 +156,19 @@ class NoSpaceError(AgentError):
 
 
 class WarmupError(AgentError):
-    """The model cannot be warmed for a reason that is not the release's: the device, a deadline."""
+    """The model cannot be warmed, and the release is not to blame: the device, a deadline."""
 
     exit_code = Exit.WARMUP
 
 
 class KilledError(WarmupError):
-    """A signal ended the warm-up's process: most likely for want of memory, or it crashed."""
+    """A signal ended the warm-up's process: most likely it had too little memory, or crashed."""
 
     ends_attempt = False
 
 
 class ModelError(WarmupError):
-    """The model itself does not load, or does not give the vectors of its canary."""
+    """The model does not load, or does not give the vectors of its canary."""
 
     blames_release = True
 
@@ -189,7 +198,7 @@ class RefusedError(AgentError):
 
 
 class PickleError(RefusedError):
-    """The release holds files that run code; `--allow-pickle` says that this is wanted."""
+    """The release holds files that run code when loaded, and `--allow-pickle` is not given."""
 
 
 class NewSpaceError(RefusedError):
@@ -199,10 +208,10 @@ class NewSpaceError(RefusedError):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            what, remedy="Promote it with --allow-new-space once stored vectors were made anew."
+            what, remedy="Promote it with --allow-new-space once stored vectors are recomputed."
         )
 
 
 def _one_line(sentence: str) -> str:
-    """`sentence` in one line and without control characters, which may come from outside."""
+    """Return a sentence in one line, without control characters, which may come from outside."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(sentence.split()))

@@ -14,7 +14,7 @@ from agent import cli, quantities
 from docs import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 PAGE: Final = Path(__file__).with_name("reference.md")
 _PAGE: Final = """\
@@ -92,8 +92,8 @@ def page() -> str:
     return _PAGE.format(
         commands=table(("command", "what it does"), rows.commands()),
         own_flags=table(("flag", "commands", "default", "meaning"), rows.own_flags()),
-        duration=inspect.getdoc(quantities.duration),
-        size=inspect.getdoc(quantities.size),
+        duration=_returned(quantities.duration),
+        size=_returned(quantities.size),
         settings="\n\n".join(_settings()),
         credentials=table(("what", "variable", "file"), rows.credentials()),
         exits=table(("code", "name", "meaning", "what usually helps"), rows.exits()),
@@ -105,6 +105,10 @@ def page() -> str:
             for name, app in rows.applications().items()
         },
     )
+
+
+def _returned(function: Callable[[str], object]) -> str:
+    return (inspect.getdoc(function) or "").removeprefix("Return ")
 
 
 def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ import click
 from prometheus_client.metrics import MetricWrapperBase
 
 from agent import cli, settings
-from agent.doctor.variables import DIRECTORIES
+from agent.doctor.judge.variables import DIRECTORIES
 from agent.errors import Exit
 from agent.shares.azurefiles.credentials import SOURCES
 from agent.sidecar import probes

@@ -1,5 +1,4 @@
-"""`model-agent doctor`: what is wrong between the share and the worker, and what to do about it.
+"""`model-agent doctor`: says what is wrong between the share and the worker, and what to do.
 
-`examination` runs the checks. What each one observes is judged by pure functions (`findings`,
-`mounts`, `reach`, `rates`, `variables`, `misplaced`); the other modules do the looking.
+`examination` runs the checks. The modules here look at things; `judge` says what they mean.
 """

@@ -1,4 +1,4 @@
-"""Looks at the share from outside: does it answer, how fast, and how is it mounted?"""
+"""Looks at the share from outside: whether it answers, how fast, and how it is mounted."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from time import monotonic as clock
 from typing import TYPE_CHECKING, Final
 
-from agent.doctor import azure, mounts, reach
-from agent.doctor.findings import Finding, fail, ok, skip, warn
+from agent.doctor import azure
+from agent.doctor.judge import mounts, reach
+from agent.doctor.judge.findings import Finding, fail, ok, skip, warn
 from agent.errors import UnreachableError
 from agent.machine import threads
 from agent.release import marker
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.doctor.case import Case
-    from agent.doctor.reach import Network
+    from agent.doctor.judge.reach import Network
 
 # The share's own calls try for 6 s; a name server that is away takes 10 s to say so.
 _ANSWER_SECONDS: Final = 12.0
@@ -27,8 +28,8 @@ _MOUNTS: Final = Path("/proc/mounts")
 
 
 def share(case: Case) -> Iterator[Finding]:
-    """Whether the share answers, and how long one small read takes."""
-    share = case.context.share
+    """Check that the share answers, and take the time of one small read."""
+    share = case.share
     lane = threads.Lane(f"The share {share.address}", seconds=_ANSWER_SECONDS)
     try:
         names = lane.call(share.names, "")
@@ -40,39 +41,38 @@ def share(case: Case) -> Iterator[Finding]:
         yield ok(f"{share.address} answers in {trip * 1000:.1f} ms.")
     else:
         yield warn(
-            f"{share.address} is there and empty.",
-            "Check that it is the right share, and mounted there; then publish a release.",
+            f"The share {share.address} exists but is empty.",
+            "If it is the right share, publish a release.",
         )
 
 
 def mount(case: Case) -> Iterator[Finding]:
-    """How the share's directory is mounted."""
-    path = Path(case.context.settings.share_address).resolve()
+    """Check how the share's directory is mounted."""
+    path = Path(case.settings.share_address).resolve()
     found = mounts.holding(mounts.parse(_MOUNTS.read_text(errors="replace")), str(path))
     if found is None:
         yield skip(f"{_MOUNTS} does not say what {path} is on.")
         return
-    interval = case.context.settings.poll_interval
+    interval = case.settings.poll_interval
     yield from mounts.judge(found, poll_interval=interval, in_pod=case.in_pod)
 
 
 def _trip(case: Case) -> float:
     began = clock()
-    case.context.share.read(case.context.settings.marker, marker.MAX_BYTES)
+    case.share.read(case.settings.marker, marker.MAX_BYTES)
     return clock() - began
 
 
 def _diagnosed(case: Case, error: UnreachableError) -> Finding:
     if not case.is_rest:
         return fail(error, diagnosis=reach.NOT_REACHABLE)
-    failure = reach.Failure(error.what, error.remedy, getattr(error, "code", None))
-    found = reach.diagnose(failure, _network(case.endpoint))
+    found = reach.diagnose(azure.failure(error), _network(case.endpoint))
     named = UnreachableError(found.what, remedy=found.remedy)
     return fail(named, diagnosis=found.name)
 
 
 def _network(endpoint: str) -> Network:
-    """What is seen of the host; nothing where the name server does not answer in time."""
+    """Return the way to the host; an unknown one where the name server does not answer in time."""
     try:
         return threads.start(azure.network, endpoint).result(_LOOK_SECONDS)
     except FutureTimeoutError:

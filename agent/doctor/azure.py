@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from agent.doctor.findings import Finding, fail, ok
-from agent.doctor.reach import Network
-from agent.errors import ConfigError
+from agent.doctor.judge.findings import Finding, fail, ok
+from agent.doctor.judge.reach import Failure, Network
+from agent.errors import ConfigError, MissingSecretError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.doctor.case import Case
+    from agent.doctor.judge.reach import Kind
+    from agent.errors import UnreachableError
 
 MISSING: Final = "storage secret missing"
 CONNECT_SECONDS: Final = 4.0
@@ -22,25 +24,44 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 def credentials(case: Case) -> Iterator[Finding]:
-    """Which credential is taken, and from where; never the secret itself."""
+    """Find the credential that is taken, and say where it is from; its secret is never shown."""
     # The SDK takes 20 MB and 0.2 s: only those who use it pay.
     from agent.shares.azurefiles import address  # noqa: PLC0415
     from agent.shares.azurefiles.credentials import Credentials  # noqa: PLC0415
 
-    settings = case.context.settings
+    settings = case.settings
     parsed = address.parse(settings.share_address)
     try:
         taken = Credentials(parsed, settings.azure_secret_dir, case.environ).read()
+    except MissingSecretError as error:
+        yield fail(error, diagnosis=MISSING)
+        return
     except ConfigError as error:
-        missing = error.what.startswith("The storage secret is missing")
-        yield fail(error, diagnosis=MISSING if missing else "")
+        yield fail(error)
         return
     case.endpoint = settings.azure_endpoint or taken.endpoint or parsed.endpoint
     yield ok(f"{taken.kind} from {taken.source}.")
 
 
+def failure(error: UnreachableError) -> Failure:
+    """Return an error of the share, with the service's code where it gave one."""
+    from agent.shares.azurefiles.explain import (  # noqa: PLC0415
+        ClockError,
+        NoCredentialError,
+        ServiceError,
+    )
+
+    kind: Kind = "other"
+    if isinstance(error, ClockError):
+        kind = "clock"
+    elif isinstance(error, NoCredentialError):
+        kind = "no credential"
+    code = error.code if isinstance(error, ServiceError) else None
+    return Failure(error.what, error.remedy, code, kind)
+
+
 def network(endpoint: str) -> Network:
-    """What the endpoint's name resolves to here, and whether it accepts connections."""
+    """Return the addresses of the endpoint's host here, and whether it accepts connections."""
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
     port = parts.port or _PORTS[parts.scheme]

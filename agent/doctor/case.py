@@ -1,4 +1,4 @@
-"""What the checks work on: the run's context, and what earlier checks found for later ones."""
+"""One examination: the things that the checks look at, and what earlier checks found."""
 
 from __future__ import annotations
 
@@ -7,64 +7,111 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent import settings
+from agent.publish.source import TreeSource
+from agent.release.manifest import Manifest
+from agent.shares import connect
+from agent.sync.locate import HandMadeTree, Locator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.context import Context
-    from agent.release.manifest import Manifest
     from agent.release.marker import Marker
-    from agent.sync.locate import HandMadeTree
+    from agent.settings import Settings
+    from agent.shares.base import Share
+    from agent.shares.reader import ShareReader
+    from agent.store.store import Store
+    from agent.sync.locate import Found
 
 # Kubernetes sets it in every container.
 _POD: Final = "KUBERNETES_SERVICE_HOST"
-_AZURE_FILES: Final = "azurefiles://"
 
 
 @dataclass
 class Case:
     """One examination.
 
+    The share, the store and the like are made when a check first asks for them, so that a setting
+    that is wrong fails that check, and no other.
+
     Attributes:
-        context: The run.
         environ: The doctor's own environment.
         endpoint: The Azure Files endpoint, once it is known.
-        complete: The share's releases that have a sound manifest, in order.
-        marker: What the marker says, if it says anything.
-        release: The marker's release, if the share has its manifest.
-        tree: The tree made by hand that stands for it, if it has none.
-        total: Bytes of what pods should serve; 0 while that is unknown.
+        complete: The share's releases that have a valid manifest, in order.
+        marker: The marker, if it names a release.
+        served: How the share has the release that new pods take; None while that is unknown.
+        total: Bytes of that release; 0 while that is unknown.
         largest: Its largest file on the share, with its bytes.
     """
 
-    context: Context
+    _context: Context
     environ: Mapping[str, str]
     endpoint: str = ""
     complete: tuple[str, ...] = ()
     marker: Marker | None = None
-    release: Manifest | None = None
-    tree: HandMadeTree | None = None
+    served: Found | None = None
     total: int = 0
     largest: tuple[str, int] | None = None
 
     @property
+    def settings(self) -> Settings:
+        """The settings of the agent."""
+        return self._context.settings
+
+    @property
+    def share(self) -> Share:
+        """The share."""
+        return self._context.share
+
+    @property
+    def reader(self) -> ShareReader:
+        """The share, read within deadlines."""
+        return self._context.reader
+
+    @property
+    def locator(self) -> Locator:
+        """The finder of releases on the share, which `init` goes by as well."""
+        return Locator.of(self._context)
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return self._context.store
+
+    def tree_source(self) -> TreeSource:
+        """Return the hand-made tree that pods should serve; else the one without a suffix."""
+        suffix = self.tree.suffix if self.tree else ""
+        wanted, strict = self._context.wanted, self._context.strict
+        return TreeSource(self.share, wanted, suffix, strict=strict)
+
+    @property
+    def release(self) -> Manifest | None:
+        """The release that new pods take, if the share has its manifest."""
+        return self.served if isinstance(self.served, Manifest) else None
+
+    @property
+    def tree(self) -> HandMadeTree | None:
+        """The hand-made tree that new pods take, if they take one."""
+        return self.served if isinstance(self.served, HandMadeTree) else None
+
+    @property
     def in_pod(self) -> bool:
-        """Whether this is a container of a pod."""
+        """True in a container of a pod."""
         return _POD in self.environ
 
     @property
     def is_rest(self) -> bool:
-        """Whether the share is asked over REST."""
-        return self.context.settings.share_address.startswith(_AZURE_FILES)
+        """True if the share is asked over REST."""
+        return connect.is_azure_files(self.settings.share_address)
 
     @property
     def is_directory(self) -> bool:
-        """Whether the share is a directory."""
-        return "://" not in self.context.settings.share_address
+        """True if the share is a directory."""
+        return connect.is_directory(self.settings.share_address)
 
     @property
     def elsewhere(self) -> bool:
-        """Whether this is a machine from which only the share is looked at: it has no store."""
-        store = self.context.settings.store
+        """True if only the share is looked at: this is no pod, and there is no store here."""
+        store = self.settings.store
         default = settings.BY_NAME["store"].default
         return not self.in_pod and store == default and not os.path.lexists(store)

@@ -1,4 +1,4 @@
-"""All checks in order, each in a thread of its own with a deadline; none hides another."""
+"""Runs all checks in order, each in a thread of its own with a deadline; none hides another."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from agent.doctor import access, azure, findings, local, releases, serving, speed, trees
+from agent.doctor import access, azure, local, releases, serving, speed, trees
 from agent.doctor.case import Case
-from agent.doctor.findings import Finding, fail, skip
+from agent.doctor.judge import findings
+from agent.doctor.judge.findings import Finding, fail, skip
 from agent.errors import AgentError, UnreachableError
 from agent.machine import threads
 
@@ -30,10 +31,10 @@ class Check:
     """One check.
 
     Attributes:
-        name: What people see.
-        look: Yields findings; what it finds for later checks is in the case.
+        name: Its name, as people see it.
+        look: Yields findings, and notes in the case what later checks need.
         seconds: Its deadline.
-        needs: Checks without which it cannot be made.
+        needs: Checks that must not have failed before it.
     """
 
     name: str
@@ -46,7 +47,7 @@ def run(context: Context, *, say: Callable[[str], None], as_json: bool) -> None:
     """Make every check, and say each finding as it comes, or all of them as JSON.
 
     Raises:
-        AgentError: The first check that failed, which gives the exit code.
+        AgentError: The error of the first check that failed: its exit code is the command's.
     """
     found = []
     for each in examine(context):
@@ -60,7 +61,7 @@ def run(context: Context, *, say: Callable[[str], None], as_json: bool) -> None:
 
 
 def examine(context: Context) -> Iterator[Finding]:
-    """Make every check that applies; nothing is written anywhere."""
+    """Make every check that applies, and yield the findings; nothing is written anywhere."""
     _silence()
     case = Case(context, os.environ)
     failed: set[str] = set()
@@ -73,7 +74,7 @@ def examine(context: Context) -> Iterator[Finding]:
 
 
 def _checks(case: Case) -> Iterator[Check]:
-    """Those that apply here. The sum of the deadlines is what a caller may have to wait."""
+    """Yield the checks that apply here. A caller may have to wait for the sum of the deadlines."""
     if case.is_rest:
         yield Check("credentials", azure.credentials, 10)
     yield Check("share", access.share, 60, ("credentials",))
@@ -81,12 +82,12 @@ def _checks(case: Case) -> Iterator[Check]:
         yield Check("mount", access.mount, 10)
     yield Check("releases", releases.releases, 60, ("share",))
     yield Check("marker", releases.named, 60, ("share", "releases"))
-    if not case.context.settings.require_manifest:
+    if not case.settings.require_manifest:
         yield Check("layout", trees.structure, 60, ("share", "releases"))
     yield Check("speed", speed.speed, 40, ("share",))
     yield Check("store", local.store, 30)
     if not case.elsewhere:
-        if case.context.settings.reload_method != "none":
+        if case.settings.reload_method != "none":
             yield Check("worker", serving.worker, 10)
         yield Check("environment", serving.environment, 10)
 
@@ -96,7 +97,7 @@ def _made(check: Check, case: Case) -> list[Finding]:
     future = threads.start(_collect, check, case, found)
     wait([future], check.seconds)
     if not future.done():
-        # The thread may go on and find more: what is shown is what there is now.
+        # The thread may go on and find more, which is not shown.
         return [*found, fail(_late(check))]
     error = future.exception()
     if error is None:
@@ -115,12 +116,12 @@ def _collect(check: Check, case: Case, found: list[Finding]) -> None:
 def _late(check: Check) -> UnreachableError:
     return UnreachableError(
         f"Looking at the {check.name} took over {check.seconds:g} s.",
-        remedy="Check the mount or the network; a read that hangs needs the mount made anew.",
+        remedy="Check the mount and the network; if reads hang, mount the share again.",
     )
 
 
 def _silence() -> None:
-    """No log lines between the findings where a person sees both; they say the same anyway."""
+    """Keep log lines off a terminal, where they would stand between the findings."""
     if sys.stderr.isatty():
         silent = structlog.make_filtering_bound_logger(_CRITICAL)
         structlog.configure(wrapper_class=silent)

@@ -1,13 +1,13 @@
-"""Looks at the store: is it there, writable, large enough, and what is active in it?"""
+"""Looks at the store: whether it is there, writable and large enough, and what is active in it."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from agent.doctor.findings import Finding, amount, fail, ok, skip, warn
+from agent.doctor.judge.findings import Finding, amount, fail, ok, skip, warn
 from agent.errors import AgentError, ConfigError
-from agent.store import stage
+from agent.store import room, stage
 from agent.sync import record
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def store(case: Case) -> Iterator[Finding]:
-    """The store, as far as it can be looked at without changing it."""
+    """Look at the store without changing it."""
     if case.elsewhere:
-        where = case.context.settings.store
+        where = case.settings.store
         yield skip(f"There is no {where} here, so only the share was looked at.")
         return
-    held = case.context.store
+    held = case.store
     held.require()
     if not os.access(held.root, os.W_OK | os.X_OK):
         what = f"The store {held.root} cannot be written from here."
@@ -50,31 +50,31 @@ def _active(case: Case, held: Store) -> Finding:
 
 
 def _refused(case: Case, held: Store) -> Iterator[Finding]:
-    """Why the marker's release is not tried again."""
+    """Warn if the marker's release was refused here before, and is not tried again."""
     entry = record.load(held.agent).quarantined.get(case.marker.version) if case.marker else None
     if entry and case.marker and entry.marker_sha256 == case.marker.sha256:
         yield warn(
             f"{case.marker.version} was refused at {entry.at}: {entry.reason}",
-            "Publish it anew under another version and promote that, or roll back.",
+            "Publish it under a new version and promote that, or roll back.",
         )
 
 
 def _space(case: Case, held: Store) -> Finding:
     needed = _needed(case, held)
-    free = held.free_bytes()
+    free = room.free_bytes(held)
     if needed is None:
         return ok(f"{amount(free)} are free.")
     if not needed:
         return ok(f"{amount(free)} are free, and what the marker names is here already.")
     try:
-        held.need(needed, spare=_spare(case, held))
+        room.require(held, needed, spare=_spare(case, held))
     except AgentError as error:
         return fail(error)
     return ok(f"{amount(free)} are free, and what the marker names needs {amount(needed)}.")
 
 
 def _needed(case: Case, held: Store) -> int | None:
-    """Bytes that staging what pods should serve takes; None while that is unknown."""
+    """Return the bytes that staging the desired release needs, or None if unknown."""
     if case.release is None:
         return case.total + stage.OVERHEAD_BYTES if case.total else None
     if held.digest(case.release.version) == case.release.digest:
@@ -83,6 +83,6 @@ def _needed(case: Case, held: Store) -> int | None:
 
 
 def _spare(case: Case, held: Store) -> tuple[str, ...]:
-    """What staging may delete for room."""
+    """Return the releases that staging may delete for room."""
     desired = case.marker.version if case.marker else None
     return record.may_go(held, record.load(held.agent), keep=1, desired=desired)

@@ -1,59 +1,55 @@
-"""Looks at what the share holds: its releases, and the one that the marker names."""
+"""Looks at the share's releases, at the marker, and at the release that new pods take."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from agent.doctor.findings import Finding, amount, fail, ok, warn
-from agent.errors import AgentError, ReleaseMissingError, UnreachableError
-from agent.release import marker, pickles
+from agent.doctor.judge.findings import Finding, amount, ok, warn
+from agent.errors import AgentError, UnreachableError
+from agent.release import pickles
 from agent.release.layout import RELEASES
+from agent.release.manifest import Manifest
 from agent.shares import reader
-from agent.sync.locate import HandMadeTree, Locator
+from agent.sync.locate import Catalogued
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from agent.doctor.case import Case
-    from agent.release.manifest import Manifest
     from agent.release.marker import Marker
+    from agent.sync.locate import Found
 
 _SHOWN: Final = 8
 
 
 def releases(case: Case) -> Iterator[Finding]:
-    """Which releases have a sound manifest, and what is wrong with the others."""
-    problems = {name: _problem(case, name) for name in case.context.reader.releases()}
+    """Find the releases that have a valid manifest, and say what is wrong with the others."""
+    problems = {name: _problem(case, name) for name in case.reader.releases()}
     case.complete = tuple(name for name, problem in problems.items() if problem is None)
     if case.complete:
         yield ok(f"{len(case.complete)} with a manifest: {_listed(case.complete)}.")
-    elif case.context.settings.require_manifest:
-        what = f"The share {case.context.share.address} has no release with a manifest."
-        yield fail(ReleaseMissingError(what, remedy="Publish one, or drop --require-manifest."))
+    elif case.settings.require_manifest:
+        what = f"The share {case.reader.address} has no release with a manifest."
+        yield warn(what, "Publish one, or drop --require-manifest.")
     else:
-        yield ok("None with a manifest: a tree made by hand is looked for.")
+        yield ok("None with a manifest: a hand-made tree is looked for.")
     for problem in filter(None, problems.values()):
         yield warn(problem.what, problem.remedy)
 
 
 def named(case: Case) -> Iterator[Finding]:
-    """Whether the marker is sound, and what it names is there with every file."""
-    try:
-        data = case.context.reader.marker_bytes()
-        case.marker = marker.parse(data) if data is not None else None
-    except marker.UnknownMarkerError as error:
-        raise _no_marker(case, str(error)) from None
+    """Look at the marker, and at the release that it names; without one, as `init` does."""
+    case.marker = case.reader.sound()
     if case.marker is None:
-        yield _without(case)
+        yield _without_marker(case)
         return
-    yield ok(_looked_at(case, case.marker.version))
+    yield _named(case, case.marker.version)
     yield from _chain(case, case.marker)
 
 
 def _problem(case: Case, version: str) -> AgentError | None:
     try:
-        case.context.reader.manifest(version)
+        case.reader.manifest(version)
     except UnreachableError:
         raise
     except AgentError as error:
@@ -61,65 +57,69 @@ def _problem(case: Case, version: str) -> AgentError | None:
     return None
 
 
-def _without(case: Case) -> Finding:
-    """Return what a new pod takes where there is no marker, as `init` does.
+def _without_marker(case: Case) -> Finding:
+    """Return the release that a new pod takes where there is no marker.
 
     Raises:
-        ReleaseMissingError: It takes nothing.
+        AgentError: It takes none, as `init` says.
     """
-    settings, locator = case.context.settings, Locator.of(case.context)
-    chosen = locator.default(settings.marker)
-    with suppress(ReleaseMissingError):  # `init` makes it, and needs no share for that
-        _looked_at(case, chosen)
-    return warn(
-        f"There is no marker {settings.marker} on {case.context.share.address}; a pod whose store "
-        f"is empty takes {chosen}.",
-        "Say what every pod should serve: model-agent promote VERSION.",
-    )
+    marker = case.settings.marker
+    chosen = case.locator.default(marker)
+    takes = f"a pod whose store is empty takes {chosen}"
+    remedy = "Say what every pod should serve: model-agent promote VERSION."
+    if isinstance(_served(case, chosen), Catalogued):
+        takes += ", which it makes from the Hub"
+        remedy = "Publish a release, then promote it."
+    return warn(f"There is no marker {marker} on {case.reader.address}; {takes}.", remedy)
 
 
-def _looked_at(case: Case, version: str) -> str:
-    """What `version` is on the share; what later checks need of it is kept.
+def _named(case: Case, version: str) -> Finding:
+    """Return whether new pods can take the release that the marker names.
 
     Raises:
-        AgentError: Pods could not take it.
+        AgentError: They cannot, as `init` says.
     """
-    marks, found = case.context.settings.marker, Locator.of(case.context).locate(version)
-    if isinstance(found, HandMadeTree):
-        case.tree = found
-        return f"{marks} names {version}, a tree made by hand."
-    pickles.refuse(found, allowed=case.context.settings.allow_pickle)
-    reader.require_whole(case.context.share, found)
-    _keep(case, found)
-    size = f"{len(found.files)} files, {amount(found.size)}"
-    return f"{marks} names {version}, which is complete: {size}."
+    names = f"{case.settings.marker} names {version}"
+    match _served(case, version):
+        case Manifest(files=files, size=size):
+            return ok(f"{names}, which is complete: {len(files)} files, {amount(size)}.")
+        case Catalogued():
+            return warn(
+                f"{names}, which is not on the share; a new pod makes it from the Hub.",
+                "Publish it, so that pods do not need the Hub: model-agent publish.",
+            )
+        case _:
+            return ok(f"{names}, a hand-made tree.")
 
 
-def _keep(case: Case, release: Manifest) -> None:
-    biggest = max(release.files, key=lambda file: file.size)
-    case.release, case.total = release, release.size
-    case.largest = f"{RELEASES}/{release.version}/{biggest.path}", biggest.size
+def _served(case: Case, version: str) -> Found:
+    """Find the release that new pods take, as `init` does; later checks look at it, too.
+
+    Raises:
+        AgentError: Pods cannot take it.
+    """
+    found = case.locator.find(version)
+    if isinstance(found, Manifest):
+        pickles.refuse(found, allowed=case.settings.allow_pickle)
+        reader.require_whole(case.share, found)
+        biggest = max(found.files, key=lambda file: file.size)
+        case.total = found.size
+        case.largest = f"{RELEASES}/{version}/{biggest.path}", biggest.size
+    case.served = found
+    return found
 
 
 def _chain(case: Case, found: Marker) -> Iterator[Finding]:
     for version in found.chain[1:]:
         try:
-            Locator.of(case.context).locate(version)
+            case.locator.find(version)
         except UnreachableError:
             raise
         except AgentError as error:
             yield warn(
                 f"The release to go back to cannot be used: {error.what}",
-                f"Publish {version} again, or promote anew so that the chain is right.",
+                f"Publish {version} again, or promote again so that the chain is right.",
             )
-
-
-def _no_marker(case: Case, reason: str) -> ReleaseMissingError:
-    where = f"The marker {case.context.settings.marker} on {case.context.share.address}"
-    return ReleaseMissingError(
-        f"{where} names no release: {reason}.",
-        remedy="Write one: model-agent promote VERSION.",
-    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Looks at the worker: is it up, what does it serve, and where do its variables lead?"""
+"""Looks at the worker: whether it is up, what it serves, and where its variables lead."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agent.doctor import variables
-from agent.doctor.findings import Finding, fail, ok, warn
-from agent.doctor.variables import DIRECTORIES, Process
+from agent.doctor.judge import variables
+from agent.doctor.judge.findings import Finding, fail, ok, warn
+from agent.doctor.judge.variables import DIRECTORIES, Process
 from agent.errors import ReloadError
 from agent.machine import children
 from agent.sidecar.worker_client import WorkerClient
@@ -26,8 +26,8 @@ _ANSWER_SECONDS: Final = 5.0
 
 
 def worker(case: Case) -> Iterator[Finding]:
-    """What the worker says of itself."""
-    url = case.context.settings.reload_url
+    """Ask the worker what it serves."""
+    url = case.settings.reload_url
     view = asyncio.run(WorkerClient(url, timeout=_ANSWER_SECONDS).view())
     if view is None:
         yield warn(
@@ -39,8 +39,8 @@ def worker(case: Case) -> Iterator[Finding]:
 
 
 def environment(case: Case) -> Iterator[Finding]:
-    """Where the worker's variables lead, in any process of the pod that can be seen."""
-    store = case.context.settings.store.absolute()
+    """Check where the worker's variables lead, in each process of the pod that can be seen."""
+    store = case.settings.store.absolute()
     own = _process("this environment", case.environ, _PROC / "self/root", store)
     # Outside a pod other processes are other people's.
     others = list(_others(store)) if case.in_pod else []
@@ -48,7 +48,7 @@ def environment(case: Case) -> Iterator[Finding]:
 
 
 def _judged(case: Case, view: WorkerView) -> Finding:
-    active = case.context.store.active()
+    active = case.store.active()
     serving = view.serving.version if view.serving else "nothing"
     target = view.target.version if view.target else None
     if view.state == "failed":
@@ -58,7 +58,7 @@ def _judged(case: Case, view: WorkerView) -> Finding:
         return fail(ReloadError(what, remedy=remedy))
     if view.state == "loading":
         return warn(f"The worker serves {serving} and loads {target}.", "Wait, and look again.")
-    same = view.serving and view.serving.digest == case.context.store.digest(view.serving.version)
+    same = view.serving and view.serving.digest == case.store.digest(view.serving.version)
     if serving != active or not same:
         return warn(
             f"The worker serves {serving}, and {active or 'nothing'} is active in the store.",
@@ -68,7 +68,7 @@ def _judged(case: Case, view: WorkerView) -> Finding:
 
 
 def _others(store: Path) -> Iterator[Process]:
-    """The processes of others in this pod whose environment may be read."""
+    """Yield the other processes of this pod whose environment may be read."""
     for entry in _PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -78,7 +78,7 @@ def _others(store: Path) -> Iterator[Process]:
         except OSError:  # it is another user's, or it is gone
             continue
         found = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
-        # The sidecar's variables, and its children's, are not the worker's.
+        # The variables of the sidecar and of its children are not the worker's.
         if len(pairs) > 1 and command != _AGENT and children.PARENT not in found:
             yield _process(f"process {entry.name} ({command})", found, entry / "root", store)
 
@@ -90,7 +90,10 @@ def _process(name: str, environ: Mapping[str, str], root: Path, store: Path) -> 
 
 
 def _is_same(root: Path, value: str, store: Path, name: str) -> bool:
-    """Whether a path of another container is the store's: the two may mount it elsewhere."""
+    """Return whether a path of another container leads to the store's directory.
+
+    The two containers may mount the store at different places.
+    """
     there, here = root / value.strip("/"), store / DIRECTORIES[name]
     # Nothing may be there yet: then the store's own directory decides.
     named_so = there.name == here.name and _is_one(there.parent, store)

@@ -1,4 +1,4 @@
-"""Reads a part of the release from the share, in parallel as staging does, and takes the time."""
+"""Measures how fast the share is read, by several threads, as staging reads it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import threading
 from time import monotonic as clock
 from typing import TYPE_CHECKING, Final
 
-from agent.doctor import rates
-from agent.doctor.findings import Finding, skip
-from agent.doctor.rates import MIB, Sample
+from agent.doctor.judge import rates
+from agent.doctor.judge.findings import Finding, skip
+from agent.doctor.judge.rates import MIB, Sample
 from agent.files import parallel
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _QUICK_SECONDS: Final = 0.25
 
 
 def speed(case: Case) -> Iterator[Finding]:
-    """How many bytes a second come from the share."""
+    """Measure how many bytes a second the share gives of the release's largest file."""
     if case.largest is None:
         yield skip("No verdict: there is no release to read from.")
         return
@@ -36,7 +36,7 @@ def speed(case: Case) -> Iterator[Finding]:
     if size < rates.TELLING_BYTES:
         yield rates.too_small(path, size)
         return
-    yield rates.judge(measure(case.context.share, path, size), release_size=case.total)
+    yield rates.judge(measure(case.share, path, size), release_size=case.total)
 
 
 def measure(share: Share, path: str, size: int) -> Sample:
@@ -61,7 +61,7 @@ def measure(share: Share, path: str, size: int) -> Sample:
 
 
 class _Taken:
-    """What several threads share that read one file from its start to its end, or to a deadline."""
+    """One file that several threads read, from its start to its end or to a deadline."""
 
     def __init__(self, reader: Reader, size: int) -> None:
         self.began = clock()
@@ -72,7 +72,7 @@ class _Taken:
         self._lock = threading.Lock()
 
     def read(self, buffer: memoryview) -> None:
-        """Read on, block by block, until nothing or no time is left."""
+        """Read block by block, until nothing or no time is left."""
         block = _FIRST_BLOCK
         while length := self._take(block):
             offset, asked = length

@@ -1,14 +1,13 @@
-"""Has a child process fetch models from the Hub, and ends it when the Hub falls silent."""
+"""Lets a child process fetch models from the Hub, and ends it when the Hub falls silent."""
 
 from __future__ import annotations
 
 import queue
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from subprocess import PIPE
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,7 +15,7 @@ import msgspec
 from agent import errors
 from agent.errors import AgentError, StoppedError, UnreachableError
 from agent.files import disk, scratch
-from agent.hub.protocol import Ask, Done, Event, Failed, Note, Request, Resolved
+from agent.hub.protocol import Done, Event, Failed, Note, Request, Resolved
 from agent.machine import children
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from agent.files.progress import ByteCounter
+    from agent.machine.children import Child
     from agent.release.wanted import Wanted
 
 _LOOK_SECONDS: Final = 0.2
@@ -49,7 +49,7 @@ class Hub:
     allow_pickle: bool = False
 
     def resolve(self, wanted: Sequence[Wanted]) -> tuple[Resolved, ...]:
-        """Revisions and files of models, of which nothing is fetched.
+        """Return the revisions and files of models, of which nothing is fetched.
 
         Raises:
             ReleaseMissingError: The Hub does not have it all.
@@ -57,11 +57,7 @@ class Hub:
             UnreachableError: The Hub does not say, or was silent for too long.
             StoppedError: `stop` was set.
         """
-        asks = tuple(
-            Ask(w.name, w.loader, w.repo, w.revision, w.model_file, w.additional, w.allow)
-            for w in wanted
-        )
-        request = Request(self.seconds, resolve=asks, allow_pickle=self.allow_pickle)
+        request = Request(self.seconds, resolve=tuple(wanted), allow_pickle=self.allow_pickle)
         return self._run(request, lambda: 0)
 
     def fetch(self, models: Sequence[Resolved], directory: Path, moved: ByteCounter) -> None:
@@ -94,13 +90,7 @@ class Hub:
     def _run(self, request: Request, arrived: Callable[[], int]) -> tuple[Resolved, ...]:
         with (
             scratch.file() as log,
-            subprocess.Popen(
-                [sys.executable, "-m", "agent.hub.child"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=children.environment(),
-            ) as child,
+            children.started("agent.hub.child", stdin=PIPE, stdout=PIPE, stderr=log) as child,
         ):
             try:
                 assert child.stdin  # noqa: S101 - asked for above
@@ -114,8 +104,6 @@ class Hub:
                     f"The process that talks to the Hub ended: {last or 'it was killed'}.",
                     remedy="Raise the memory limit if it was killed, else report it.",
                 ) from None
-            finally:
-                child.kill()
 
     def _hear(
         self, events: queue.SimpleQueue[Event | None], arrived: Callable[[], int]
@@ -163,8 +151,8 @@ class _EndedError(Exception):
     """The child ended without a word."""
 
 
-def _events(child: subprocess.Popen[bytes]) -> queue.SimpleQueue[Event | None]:
-    """What the child says, as it says it; None at its end."""
+def _events(child: Child) -> queue.SimpleQueue[Event | None]:
+    """Return a queue of what the child says, as it says it; None at its end."""
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -180,7 +168,7 @@ def _events(child: subprocess.Popen[bytes]) -> queue.SimpleQueue[Event | None]:
 
 
 def _as_error(failed: Failed) -> AgentError:
-    """The error that the child met, as one of ours."""
+    """Return the error that the child met, as one of ours."""
     kind = getattr(errors, failed.kind, UnreachableError)
     error: AgentError = kind(failed.what, remedy=failed.remedy)
     return error

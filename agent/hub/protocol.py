@@ -1,4 +1,4 @@
-"""What an agent asks of the child process that talks to the Hub, and what it hears back."""
+"""Messages between an agent and the child process that talks to the Hub."""
 
 from __future__ import annotations
 
@@ -6,27 +6,8 @@ from typing import Any
 
 import msgspec
 
-
-class Ask(msgspec.Struct, frozen=True):
-    """One model to fetch, as the catalog and FastEmbed's list have it.
-
-    Attributes:
-        name: As the worker asks for it.
-        loader: Who reads it in the worker.
-        repo: Where the Hub has it.
-        revision: The pinned commit; None takes what `main` is now.
-        model_file: FastEmbed's weights, None for other loaders.
-        additional: Further files of FastEmbed's list.
-        allow: Patterns of what to fetch, for the loader `huggingface`.
-    """
-
-    name: str
-    loader: str
-    repo: str
-    revision: str | None = None
-    model_file: str | None = None
-    additional: tuple[str, ...] = ()
-    allow: tuple[str, ...] = ()
+from agent.release.model_ref import ModelRef  # noqa: TC001 - msgspec reads the annotations
+from agent.release.wanted import Wanted  # noqa: TC001
 
 
 class Remote(msgspec.Struct, frozen=True):
@@ -39,10 +20,9 @@ class Remote(msgspec.Struct, frozen=True):
 
 
 class Resolved(msgspec.Struct, frozen=True, tag="resolved"):
-    """A model's revision, and the files that its loader needs."""
+    """A model at the commit that its revision is now, and the files that its loader needs."""
 
-    ask: Ask
-    revision: str
+    ref: ModelRef
     files: tuple[Remote, ...]
 
 
@@ -58,7 +38,7 @@ class Request(msgspec.Struct, frozen=True):
     """
 
     seconds: float
-    resolve: tuple[Ask, ...] = ()
+    resolve: tuple[Wanted, ...] = ()
     fetch: tuple[Resolved, ...] = ()
     directory: str = ""
     allow_pickle: bool = False

@@ -18,7 +18,7 @@ from agent.release.manifest import Manifest
 from agent.release.version import is_version
 from agent.shares import reader
 from agent.signing import stored
-from agent.store import records
+from agent.store import intact
 from agent.sync.locate import HandMadeTree, Locator
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def verify(context: Context, version: str | None, *, on: str) -> tuple[str, int]
         release, path = context.store.manifest(chosen), context.store.path(chosen)
         context.policy.hold(release, stored.read(path), where="in the store")
         with progress.shown(context.log, "verify", moved, release.size):
-            records.verify(release, path, stop=context.stop, moved=moved, whole=True)
+            intact.require(release, path, stop=context.stop, moved=moved, whole=True)
         return chosen, release.size
     chosen = version or context.reader.required().version
     release = context.reader.manifest(chosen)

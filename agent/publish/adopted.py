@@ -19,7 +19,7 @@ def name_tree(context: Context) -> None:
     Pods that start later would not know it for the marker's version, once there are releases.
     """
     names = context.reader.names("")
-    if context.reader.names("releases") or not any(root in names for root in layout.ROOTS):
+    if context.reader.names(layout.RELEASES) or not any(root in names for root in layout.ROOTS):
         return
     try:
         data = context.reader.marker_bytes()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from agent.release.adoption import Plan
     from agent.release.catalog import Expected
     from agent.release.manifest import Manifest
-    from agent.release.wanted import Draft
+    from agent.release.model_ref import ModelRef
     from agent.warmup.protocol import Measured
     from agent.warmup.warmer import Warmer
 
@@ -86,7 +86,7 @@ class Builder:
             generator=GENERATOR,
             chunk_size=manifest.CHUNK_SIZE,
             files=[_file(directory, path, c, upstream.get(path)) for path, c in chunks.items()],
-            models=[_model(d, m) for d, m in zip(plan.models, measured, strict=True)],
+            models=[_model(ref, m) for ref, m in zip(plan.models, measured, strict=True)],
         )
         with writing(manifest.FILE_NAME):
             durable.write(directory / manifest.FILE_NAME, release.encoded)
@@ -94,10 +94,10 @@ class Builder:
 
     def _measure(self, plan: Plan, directory: Path) -> tuple[Measured, ...]:
         """Run the models where canaries are made: in fp32 on the CPU, one text at a time."""
-        expected = [self.expected.get((draft.name, draft.loader)) for draft in plan.models]
+        expected = [self.expected.get((ref.name, ref.loader)) for ref in plan.models]
         subjects = [
-            Subject(d.name, d.loader, d.repo, d.revision, ask=e.text if e else None)
-            for d, e in zip(plan.models, expected, strict=True)
+            Subject(ref, ask=e.text if e else None)
+            for ref, e in zip(plan.models, expected, strict=True)
         ]
         measured = self.warmer.measure(subjects, directory)
         for seen, published in zip(measured, expected, strict=True):
@@ -154,7 +154,7 @@ class Builder:
 def _hold(seen: Measured, published: Expected) -> None:
     if reason := canary.unexpected(published, seen.answer):
         raise ModelError(
-            f"{seen.name} {reason}.",
+            f"{seen.ref.name} {reason}.",
             remedy="Check the repo and revision in the catalog, or correct its expected numbers.",
         )
 
@@ -169,12 +169,12 @@ def _file(directory: Path, path: str, chunks: tuple[str, ...], upstream: str | N
     )
 
 
-def _model(draft: Draft, measured: Measured) -> Model:
+def _model(ref: ModelRef, measured: Measured) -> Model:
     return Model(
-        name=draft.name,
-        loader=draft.loader,
-        repo=draft.repo,
-        revision=draft.revision,
+        name=ref.name,
+        loader=ref.loader,
+        repo=ref.repo,
+        revision=ref.revision,
         dim=measured.dim,
         max_length=measured.max_length,
         canary=_canary(measured),
@@ -187,7 +187,7 @@ def _canary(measured: Measured) -> Canary | None:
         return None
     if not measured.finite:
         raise ModelError(
-            f"{measured.name} gives vectors that are zero or not finite.",
+            f"{measured.ref.name} gives vectors that are zero or not finite.",
             remedy="Publish it from the right files.",
         )
     vectors = tuple(tuple(round(x, _DIGITS) for x in v) for v in measured.vectors)

@@ -162,9 +162,9 @@ class HubMaker:
 
     def is_published(self, there: Manifest) -> bool:
         """Whether a release holds the very models that would be fetched now."""
-        held = {(m.name, m.loader, m.repo, m.revision) for m in there.models}
+        held = {model.ref for model in there.models}
         resolved = hub(self._context).resolve(self._wanted)
-        return held == {(r.ask.name, r.ask.loader, r.ask.repo, r.revision) for r in resolved}
+        return held == {found.ref for found in resolved}
 
     def make(self, target: Path) -> Manifest:
         """See `Maker`."""
@@ -242,7 +242,7 @@ def fetch_and_build(
     source, wanted, moved = hub(context), _wanted(context), ByteCounter()
     resolved = source.resolve(wanted)
     for each in resolved:
-        context.log.info("hub.resolved", repo=each.ask.repo, revision=each.revision)
+        context.log.info("hub.resolved", repo=each.ref.repo, revision=each.ref.revision)
     # Weights that are optimised stand there twice for a while.
     times = 2 if any(want.optimize for want in wanted) else 1
     room = times * hub_bytes(resolved) - disk.own_bytes(downloads)

@@ -10,11 +10,13 @@ import tomlkit
 from agent.files import durable
 from agent.files.durable import writing
 from agent.publish import makers
+from agent.release.model_ref import MAIN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.context import Context
+    from agent.release.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,20 @@ def pin(context: Context, path: Path, *, update: bool = False) -> tuple[Pinned, 
         AgentError: As `Hub.resolve` raises.
     """
     wanted = context.wanted
-    asked = [replace(want, revision=None) if update else want for want in wanted]
+    asked = [_at_main(want) if update else want for want in wanted]
     resolved = makers.hub(context).resolve(asked)
     document = tomlkit.parse(path.read_text())
     pinned = []
     for table, want, found in zip(document["model"], wanted, resolved, strict=True):
-        new = want.revision != found.revision
+        new = want.ref.revision != found.ref.revision
         if new:
-            table["revision"] = found.revision
-        pinned.append(Pinned(want.name, want.repo, found.revision, new))
+            table["revision"] = found.ref.revision
+        pinned.append(Pinned(want.ref.name, want.ref.repo, found.ref.revision, new))
     if any(each.new for each in pinned):
         with writing(str(path)):
             durable.write(path, tomlkit.dumps(document).encode())
     return tuple(pinned)
+
+
+def _at_main(want: Wanted) -> Wanted:
+    return replace(want, ref=replace(want.ref, revision=MAIN))

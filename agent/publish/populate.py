@@ -10,7 +10,7 @@ from agent.files import durable
 from agent.files.durable import writing
 from agent.publish import makers, publish
 from agent.release import pickles
-from agent.store import stage
+from agent.store import room, stage
 from agent.store.stage import Staged
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def into_store(context: Context, version: str, spare: Sequence[str]) -> Staged:
         downloads,
         version,
         directory,
-        need=lambda room: store.have_room(room + stage.OVERHEAD_BYTES, spare),
+        need=lambda wanted: room.require_and_make(store, wanted + stage.OVERHEAD_BYTES, spare),
     )
     pickles.refuse(release, allowed=context.settings.allow_pickle)
     stage.publish(store, release, directory)

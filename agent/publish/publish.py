@@ -143,7 +143,7 @@ def _published(context: Context, version: str) -> Manifest | None:
         return reader.read_manifest(context.share, version)
     except ReleaseMissingError:
         raise RefusedError(
-            f"releases/{version} is on the share without a manifest.",
+            f"{RELEASES}/{version} is on the share without a manifest.",
             remedy="Remove that directory, or publish under another version.",
         ) from None
 

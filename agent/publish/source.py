@@ -84,5 +84,5 @@ def _tops(plan: Plan) -> tuple[str, ...]:
 
 
 def _home(want: Wanted, suffix: str) -> str:
-    root, _, folder = layout.repo_directory(want.loader, want.repo).rpartition("/")
-    return f"{root}{suffix}/{folder} ({want.name})"
+    root, _, folder = layout.repo_directory(want.ref).rpartition("/")
+    return f"{root}{suffix}/{folder} ({want.ref.name})"

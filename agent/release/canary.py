@@ -1,4 +1,4 @@
-"""Canaries: does a model give the vectors that it must give, where it runs? Pure."""
+"""Canaries: the vectors that a model must give, wherever it runs. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from agent.release.catalog import Expected
     from agent.release.manifest import Canary, Model
 
-# How far another machine may be from the numbers of the one that published, by the weights' own
-# precision: rounded weights round differently in other kernels.
+Kind = Literal["cpu", "cuda"]
+Precision = Literal["fp32", "fp16", "int8"]
+
+# The lowest cosine with the vectors of the machine that published, by the precision of the weights:
+# rounded weights round differently in other kernels.
 MIN_COSINES: Final[Mapping[Precision, float]] = {"fp32": 0.999, "fp16": 0.99, "int8": 0.99}
 # A GPU adds in another order, and multiplies with shorter numbers (TF32).
 CUDA_MIN_COSINE: Final = 0.99
-# That of FastEmbed's own tests, which publish the numbers.
+# The tolerance of FastEmbed's own tests, which publish the numbers.
 _EXPECTED_APART: Final = 1e-3
 
 
 def needed(canary: Canary | None, kind: Kind) -> float:
-    """The cosine that every text must reach on a device of this kind."""
+    """Return the cosine that every text must reach on a device of this kind."""
     minimum = canary.min_cosine if canary else 0.0
     return min(minimum, CUDA_MIN_COSINE) if kind == "cuda" else minimum
 
@@ -30,14 +33,14 @@ def needed(canary: Canary | None, kind: Kind) -> float:
 def problem(
     model: Model, *, dim: int, finite: bool, cosines: Sequence[float], kind: Kind
 ) -> str | None:
-    """Why a model is not what its manifest says, as the rest of a sentence; None if it is.
+    """Return how a model differs from its manifest, as the rest of a sentence, or None.
 
     Args:
-        model: What the manifest says.
-        dim: How many numbers its vectors have.
+        model: The model, as in the manifest.
+        dim: The count of numbers in its vectors.
         finite: Whether all vectors are finite and not zero.
-        cosines: With the canary's vectors, text by text; empty if it was not run.
-        kind: Where it ran.
+        cosines: Of its vectors with the canary's, text by text; empty if it was not run.
+        kind: The kind of device that it ran on.
     """
     if dim != model.dim:
         return f"gives {dim} numbers and its manifest says {model.dim}"
@@ -54,7 +57,7 @@ def problem(
 
 
 def agree(one: Canary | None, other: Canary | None) -> bool:
-    """Whether two canaries of the same files differ by no more than kinds of CPU do."""
+    """Return whether two canaries of the same files differ by no more than two CPUs do."""
     if one is None or other is None:
         return one is other
     if (one.texts, one.min_cosine) != (other.texts, other.min_cosine):
@@ -63,7 +66,7 @@ def agree(one: Canary | None, other: Canary | None) -> bool:
 
 
 def unexpected(expected: Expected, vector: Sequence[float]) -> str | None:
-    """Why a vector is not the published one, as the rest of a sentence; None if it is."""
+    """Return how a vector differs from the published one, as the rest of a sentence, or None."""
     first = vector[: len(expected.first)]
     pairs = zip(first, expected.first, strict=False)
     if len(first) == len(expected.first) and all(abs(a - b) <= _EXPECTED_APART for a, b in pairs):
@@ -71,9 +74,3 @@ def unexpected(expected: Expected, vector: Sequence[float]) -> str | None:
     numbers = ", ".join(f"{x:.5f}" for x in first)
     published = ", ".join(f"{x:.5f}" for x in expected.first)
     return f"gives {numbers} for {space.shown(expected.text)}, where {published} is published"
-
-
-Kind = Literal["cpu", "cuda"]
-
-
-Precision = Literal["fp32", "fp16", "int8"]

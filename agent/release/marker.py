@@ -1,7 +1,7 @@
-"""The marker: the small file on the share that names the release every pod should serve.
+"""The marker: a small file on the share that names the release that every pod should serve.
 
 Line 1 is the version. Further lines start with `#`; of these `# previous: V …` and
-`# allow-new-space` mean something. All of it is pure: bytes in, decisions out.
+`# allow-new-space` mean something. Pure: bytes in, decisions out.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class UnknownMarkerError(ValueError):
 
 @dataclass(frozen=True)
 class Marker:
-    """What a marker says.
+    """The content of a marker.
 
     Attributes:
         version: The release to serve.
         previous: The releases to fall back to, newest first.
-        allow_new_space: Whether the operator agreed to another embedding space.
-        sha256: Of the marker's bytes: a quarantine ends when they change.
+        allow_new_space: Whether the operator accepts another embedding space.
+        sha256: The digest of the marker's bytes: a quarantine ends when it changes.
     """
 
     version: str
@@ -44,12 +44,12 @@ class Marker:
 
     @property
     def chain(self) -> tuple[str, ...]:
-        """The version and what to fall back to, in order, each once."""
+        """The version and those to fall back to, in order, each once."""
         return tuple(dict.fromkeys((self.version, *self.previous)))
 
 
 def digest(data: bytes) -> str:
-    """What tells a marker's bytes from all others: their SHA-256."""
+    """Return the SHA-256 of a marker's bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -77,14 +77,14 @@ def parse(data: bytes) -> Marker:
 
 
 def render(marker: Marker, *, by: str, at: str) -> bytes:
-    """The record that `promote` writes: exactly `RECORD_BYTES` bytes, padded with newlines.
+    """Return the bytes that `promote` writes: `RECORD_BYTES` of them, padded with newlines.
 
     A fixed size lets it be replaced by one range write, which no reader sees half done.
 
     Args:
-        marker: What to say.
-        by: Who promoted, for people.
-        at: When, for people, as UTC.
+        marker: The content.
+        by: The person who promoted, for people.
+        at: The time, for people, as UTC.
     """
     lines = [marker.version]
     if marker.previous:
@@ -98,20 +98,20 @@ def render(marker: Marker, *, by: str, at: str) -> bytes:
 
 
 def promoted(old: Marker | None, version: str, *, allow_new_space: bool = False) -> Marker:
-    """The marker that promotes `version` over `old`, which becomes the head of the chain."""
+    """Return the marker that names `version`; the release of `old` becomes the chain's head."""
     chain = old.chain if old else ()
     previous = tuple(v for v in chain if v != version)[:CHAIN_LENGTH]
     return Marker(version, previous=previous, allow_new_space=allow_new_space)
 
 
 def rolled_back(old: Marker, version: str | None = None) -> Marker:
-    """The marker that goes back to `version`, by default the head of the chain.
+    """Return the marker that goes back to `version`, by default to the head of the chain.
 
-    What is rolled back from does not enter the chain: it is what one wants to be rid of. A release
-    of the chain was served before, so going back to its embedding space is allowed.
+    The release that is rolled back does not enter the chain, since it is not wanted any more. A
+    release of the chain was served before, so its embedding space is allowed.
 
     Raises:
-        ReleaseMissingError: There is nothing to go back to.
+        ReleaseMissingError: The chain is empty, and no version is given.
     """
     target = version or next((v for v in old.previous if v != old.version), None)
     if target is None:

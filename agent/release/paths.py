@@ -1,4 +1,4 @@
-"""Which file names a release may hold: pure rules.
+"""The rules for names of files in a release. Pure.
 
 The names that Azure Files refuses are from "Naming and referencing shares, directories, files, and
 metadata" of its REST reference; the reserved device names are Windows', whose clients mount it too.
@@ -21,7 +21,7 @@ _DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9]|clock\$)(\..*)?")
 
 
 def problem(path: str) -> str | None:
-    """Why `path` may not stand in a release, or None if it may."""
+    """Return why a release may not have a file at `path`, or None if it may."""
     if not path or len(path) > MAX_PATH:
         return f"has {len(path)} characters, and 1 to {MAX_PATH} are allowed"
     if not _is_unicode(path) or unicodedata.normalize("NFC", path) != path:
@@ -33,10 +33,10 @@ def problem(path: str) -> str | None:
 
 
 def collision(paths: Iterable[str]) -> tuple[str, str] | None:
-    """Two of `paths` that cannot stand beside each other, or None.
+    """Return two of `paths` that cannot stand beside each other, or None.
 
-    They collide if they are equal but for case (Azure Files and SMB ignore it), in the name of a
-    directory too, or if one is a directory of the other.
+    They collide if they, or directories of them, differ only by case, which Azure Files and SMB
+    ignore; or if one is a directory of the other.
     """
     seen: dict[str, tuple[str, bool]] = {}
     for path in paths:

@@ -1,4 +1,4 @@
-"""Releases that run code when they are loaded are refused, unless the operator allows them."""
+"""Refuses releases that run code when they are loaded, unless the operator allows them."""
 
 from __future__ import annotations
 

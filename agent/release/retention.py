@@ -1,4 +1,4 @@
-"""Which releases of a store, or of a share, may go. Pure."""
+"""Chooses the releases of a store, or of a share, that may be deleted. Pure."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def spare(
     desired: str | None,
     quarantined: Collection[str],
 ) -> tuple[str, ...]:
-    """The releases to delete so that `keep` are left, the first to go first.
+    """Return the releases to delete so that `keep` are left, the first to go first.
 
-    The active one and the desired one stay in any case. A quarantined release is of no use and goes
-    first; the previous one goes last; of the others the oldest goes first.
+    The active and the desired release always stay. Quarantined releases go first, since they are of
+    no use, and the previous one goes last; of the others the oldest goes first.
 
     Args:
-        held: What the store has, the newest first.
-        keep: How many to leave.
-        active: What `current` leads to.
-        previous: What it led to before.
-        desired: What the marker names.
-        quarantined: What failed.
+        held: The releases of the store, the newest first.
+        keep: The number of releases to leave.
+        active: The release that `current` leads to.
+        previous: The release that it led to before.
+        desired: The release that the marker names.
+        quarantined: The releases that failed.
     """
     bad = [v for v in held if v in quarantined and v not in {active, desired}]
     good = [v for v in held if v not in bad]
@@ -41,14 +41,14 @@ def spare(
 
 
 def spare_on_share(held: Mapping[str, str | None], *, needed: Sequence[str]) -> tuple[str, ...]:
-    """The releases of a share that nothing needs, the oldest first.
+    """Return the releases of a share that nothing needs, the oldest first.
 
     Args:
-        held: When each release was made (UTC), by version; None where it is not complete.
-        needed: What the marker names, then its chain.
+        held: The time (UTC) at which each release was made, by version; None if it is incomplete.
+        needed: The release that the marker names, then its chain.
     """
     served = held.get(needed[0])
-    if served is None:  # a tree made by hand, or gone: what is newer than that cannot be known
+    if served is None:  # a hand-made tree, or gone: nothing tells which releases are newer
         return ()
     spare = {v: at for v, at in held.items() if v not in needed and at and at <= served}
     return tuple(sorted(spare, key=lambda version: (spare[version], version)))

@@ -1,7 +1,7 @@
-"""Embedding spaces: do two sets of vectors mean the same thing? Pure arithmetic.
+"""Embedding spaces: compares the vectors of two releases. Pure arithmetic.
 
-Vectors from two spaces are not comparable, so serving one while a search index holds the other
-breaks search without any error. Canaries (fixed texts with their vectors) show it beforehand.
+Vectors of two spaces cannot be compared: if a search index holds the one and the other is served,
+search breaks without any error. Canaries (fixed texts with their vectors) show it beforehand.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ CANARY_TEXTS: Final = (
     "def cosine(a, b):\n    return sum(x * y for x, y in zip(a, b)) / (norm(a) * norm(b))",
     ".",
 )
-_INCOMPARABLE: Final = "has no canary of the same texts in both"
 _SHOWN: Final = 40
 
 
 def cosine(a: Sequence[float], b: Sequence[float]) -> float:
-    """The cosine of the angle between `a` and `b`; 0.0 where it has no meaning.
+    """Return the cosine of the angle between `a` and `b`; 0.0 where it has no meaning.
 
-    That is where the lengths differ, a vector is zero, or a number is not finite, so that a broken
+    It has none if the lengths differ, a vector is zero, or a number is not finite. So a broken
     vector never passes for a good one.
     """
     if len(a) != len(b):
@@ -45,9 +44,9 @@ def cosine(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def cosines(reference: Canary, vectors: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """How near `vectors` (one per canary text) are to the reference, text by text.
+    """Return the cosine of each of `vectors` with that of the reference, text by text.
 
-    1.0 is the same direction. Where the number of vectors differs, each counts as 0.0.
+    1.0 is the same direction. If the number of vectors differs, each counts as 0.0.
     """
     if len(vectors) != len(reference.vectors):
         return (0.0,) * len(reference.vectors)
@@ -58,32 +57,34 @@ class Compared(NamedTuple):
     """One model of two releases, of the same name.
 
     Attributes:
-        name: The model's.
-        loader: Of the new one.
+        name: The model's name.
+        loader: The loader of the new one.
         problem: Why the vectors cannot be compared, as the rest of a sentence; None if they can.
-        cosines: Of the canaries' vectors, by text.
+        cosines: The cosines of the canaries' vectors, by text.
+        is_known: False if nothing tells whether the spaces differ: no canary of the same texts.
     """
 
     name: str
     loader: str
     problem: str | None
     cosines: dict[str, float]
+    is_known: bool = True
 
 
 def compare(old: Manifest, new: Manifest) -> tuple[Compared, ...]:
-    """How far the vectors of two releases are apart, for every model name that both have.
+    """Compare the vectors of two releases, for every model name that both have.
 
-    A model is held to the old one of the same loader; where its loader is new, to any of its name.
-    Two loaders may cut long texts at different lengths, so that a release which has a model for
-    both does not agree even with itself across them.
+    A model is compared with the old one of the same loader; if its loader is new, with any of its
+    name. Two loaders may cut long texts at different lengths: a release that has a model for both
+    does not agree even with itself across them.
     """
     return tuple(_compare(a, b) for b in new.models for a in _counterparts(b, old))
 
 
 def another_space(old: Manifest, new: Manifest, *, min_cosine: float) -> str | None:
-    """Why stored vectors of `old` would not match those of `new`, or None if they do.
+    """Return why vectors of `old` do not match those of `new`, or None if they do.
 
-    Every model name that both have is compared: the dimension, and the canaries where both have one
+    Every model name that both have is compared: the dimension, and the canaries if both have one
     with the same texts.
     """
     reasons = (_reason(compared, min_cosine) for compared in compare(old, new))
@@ -91,7 +92,7 @@ def another_space(old: Manifest, new: Manifest, *, min_cosine: float) -> str | N
 
 
 def refusal(old: Manifest, new: Manifest, *, min_cosine: float) -> str | None:
-    """Why a bump from `old` to `new` is refused, as one sentence, or None if it is not."""
+    """Return why a bump from `old` to `new` is refused, as one sentence, or None."""
     reason = another_space(old, new, min_cosine=min_cosine)
     if reason is None:
         return None
@@ -100,7 +101,7 @@ def refusal(old: Manifest, new: Manifest, *, min_cosine: float) -> str | None:
 
 @dataclass(frozen=True)
 class Guard:
-    """Keeps a release of another embedding space from following the one that vectors are of.
+    """Refuses a release of another embedding space than that of the stored vectors.
 
     Attributes:
         min_cosine: The lowest cosine at which two releases share a space (`--space-cosine`).
@@ -111,7 +112,7 @@ class Guard:
     lifted: bool = False
 
     def check(self, old: Manifest | None, new: Manifest, *, allowed: bool = False) -> None:
-        """Refuse `new` if stored vectors, which are of `old`, would not match its vectors.
+        """Refuse `new` if stored vectors, which are of `old`, do not match its vectors.
 
         Args:
             old: The release that stored vectors are of; None if there is none.
@@ -119,7 +120,7 @@ class Guard:
             allowed: Whether the marker allows another space.
 
         Raises:
-            NewSpaceError: They would not.
+            NewSpaceError: They do not match.
         """
         if old is None or allowed or self.lifted:
             return
@@ -128,7 +129,7 @@ class Guard:
 
 
 def describe(compared: Compared) -> list[str]:
-    """The lines that people see: the model, then each text."""
+    """Return the lines that people see: the model, then each text."""
     model = f"{compared.name} ({compared.loader})"
     if compared.problem:
         return [f"{model} {compared.problem}"]
@@ -138,7 +139,7 @@ def describe(compared: Compared) -> list[str]:
 
 
 def shown(text: str) -> str:
-    """A text as it stands in a sentence: quoted, and cut short."""
+    """Return a text for a sentence: quoted, and cut short."""
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
 
 
@@ -151,13 +152,14 @@ def _compare(old: Model, new: Model) -> Compared:
     if old.dim != new.dim:
         return Compared(new.name, new.loader, f"gives {new.dim} numbers instead of {old.dim}", {})
     if not old.canary or not new.canary or old.canary.texts != new.canary.texts:
-        return Compared(new.name, new.loader, _INCOMPARABLE, {})
+        problem = "has no canary of the same texts in both"
+        return Compared(new.name, new.loader, problem, {}, is_known=False)
     found = cosines(old.canary, new.canary.vectors)
     return Compared(new.name, new.loader, None, dict(zip(new.canary.texts, found, strict=True)))
 
 
 def _reason(compared: Compared, min_cosine: float) -> str | None:
-    if compared.problem == _INCOMPARABLE:
+    if not compared.is_known:
         return None
     if compared.problem:
         return f"{compared.name} {compared.problem}"

@@ -1,4 +1,4 @@
-"""What a release may be called: a pure rule, used wherever a name comes from outside."""
+"""The rule for names of releases, for every name that comes from outside. Pure."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ _VERSION = re.compile(PATTERN)
 
 
 def is_version(text: str) -> bool:
-    """Whether `text` names a release: it is safe as one component of a path everywhere."""
+    """Return whether `text` may name a release: it is a safe component of a path everywhere."""
     return _VERSION.fullmatch(text) is not None and paths.problem(text) is None

@@ -1,4 +1,4 @@
-"""Makes the share that `--share` names."""
+"""Creates the share that `--share` names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError
 from agent.shares.azurefiles import address as addresses
-from agent.shares.azurefiles.address import SCHEME as AZURE_FILES
+from agent.shares.azurefiles.address import FORM, SCHEME
 from agent.shares.directory import DirectoryShare
 
 if TYPE_CHECKING:
@@ -25,34 +25,44 @@ def connect(
     secret_dir: Path | None = None,
     endpoint: str | None = None,
 ) -> Share:
-    """Return the share at an address, which is not asked for anything yet.
+    """Return the share at an address; no request is made yet.
 
     Args:
-        address: A directory, or `azurefiles://ACCOUNT/SHARE[/PREFIX]`.
-        log: Told of retries and of the credential that is taken.
+        address: A directory, or one of Azure Files; see `agent.shares.azurefiles.address`.
+        log: Receives retries, and which credential is used.
         secret_dir: A directory with a mounted Secret, for Azure Files.
         endpoint: A URL to reach Azure Files at, instead of the public cloud's.
 
     Raises:
-        ConfigError: The address is of no known kind.
+        ConfigError: The address is not of a known kind.
     """
-    if address.startswith(AZURE_FILES):
+    if is_azure_files(address):
         return _azure_files(address, log, secret_dir, endpoint)
-    if "://" in address:
-        # Neither a SAS after a `?` nor a password before an `@` is anybody's business.
+    if not is_directory(address):
+        # The error must show neither a SAS after a `?` nor a password before an `@`.
         shown = re.sub("//.*@", "//…@", address.partition("?")[0])
         raise ConfigError(
-            f"--share {shown!r} is of no kind that this version reads.",
-            remedy="Give a directory, such as the mount of the share, or "
-            "azurefiles://ACCOUNT/SHARE[/PREFIX]; a SAS goes into AZURE_STORAGE_SAS_TOKEN.",
+            f"--share {shown!r} is not a kind of address that this version supports.",
+            remedy=f"Give a directory, such as the mount of the share, or {FORM}; a SAS goes into "
+            "AZURE_STORAGE_SAS_TOKEN.",
         )
     return DirectoryShare(Path(address))
+
+
+def is_azure_files(address: str) -> bool:
+    """Return true if an address is that of an Azure Files share."""
+    return address.startswith(SCHEME)
+
+
+def is_directory(address: str) -> bool:
+    """Return true if an address is a directory's path."""
+    return "://" not in address
 
 
 def _azure_files(
     address: str, log: FilteringBoundLogger, secret_dir: Path | None, endpoint: str | None
 ) -> Share:
-    # The SDK takes 20 MB and 0.2 s: only those who use it pay.
+    # The SDK costs 20 MB and 0.2 s, so it is imported only where it is used.
     from agent.shares.azurefiles.credentials import Credentials  # noqa: PLC0415
     from agent.shares.azurefiles.service import Service  # noqa: PLC0415
     from agent.shares.azurefiles.share import AzureFilesShare  # noqa: PLC0415

@@ -1,7 +1,7 @@
-"""The heart: from what is observed to the next action. Pure, and level-triggered.
+"""Decides the next action from what is observed. Pure, and level-triggered.
 
-Nothing here remembers an event. Every cycle looks at what is, decides one step, and the next cycle
-looks again; so a crash, a lost answer or a missed event costs time and never correctness.
+Nothing here remembers an event. Every cycle observes all that counts and decides one step, and the
+next cycle observes again: a crash, a lost answer or a missed event costs time, never correctness.
 """
 
 from __future__ import annotations
@@ -23,13 +23,21 @@ if TYPE_CHECKING:
 _FIRST_DELAY: Final = 5.0
 _LONGEST_DELAY: Final = 300.0
 
-# What a repair is put off under; no version is called so.
+# The name under which a repair is put off. No version has it.
 REPAIR: Final = "(repair)"
 
 
 @dataclass(frozen=True)
 class WorkerView:
-    """What the worker says of itself: `serving` answers requests, `state` is about `target`."""
+    """The worker's own account of itself.
+
+    Attributes:
+        serving: The release that answers requests; None if none does.
+        target: The release that it was last asked for.
+        state: How far it is with `target`.
+        instance: Another text after each start of the worker.
+        reason: Why it failed, if it did.
+    """
 
     serving: Target | None
     target: Target | None
@@ -40,25 +48,26 @@ class WorkerView:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything that a decision rests on.
+    """Everything that a decision depends on.
 
     Attributes:
         now: Seconds on any clock that only goes forward.
-        marker: What the marker says; None if that is unknown, which never means a change.
+        marker: The marker; None if it is unknown, which never means a change.
         offered: The digest of the desired release on the share; None if unknown or without one.
-        active: What `current` leads to.
-        held: Digest by version of what the store holds, complete and verified.
-        checked: Digest by version of what passed its check.
-        quarantined: What failed, by version.
-        attempts: How many attempts at a version began without ending.
-        not_before: When a version, or `REPAIR`, may be tried again, on the clock of `now`.
+        active: The release that `current` leads to.
+        held: Digests, by version, of the complete and verified releases in the store.
+        checked: Digests, by version, of the releases that passed their check.
+        quarantined: The releases that failed, by version.
+        attempts: The number of attempts at a version that began and never ended.
+        not_before: The time, on the clock of `now`, before which a version, or `REPAIR`, is not
+            tried again.
         rotten: Whether files of the active release are known to have wrong bytes.
         outdated: Whether the worker may serve bytes of the active release from before a repair.
-        refused: Why the active release may not be served, if a rule came after it.
-        another_space: Why the desired release's vectors do not match the active one's, if they do
-            not and the marker does not allow it.
-        method: How the worker is told.
-        worker: What it says; None if it does not answer.
+        refused: Why the active release may not be served; None if it may.
+        another_space: Why the desired release's vectors do not match the active one's; None if they
+            match, or the marker allows another space.
+        method: The way in which the worker is told of a release.
+        worker: The worker's own account; None if it does not answer.
     """
 
     now: float
@@ -80,14 +89,14 @@ class Observed:
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing to do until something changes."""
+    """Do nothing until something changes."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Repair:
-    """Put right files in the place of those of the active version that are wrong."""
+    """Replace the bad files of the active version by right ones."""
 
     version: str
 
@@ -101,7 +110,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Check:
-    """See that the version loads, is right, and is in the same embedding space."""
+    """Check that the version loads, is right, and is in the same embedding space."""
 
     version: str
 
@@ -136,7 +145,7 @@ Action = Wait | Repair | Stage | Check | Reload | Activate | GiveUp
 
 
 def decide(seen: Observed) -> Action:
-    """The next step towards the marker's release; failing that, towards the active one."""
+    """Return the next step towards the marker's release; failing that, towards the active one."""
     if seen.active and seen.rotten and seen.now >= seen.not_before.get(REPAIR, 0.0):
         return Repair(seen.active.version)
     desired = seen.marker.version if seen.marker else None
@@ -152,7 +161,7 @@ def decide(seen: Observed) -> Action:
 
 
 def delay(failures: int) -> float:
-    """Seconds to wait after so many failures in a row (from 1): doubling, up to five minutes."""
+    """Return the seconds to wait after so many failures in a row: doubling, up to five minutes."""
     return float(min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(failures - 1, 10)))
 
 
@@ -169,7 +178,7 @@ def _advance(seen: Observed, desired: str) -> Action:
 
 def _serve(seen: Observed, target: Target) -> Action:
     """Have the worker serve the checked `target`, then make it active."""
-    # Nothing active means nothing to protect: a worker that starts now finds the release.
+    # Without an active release no worker serves yet: one that starts now finds this release.
     if seen.method == "none" or seen.active is None:
         return Activate(target.version)
     if _serves(seen.worker, target):
@@ -180,7 +189,7 @@ def _serve(seen: Observed, target: Target) -> Action:
 
 
 def _settle(seen: Observed, reason: str) -> Action:
-    """Nothing to move to: see that the worker serves, and is asked for, the active release."""
+    """Stay with the active release: see that the worker serves it, and was asked for it last."""
     if seen.refused:
         return Wait(seen.refused)
     if seen.active is None or seen.method == "none" or seen.worker is None:
@@ -194,7 +203,7 @@ def _settle(seen: Observed, reason: str) -> Action:
 
 
 def _serves(worker: WorkerView | None, target: Target) -> bool:
-    """Whether requests are answered by `target` and nothing else is under way."""
+    """Return whether `target` answers requests and is not being loaded again."""
     if worker is None or worker.serving != target:
         return False
     return worker.state == "ready" or worker.target != target

@@ -1,1 +1,1 @@
-"""Signatures over releases: keys, policy, and what is stored beside a manifest."""
+"""Signatures over releases: keys, the rule that releases are held to, and stored signatures."""

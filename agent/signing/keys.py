@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
     from agent.signing.library import Signer, Verifier
 
-# A line of about 300 bytes a file.
+# A signature takes about 300 bytes for each file of its release.
 MAX_BYTES: Final = 16 * 1024 * 1024
 _MAX_KEY_BYTES: Final = 64 * 1024
 
 
 def signer(key: Path) -> Signer:
-    """What signs with a private key: elliptic (P-256, P-384 or P-521), in PEM, without a password.
+    """Return the signer with a private key: P-256, P-384 or P-521, in PEM, without a password.
 
     Raises:
-        ConfigError: It is none, or cannot be read, or the library is not installed.
+        ConfigError: It is no such key, or cannot be read, or the library is not installed.
     """
     made: Signer = _made("Signer", key, "private")
     return made
 
 
 def verifier(key: Path) -> Verifier:
-    """What checks signatures by a public key: elliptic, in PEM.
+    """Return the verifier with a public key: P-256, P-384 or P-521, in PEM.
 
     Raises:
-        ConfigError: It is none, or cannot be read, or the library is not installed.
+        ConfigError: It is no such key, or cannot be read, or the library is not installed.
     """
     made: Verifier = _made("Verifier", key, "public")
     return made
@@ -58,7 +58,7 @@ def _made(name: str, key: Path, kind: str) -> Any:
         library = import_module("agent.signing.library")
     except ImportError as error:
         raise ConfigError(
-            f"The {kind} key {key} is given, and what it needs is not installed: {error}.",
+            f"The {kind} key {key} is given, but the library for it is not installed: {error}.",
             remedy="Install it: pip install 'model-agent[signing]'.",
         ) from None
     try:

@@ -1,4 +1,4 @@
-"""What of model-signing is used. Only `agent.signing` imports this module, when it is asked to."""
+"""Signs and checks by the library model-signing. Only `agent.signing.keys` imports this module."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from agent.release.manifest import Manifest
 
+# Parameters that the library records in a signature, and compares.
 _FILES: Final = {
     "method": "files",
     "hash_type": "sha256",
@@ -31,7 +32,6 @@ _FILES: Final = {
 _MOST_COMMAS: Final = 1000
 # Half of a character beyond the first plane, as JSON has it in ASCII.
 _WIDE: Final = re.compile(rb"\\u[dD]")
-_OTHER_CONTENT: Final = "Signature mismatch"
 _SHOWN: Final = 160
 
 
@@ -50,14 +50,14 @@ class Signer:
         self._own = Verifier(public.public_bytes(serialization.Encoding.PEM, form))
 
     def sign(self, release: Manifest) -> bytes:
-        """The signature of a release."""
+        """Return the signature of a release."""
         self._config.set_hashing_config(_Listed(release))
         with _in_memory() as path:
             self._config.sign(release.version, path)
             return path.read_bytes()
 
     def has_signed(self, release: Manifest, signature: bytes) -> bool:
-        """Whether this is a signature of the release by this very key."""
+        """Return whether this is a signature of the release by this very key."""
         return self._own.problem(release, signature) is None
 
 
@@ -73,29 +73,31 @@ class Verifier:
             self._config = verifying.Config().use_elliptic_key_verifier(public_key=path)
 
     def problem(self, release: Manifest, signature: bytes) -> str | None:
-        """Why this is no signature of the release, as the rest of a sentence; None if it is one."""
+        """Return what is wrong with a signature, as the rest of a sentence; None if it is right."""
         if _takes_memory(signature):
             return "it has what no signature has"
-        self._config.set_hashing_config(_Listed(release))
+        listed = _Listed(release)
+        self._config.set_hashing_config(listed)
         try:
             with _in_memory(signature) as path:
                 self._config.verify(Path(release.version), path)
         except InvalidSignature:
             return "another key made it, or it was changed"
         except Exception as error:  # noqa: BLE001 - whatever the library makes of foreign bytes
-            if str(error).startswith(_OTHER_CONTENT):
+            # It asks for the content once the key is right, and then only compares.
+            if listed.was_asked:
                 return "it is of other content"
             return str(error)[:_SHOWN].strip(" .") or type(error).__name__
         return None
 
 
 def _takes_memory(signature: bytes) -> bool:
-    r"""Whether to parse it would take many times its size.
+    r"""Return whether parsing a signature would take many times its size in memory.
 
-    The library has it parsed whatever it is. A real one has a dozen fields, and all that is long in
-    it is base64, which is ASCII without a comma. Of 16 MiB, fields without end would become 500 to
-    700 MiB of objects; and one character beyond Unicode's first plane, as it is or as `\ud83d…`,
-    has every string around it kept with four bytes a character: 250 MiB. Else it is 150 at most.
+    The library parses it whatever it is. A real one has a dozen fields, and every long one is
+    base64, which is ASCII without a comma. 16 MiB of short fields would become 500 to 700 MiB of
+    objects. One character beyond Unicode's first plane, as it is or as `\ud83d…`, makes each string
+    that it stands in take four bytes a character: 250 MiB. Without these it is 150 MiB at most.
     """
     return (
         signature.count(b",") > _MOST_COMMAS
@@ -105,17 +107,22 @@ def _takes_memory(signature: bytes) -> bool:
 
 
 class _Listed(hashing.Config):
-    """Takes the digests of a release from its manifest, which every byte is held to, and its own.
+    """Lists the files of a release by the digests in its manifest, to which every byte is held.
 
-    Exactly the files that stand in a release are listed, each by the SHA-256 of all of it: what
-    `model_signing verify key` finds where it hashes the directory itself.
+    These are the release's files and its manifest, each by its SHA-256: the same list that
+    `model_signing verify key` makes when it hashes the directory.
+
+    Attributes:
+        was_asked: Whether the library has asked for the list.
     """
 
     def __init__(self, release: Manifest) -> None:
         super().__init__()
         self._release = release
+        self.was_asked = False
 
     def hash(self, *_: Any, **__: Any) -> listing.Manifest:
+        self.was_asked = True
         digests = {file.path: file.sha256 for file in self._release.files}
         digests[manifest.FILE_NAME] = hashlib.sha256(self._release.encoded).hexdigest()
         items = [
@@ -130,7 +137,7 @@ class _Listed(hashing.Config):
 
 @contextmanager
 def _in_memory(data: bytes = b"") -> Iterator[Path]:
-    """A file without a place on a disk: the library takes paths, and a pod may be read-only."""
+    """Yield the path of a file in memory: the library takes paths, and a pod may be read-only."""
     with os.fdopen(os.memfd_create("model-agent"), "wb") as file:
         file.write(data)
         file.flush()

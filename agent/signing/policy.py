@@ -1,4 +1,4 @@
-"""The rule about signatures: which releases are let in, on the share as in the store."""
+"""The rule about signatures, to which releases on the share and in the store are held."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Policy:
     Attributes:
         key: The public key that releases must be signed for (`--verify-key`); None for no rule.
         required: Whether a release without any signature is refused.
-        log: Told of what is let in unsigned.
+        log: Told of unsigned releases that are let in.
     """
 
     key: Path | None
@@ -49,7 +49,7 @@ class Policy:
     log: FilteringBoundLogger
 
     def problem(self, release: Manifest, signature: bytes | None) -> str | None:
-        """Return the reason not to let a release in, as the rest of a sentence, or None.
+        """Return the reason to refuse a release, as the rest of a sentence, or None.
 
         Raises:
             ConfigError: The key cannot be used, or the library is not installed.
@@ -62,16 +62,16 @@ class Policy:
         return wrong and f"its signature is wrong ({wrong})"
 
     def hold(self, release: Manifest, signature: bytes | None, *, where: str) -> bool:
-        """Refuse a release that the rule does not let in; return whether it is known as signed.
+        """Refuse a release that breaks the rule; return whether a right signature was seen.
 
         Raises:
-            VerificationError: It is not let in.
+            VerificationError: It is refused.
             ConfigError: The key cannot be used, or the library is not installed.
         """
         if wrong := self.problem(release, signature):
             raise VerificationError(
                 f"The release {release.version} {where} is refused: {wrong}.",
-                remedy="Sign it with the key that belongs to --verify-key: model-agent publish "
+                remedy="Sign it with the private key of --verify-key: model-agent publish "
                 "--sign-key.",
             )
         if signature is None:
@@ -80,7 +80,7 @@ class Policy:
         return self.key is not None
 
     def hold_unsigned(self, version: str) -> None:
-        """Refuse something without any signature, or say in the log that it is let in.
+        """Refuse a release without a signature, or log that it is let in.
 
         Raises:
             VerificationError: Signatures are required.
@@ -94,15 +94,15 @@ class Policy:
             self.log.warning("release.unsigned", version=version)
 
     def hold_on(self, share: Signatures, release: Manifest) -> bytes | None:
-        """Return the signature beside a release on the share, which is held to the rule.
+        """Hold a release on the share to the rule, and return its signature.
 
         Raises:
-            VerificationError: The release is not let in.
+            VerificationError: The release is refused.
             UnreachableError: The share does not answer.
         """
         try:
             signature = share.signature(release.version)
-        except VerificationError:  # it is no file, which is nobody's business without a key
+        except VerificationError:  # it is no file, which does not matter without a key
             if self.key:
                 raise
             signature = None
@@ -110,15 +110,15 @@ class Policy:
         return signature
 
     def hold_in_store(self, release: Manifest, directory: Path, share: Signatures) -> None:
-        """Hold a release of the store to the rule; fetch its signature if it was signed since.
+        """Hold a release of the store to the rule; its signature is fetched if it has no right one.
 
         Args:
             release: The release.
             directory: Its directory in the store.
-            share: Where its signature is fetched from.
+            share: The share, from which its signature is fetched.
 
         Raises:
-            VerificationError: It is not let in.
+            VerificationError: It is refused.
             UnreachableError: The share would have to be asked, and does not answer.
         """
         signature = stored.read(directory)

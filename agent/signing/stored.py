@@ -1,4 +1,4 @@
-"""The signature that stands beside a release's manifest in a directory of this machine."""
+"""Reads and writes the signature beside the manifest of a release, in a directory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def read(directory: Path) -> bytes | None:
-    """Return the signature of a release; None if there is none, empty if it cannot be read."""
+    """Return the signature of a release: None without one, and empty if it cannot be read."""
     try:
         with (directory / manifest.SIGNATURE).open("rb") as file:
             return file.read(keys.MAX_BYTES)
     except FileNotFoundError:
         return None
-    except OSError:  # it is no right one
+    except OSError:  # then it counts as a wrong one
         return b""
 
 

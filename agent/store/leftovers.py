@@ -1,7 +1,7 @@
-"""Reuses what another release's staging brought before the marker moved on.
+"""Reuses files that another release's staging fetched before the marker moved on.
 
-A staging directory has its release's manifest from the begin, so that it is known later which of
-its files, whole or half done, another release wants as they should become.
+A staging directory holds its release's manifest from the start: so it is known which file each of
+its files is, or was to become.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 def note(directory: Path, release: Manifest) -> None:
-    """Say in a staging directory what is being staged there."""
+    """Write the manifest of the release that is being staged into its staging directory."""
     durable.write(directory / manifest.FILE_NAME, release.encoded)
 
 
 def take_over(staging: Path, release: Manifest) -> None:
     """Move files that `release` has as well to its own staging directory.
 
-    Nothing is trusted: whoever stages it holds each of their chunks to its digest. And only files
-    that should become the same are taken: a write of the old staging that hung until now still
-    writes the right bytes.
+    Nothing is trusted: each of their chunks is held to its digest when the release is staged. Only
+    files that should become the same are moved, so that a write of the old staging that hung until
+    now still writes right bytes.
 
     Args:
-        staging: Where all staging directories are.
-        release: What is staged next.
+        staging: The directory of all staging directories.
+        release: The release that is staged next.
     """
-    # What cannot be moved, for want of space for a directory, is fetched.
+    # A file that cannot be moved, because a full volume takes no directory, is fetched.
     with suppress(OSError):
         for directory in staging.iterdir():
             if directory.name != release.version:
@@ -55,7 +55,10 @@ def _take_from(left: Path, release: Manifest, directory: Path) -> None:
 
 
 def _noted(left: Path) -> Manifest | None:
-    """What was being staged there; None of a release that is being deleted, and the like."""
+    """Return the release that was being staged there; None where that is not known.
+
+    A directory that is being deleted has another name than its release.
+    """
     try:
         found = manifest.parse((left / manifest.FILE_NAME).read_bytes())
     except (OSError, AgentError):

@@ -1,7 +1,7 @@
-"""Repairs files of a release that is in use: another file takes the place of the bad one.
+"""Repairs files of a release that is in use: a new file takes the place of the bad one.
 
-A worker may have the bad file mapped, and would die of a write to it or go on with half of each. So
-it keeps what it has, under no name, until it loads the release again.
+The bad file is never written to: a worker may have it mapped, and would crash, or go on with half
+of each. It keeps the old file, which has no name any more, until it loads the release again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agent.files import disk, durable
 from agent.files.copy import Copier, Job
 from agent.files.durable import writing
 from agent.release import layout
-from agent.store import records, rot, stage
+from agent.store import intact, records, room, stage
 
 if TYPE_CHECKING:
     import threading
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from agent.release.manifest import File, Manifest
     from agent.store.store import Store
 
-# Under staging, where a crash's leavings are swept; no version is called so.
+# A directory in the store's staging, where sweeping removes what a crash left. No version has this
+# name.
 FOLDER: Final = ".repair"
 
 # A name of a file: the release, and the path in it.
@@ -36,7 +37,9 @@ Name = tuple[str, str]
 
 
 def distrust(store: Store, version: str, paths: Collection[str]) -> None:
-    """Have nothing made of these files of a release, nor of what is the same file elsewhere.
+    """Trust these files of a release no more, nor any name of them in other releases.
+
+    No later staging links them then.
 
     Raises:
         NoSpaceError: There is no room to write that down.
@@ -50,12 +53,12 @@ def distrust(store: Store, version: str, paths: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class Original:
-    """Where right files of a release come from.
+    """A place that has the right files of a release.
 
     Attributes:
         source: The share.
         paths: Their paths there, by their paths in the release.
-        written: Bytes of the files that adoption made, which the share does not have.
+        written: Bytes of the files that the share lacks because adoption made them.
     """
 
     source: Source
@@ -72,16 +75,16 @@ def repair(
     stop: threading.Event,
     spare: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Put right files of a release of the store; return the releases that had a part in them.
+    """Replace bad files of a release of the store; return the releases that were changed.
 
-    The caller holds the store's lock. A release that shares a bad file, by hard link, is put right
-    too. A crash at any point leaves each name with its old file or its new one.
+    The caller holds the store's lock. Other releases that share a bad file, by hard link, get the
+    new one too. A crash at any point leaves each name with its old file or its new one.
 
     Args:
         store: The store.
         release: The release, as the store has it.
-        paths: Its files to put right; one that is right already has its views seen to.
-        original: Returns where they come from; it is asked only if a file is wrong.
+        paths: Its files to repair; of a file with the right bytes only the views are restored.
+        original: Returns where right files come from; called only if a file has wrong bytes.
         stop: Ends it early.
         spare: Releases that may be deleted for room, the first one first.
 
@@ -94,9 +97,9 @@ def repair(
     """
     home, directory = store.path(release.version), store.staging / FOLDER
     files = [file for file in release.files if file.path in paths]
-    wrong = [f for f in files if not rot.has_right_bytes(release, home, f, stop)]
+    wrong = [f for f in files if not intact.has_right_bytes(release, home, f, stop)]
     needed = sum(f.size for f in wrong) - disk.own_bytes(directory) + stage.OVERHEAD_BYTES
-    store.have_room(needed, spare)
+    room.require_and_make(store, needed, spare)
     distrust(store, release.version, paths)
     with writing(FOLDER):
         durable.make_directory(directory)
@@ -104,12 +107,7 @@ def repair(
         _fetch(original(), release, wrong, directory, stop)
     touched = {release.version}
     for file in files:
-        source = (directory if file in wrong else home) / file.path
-        for version, path in _in_order(store, release, file, fresh=file in wrong):
-            _put(source, store.path(version) / path, directory)
-            touched.add(version)
-            records.amend(store.agent, version, {path: records.look(source)})
-        records.amend(store.agent, release.version, {file.path: records.look(home / file.path)})
+        touched.update(_replace(store, release, file, directory, fresh=file in wrong))
     shutil.rmtree(directory, ignore_errors=True)
     return tuple(sorted(touched))
 
@@ -121,7 +119,7 @@ def _fetch(
     directory: Path,
     stop: threading.Event,
 ) -> None:
-    """Bring files from the share; what an attempt before this one brought is kept."""
+    """Fetch right files into `directory`; those that an earlier attempt left there are kept."""
     for path, data in original.written.items():
         with writing(path):
             durable.make_directory((directory / path).parent)
@@ -129,17 +127,35 @@ def _fetch(
     jobs = [
         Job(file.path, original.paths[file.path], file.size, file.chunks)
         for file in wrong
-        if not rot.has_right_bytes(release, directory, file, stop)
+        if not intact.has_right_bytes(release, directory, file, stop)
     ]
     Copier(original.source, directory, release.chunk_size, stop).copy(jobs)
 
 
+def _replace(
+    store: Store, release: Manifest, file: File, directory: Path, *, fresh: bool
+) -> Iterator[str]:
+    """Give a right file its names, and trust each; yield the releases of these names."""
+    home = store.path(release.version)
+    source = (directory if fresh else home) / file.path
+    for version, path in _in_order(store, release, file, fresh=fresh):
+        _put(source, store.path(version) / path, directory)
+        records.amend(store.agent, version, {path: records.look(source)})
+        yield version
+    records.amend(store.agent, release.version, {file.path: records.look(home / file.path)})
+
+
 def _in_order(store: Store, release: Manifest, file: File, *, fresh: bool) -> list[Name]:
-    """The names to put a right file under, that which tells that all is done last."""
+    """Return the names that a right file gets, its own name last.
+
+    Whether a file is still wrong is read off its own name: until that is replaced, a repair that
+    was cut short begins again.
+    """
     own = release.version, file.path
     home = store.path(release.version)
     if not fresh:
-        return [(release.version, view) for view in rot.astray(release, home, file)]
+        lost = intact.lost_views(release, home).items()
+        return [(release.version, view) for view, path in lost if path == file.path]
     views = [view for view, path in layout.views(release).items() if path == file.path]
     mine = [(release.version, view) for view in views]
     others = [name for name in _names(store, home / file.path) if name not in {own, *mine}]
@@ -147,7 +163,7 @@ def _in_order(store: Store, release: Manifest, file: File, *, fresh: bool) -> li
 
 
 def _names(store: Store, path: Path) -> Iterator[Name]:
-    """Every name in a release of the store that leads to the same file."""
+    """Yield every name in the releases of the store that leads to the same file."""
     inode = records.look(path)[0]
     if inode < 0:
         return

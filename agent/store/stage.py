@@ -1,7 +1,7 @@
-"""Stages a release: from the share into the store, verified, and published by one rename.
+"""Stages a release: copies it into the store, verified, and publishes it there by one rename.
 
-Until that rename nothing under `releases/` changes, whatever fails; what was staged by then is kept
-and used by the next attempt.
+Until that rename nothing under `releases/` changes, whatever fails. What was staged by then is kept
+for the next attempt.
 """
 
 from __future__ import annotations
@@ -20,27 +20,34 @@ from agent.files.disk import own_bytes
 from agent.files.durable import writing
 from agent.files.progress import ByteCounter
 from agent.release import layout, manifest
-from agent.store import leftovers, records
+from agent.release.layout import RELEASES
+from agent.store import leftovers, records, room
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping, Sequence
 
+    from agent.files.source import Source
     from agent.release.manifest import File, Manifest
-    from agent.shares.base import Share
     from agent.store.store import Store
 
-# For directories, the manifest, links and records; far above what they take.
+# For directories, the manifest, links and records, which take far less.
 OVERHEAD_BYTES: Final = 1024 * 1024
 _BLOCK: Final = 4096
 
-# What makes two files the same: size, chunk size, chunk digests.
+# Files are the same if these are equal: size, chunk size, chunk digests.
 Content = tuple[int, int, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A release that is in the store now: what moved, and how long it took in seconds."""
+    """A release that has come into the store.
+
+    Attributes:
+        manifest: The release's.
+        moved: Bytes by where they came from; see `ByteCounter`.
+        seconds: How long it took.
+    """
 
     manifest: Manifest
     moved: Mapping[str, int]
@@ -48,7 +55,7 @@ class Staged:
 
 
 def stage(
-    share: Share,
+    source: Source,
     release: Manifest,
     store: Store,
     *,
@@ -60,13 +67,13 @@ def stage(
     """Bring `release` into the store. The caller holds the store's lock.
 
     Args:
-        share: Where it comes from.
-        release: Its manifest.
-        store: Where it goes.
+        source: The share.
+        release: The release's manifest.
+        store: The store.
         stop: Ends it early.
         spare: Releases of the store that may be deleted for room, the first one first.
         moved: Counts bytes as they come.
-        signature: What signs it, which goes along.
+        signature: The release's signature, which is kept beside its manifest.
 
     Raises:
         VerificationError: Bytes on the share are not what the manifest says.
@@ -81,23 +88,21 @@ def stage(
     store.sweep(keep_staging=release.version)
     reuse = _reusable(store, release)
     needed = _needed(release, reuse, directory)
-    store.need(needed, spare=spare, reused=tuple(reuse.values()))
+    room.require(store, needed, spare=spare, reused=tuple(reuse.values()))
     with writing(release.version):
         durable.make_directory(directory)
         _remove_foreign(directory, release)
         linked = _link(release, reuse, directory, moved)
-    store.make_room(needed, spare)
+    room.make(store, needed, spare)
     with writing(release.version):
         leftovers.note(directory, release)
-    copier = Copier(share, directory, release.chunk_size, stop, moved.add)
-    source = f"releases/{release.version}"
-    copier.copy(
-        [
-            Job(file.path, f"{source}/{file.path}", file.size, file.chunks)
-            for file in release.files
-            if file.path not in linked
-        ]
-    )
+    home = f"{RELEASES}/{release.version}"
+    jobs = [
+        Job(file.path, f"{home}/{file.path}", file.size, file.chunks)
+        for file in release.files
+        if file.path not in linked
+    ]
+    Copier(source, directory, release.chunk_size, stop, moved.add).copy(jobs)
     publish(store, release, directory, signature=signature)
     return Staged(release, dict(moved.by_source), clock() - began)
 
@@ -107,9 +112,9 @@ def publish(
 ) -> None:
     """Make a complete staging directory the release: views, manifest, record, sync, rename.
 
-    The record comes before the rename: a release without one would be hashed again, while a record
-    without its release is swept. What stood under this version before was not sound, or is not
-    active; it makes way last of all.
+    The record comes before the rename: after a crash in between, a record without its release is
+    swept, while a release without a record would be hashed again. A release that stood under this
+    version before, corrupt or not active, is removed as late as possible.
     """
     with writing(release.version):
         for view, path in layout.views(release).items():
@@ -132,7 +137,7 @@ def _content(release: Manifest, file: File) -> Content:
 
 
 def _reusable(store: Store, release: Manifest) -> dict[Content, Path]:
-    """Files of the store, by content, that this agent verified and that look untouched."""
+    """Return the files of the store, by content, that were verified and look untouched."""
     wanted = {_content(release, file) for file in release.files}
     found: dict[Content, Path] = {}
     for version in store.versions():
@@ -147,12 +152,12 @@ def _reusable(store: Store, release: Manifest) -> dict[Content, Path]:
 
 
 def needed_bytes(store: Store, release: Manifest) -> int:
-    """Bytes that staging `release` would add to the store now."""
+    """Return the bytes that staging `release` would add to the store now."""
     return _needed(release, _reusable(store, release), store.staging / release.version)
 
 
 def _needed(release: Manifest, reuse: Mapping[Content, Path], directory: Path) -> int:
-    """Bytes that staging will add: what is neither reused nor staged already, in whole blocks."""
+    """Return the bytes of files that are neither reused nor staged yet, in whole blocks."""
     new = [f.size for f in release.files if _content(release, f) not in reuse]
     blocks = sum(-(-size // _BLOCK) * _BLOCK for size in new)
     return max(0, blocks - own_bytes(directory)) + OVERHEAD_BYTES + 2 * len(release.encoded)
@@ -161,7 +166,7 @@ def _needed(release: Manifest, reuse: Mapping[Content, Path], directory: Path) -
 def _link(
     release: Manifest, reuse: Mapping[Content, Path], directory: Path, moved: ByteCounter
 ) -> frozenset[str]:
-    """Link what the store has already; give the paths that need no copy."""
+    """Link files that the store has already; return the paths that need no copy."""
     linked = set()
     for file in release.files:
         original = reuse.get(_content(release, file))
@@ -172,7 +177,7 @@ def _link(
 
 
 def _hard_link(original: Path, path: Path) -> bool:
-    """Link, or say that the kernel refuses (another uid's file, too many links): then copy."""
+    """Link a file, or return False where the kernel refuses: another uid's, too many links."""
     durable.make_directory(path.parent)
     path.unlink(missing_ok=True)
     try:
@@ -183,7 +188,7 @@ def _hard_link(original: Path, path: Path) -> bool:
 
 
 def _remove_foreign(directory: Path, release: Manifest) -> None:
-    """Remove files that the release does not have, so that they are never published with it."""
+    """Remove files that are not the release's, so that they are never published with it."""
     own = {directory / file.path for file in release.files}
     for parent, _, names in os.walk(directory):
         for name in names:

@@ -14,7 +14,7 @@ from agent.publish.build import Builder
 from agent.publish.source import TreeSource
 from agent.release import pickles
 from agent.release.layout import RELEASES
-from agent.store import stage
+from agent.store import room, stage
 from agent.store.repair import Original
 from agent.store.stage import Staged
 from agent.sync.locate import Catalogued, Found, HandMadeTree, Locator
@@ -139,11 +139,11 @@ class Acquirer:
         store, source = self.store, self._source(tree)
         plan = source.plan()
         for want in plan.absent:
-            self.log.warning("catalog.model_missing", model=want.name, loader=want.loader)
+            self.log.warning("catalog.model_missing", model=want.ref.name, loader=want.ref.loader)
         directory = store.staging / version
         store.sweep()
         total = source.size(plan)
-        store.have_room(total + stage.OVERHEAD_BYTES, spare)
+        room.require_and_make(store, total + stage.OVERHEAD_BYTES, spare)
         with writing(version):
             durable.make_directory(directory)
         builder = Builder(self.warmer, self.stop, moved.add)

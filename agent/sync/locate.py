@@ -1,4 +1,4 @@
-"""Finds how the share has a release: with a manifest, as a hand-made tree, or not at all."""
+"""Finds a release on the share: with a manifest, or as a tree that was made by hand."""
 
 from __future__ import annotations
 
@@ -22,16 +22,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HandMadeTree:
-    """A release made by hand: the tree at the share's root whose directories have this suffix."""
+    """A release that was made by hand: a tree at the share's root.
+
+    Attributes:
+        suffix: The suffix of its directories, such as `-v2`; empty if they have none.
+    """
 
     suffix: str
 
 
 @dataclass(frozen=True)
 class Catalogued:
-    """A release that the share lacks, but that can be made: it is the catalog's own."""
+    """The catalog's own release, which the share lacks and the agent can make.
+
+    Attributes:
+        to_share: True if it is published on the share, false if only made in the store.
+        lacking: A sentence that says what the share lacks.
+    """
 
     to_share: bool
+    lacking: str
 
 
 Found = Manifest | HandMadeTree | Catalogued
@@ -43,10 +53,11 @@ class Locator:
 
     Attributes:
         reader: The share.
-        policy: The rule about signatures that releases are held to.
-        require_manifest: Whether hand-made trees are left alone.
-        populate: Where the catalog's own release may be made if the share lacks it.
-        own_version: Returns the version of the catalog, which is parsed only when it is asked for.
+        policy: The rule about signatures that releases must meet.
+        require_manifest: True if trees made by hand are ignored.
+        populate: The setting `--populate`: the place for the catalog's release if the share lacks
+            it.
+        own_version: Returns the catalog's version; the catalog is parsed only on that call.
     """
 
     reader: ShareReader
@@ -57,7 +68,7 @@ class Locator:
 
     @classmethod
     def of(cls, context: Context) -> Locator:
-        """Return the one of a run."""
+        """Return the locator of a run."""
         s = context.settings
         return cls(
             context.reader,
@@ -68,13 +79,14 @@ class Locator:
         )
 
     def locate(self, version: str) -> Manifest | HandMadeTree:
-        """Return how the share has `version`.
+        """Return the manifest of `version` on the share, or its tree.
 
-        A tree is taken for it if its directories carry the version (`fastembed-v2/`). One without a
-        suffix is the version that `ADOPTED` says; where there are no releases yet, it is any.
+        A tree is this version if its directories have its suffix (`fastembed-v2/`). A tree without
+        a suffix is the version in the file `ADOPTED`; if there are no releases yet, it counts as
+        any version.
 
         Raises:
-            ReleaseMissingError: The share does not have it, or not completely.
+            ReleaseMissingError: The share does not have the release, or not all of it.
             VerificationError: Its manifest or its signature is refused.
             UnreachableError: The share does not answer.
         """
@@ -89,27 +101,36 @@ class Locator:
         self.policy.hold_on(self.reader, release)
         return release
 
-    def populatable(self, version: str) -> Catalogued | None:
-        """Return how a release that the share lacks can be made; None if it cannot: no pod signs.
+    def find(self, version: str) -> Found:
+        """Return the manifest of `version`, its tree, or the plan to make it if the share lacks it.
 
         Raises:
-            ConfigError: The catalog is refused.
+            ReleaseMissingError: The share does not have it completely, and it cannot be made.
+            AgentError: As `locate` raises, or the catalog is refused.
         """
-        if version != self.own_version() or self.populate == "never" or self.policy.required:
-            return None
-        return Catalogued(to_share=self.populate == "share")
+        try:
+            return self.locate(version)
+        except ReleaseMissingError as error:
+            if not self._can_make(version):
+                raise
+            return Catalogued(to_share=self.populate == "share", lacking=error.what)
+
+    def _can_make(self, version: str) -> bool:
+        """Return true if a pod can make the release; pods cannot sign it if that is required."""
+        is_own = version == self.own_version()
+        return is_own and self.populate != "never" and not self.policy.required
 
     def default(self, marker: str) -> str:
-        """Return the release that a new pod takes where no marker names one.
+        """Return the release that a new pod uses if no marker names one.
 
-        That is the catalog's version if it is complete; else the only complete release; else a
-        hand-made tree; else the catalog's version, if it can be made.
+        That is the catalog's version if it is complete; else the only complete release; else a tree
+        made by hand; else the catalog's version, if it can be made.
 
         Args:
-            marker: The marker's path, for the sentence.
+            marker: The marker's path, for the error.
 
         Raises:
-            ReleaseMissingError: There is none, or there are several and none is the catalog's.
+            ReleaseMissingError: There is no release, or several and none is the catalog's.
             UnreachableError: The share does not answer.
         """
         complete = [version for version in self.reader.releases() if self._is_complete(version)]
@@ -126,9 +147,9 @@ class Locator:
             return complete[0]
         if not self.require_manifest and _has_bare_tree(self.reader.names("")):
             return UNVERSIONED
-        if self.populatable(own):
+        if self._can_make(own):
             return own
-        raise nothing(self.reader)
+        raise nothing(self.reader, marker)
 
     def _is_complete(self, version: str) -> bool:
         try:
@@ -154,11 +175,11 @@ class Locator:
         return data.decode(errors="replace").strip() if data else None
 
 
-def nothing(reader: ShareReader) -> ReleaseMissingError:
-    """Return the error for a share and a store that have no release."""
+def nothing(reader: ShareReader, marker: str) -> ReleaseMissingError:
+    """Return the error for a share without a marker and without a release."""
     return ReleaseMissingError(
-        f"Neither the share {reader.address} nor the store has a release.",
-        remedy="Publish one: model-agent publish --from DIR --version V.",
+        f"There is no marker {marker} and no release on the share {reader.address}.",
+        remedy="Publish a release, then promote it: model-agent publish --from DIR --version V.",
     )
 
 

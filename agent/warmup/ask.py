@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 
 from agent.errors import KilledError, NoSpaceError, StoppedError, WarmupError
 from agent.files import durable
-from agent.machine.children import environment
+from agent.machine import children
 from agent.warmup.protocol import Line, Outcome, Step
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
 
     from structlog.typing import FilteringBoundLogger
 
+    from agent.machine.children import Child
     from agent.warmup.protocol import Request
 
 # How often a step that takes long is logged.
 _BEAT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.02
-_KILL_SECONDS: Final = 5.0
 # What a runtime dies of by itself; others come from outside, as when a terminal stops all at once.
 _CRASHES: Final = {
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT),
@@ -39,7 +35,7 @@ _CRASHES: Final = {
 # each layer of a long text took: measured 492 MiB for bge-large without this, 61 MiB with it.
 _FRUGAL: Final = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 
-_Child = subprocess.Popen[bytes]
+_CHILD: Final = "agent.warmup.child"
 
 
 def ask(
@@ -64,7 +60,12 @@ def _ask(
     with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as answer:
         question.write(msgspec.json.encode(request))
         question.seek(0)
-        with tempfile.TemporaryFile() as said, _child(question, answer, said) as child:
+        with (
+            tempfile.TemporaryFile() as said,
+            children.started(
+                _CHILD, stdin=question, stdout=answer, stderr=said, env=_FRUGAL
+            ) as child,
+        ):
             status = _Watch(child, answer, log).wait(stop, timeout)
             said.seek(0)
             return _read(status, _lines(answer), said.read())
@@ -84,28 +85,10 @@ def _not_started(error: OSError) -> NoSpaceError | WarmupError:
     )
 
 
-@contextmanager
-def _child(question: IO[bytes], answer: IO[bytes], said: IO[bytes]) -> Iterator[_Child]:
-    child = subprocess.Popen(
-        [sys.executable, "-m", "agent.warmup.child"],
-        stdin=question,
-        stdout=answer,
-        stderr=said,
-        env=environment() | _FRUGAL,
-    )
-    try:
-        yield child
-    finally:
-        child.kill()
-        # One that hangs in a driver does not even die: it is left behind rather than waited for.
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(_KILL_SECONDS)
-
-
 class _Watch:
     """Waits for a child, and knows what it is doing."""
 
-    def __init__(self, child: _Child, answer: IO[bytes], log: FilteringBoundLogger) -> None:
+    def __init__(self, child: Child, answer: IO[bytes], log: FilteringBoundLogger) -> None:
         self._child = child
         self._answer = answer
         self._log = log

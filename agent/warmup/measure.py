@@ -24,17 +24,17 @@ _STEADY_SECONDS: Final = 0.1
 
 
 class Model(Protocol):
-    """What can be measured; see `agent.models.runtimes`."""
+    """A model that can be measured; see `agent.models.runtimes`."""
 
     provider: str
     max_length: int
     load_seconds: float
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """The vectors of `texts`, in one run."""
+        """Return the vectors of `texts`, in one run."""
 
     def share_on_device(self) -> float:
-        """How much of a run is really computed on its device."""
+        """Return how much of a run is really computed on its device."""
 
 
 def measure(
@@ -60,15 +60,16 @@ def measure(
         Exception: Whatever the model raises.
     """
     texts = subject.canary.texts if subject.canary else space.CANARY_TEXTS
-    begin(f"running {subject.name} for the first time")
+    name = subject.ref.name
+    begin(f"running {name} for the first time")
     first = _seconds(model, texts[:1])
     share = model.share_on_device()
     timings = []
     for shape in _fitting(request.shapes, model.max_length):
-        begin(f"running {subject.name} in the shape {shape}")
+        begin(f"running {name} in the shape {shape}")
         timings.append(_time(model, shape))
         taken.look()
-    begin(f"running the canary of {subject.name}")
+    begin(f"running the canary of {name}")
     began = time.perf_counter()
     # One at a time, as the canary was made: padding must not excuse a difference.
     vectors = tuple(tuple(model.embed([text])[0]) for text in texts)
@@ -76,8 +77,7 @@ def measure(
     finite = all(space.cosine(vector, vector) for vector in vectors)
     taken.look()
     return Measured(
-        name=subject.name,
-        loader=subject.loader,
+        ref=subject.ref,
         dim=len(vectors[0]),
         max_length=model.max_length,
         precision=precision,
@@ -98,7 +98,7 @@ def measure(
 
 
 def _fitting(shapes: Sequence[Shape], longest: int) -> list[Shape]:
-    """The shapes, with no text longer than the model reads, and none twice."""
+    """Return the shapes, with no text longer than the model reads, and none twice."""
     fitting = (Shape(shape.batch, min(shape.tokens, longest)) for shape in shapes)
     return list(dict.fromkeys(fitting))
 

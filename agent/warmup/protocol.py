@@ -1,4 +1,4 @@
-"""What an agent asks of a warm-up's child process, and what it hears back, line by line."""
+"""Messages between an agent and a warm-up's child process, of which it hears line by line."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from agent.models.devices.device import Device  # noqa: TC001 - msgspec reads th
 from agent.models.shapes import Shape  # noqa: TC001
 from agent.release.canary import Precision  # noqa: TC001
 from agent.release.manifest import Canary  # noqa: TC001
+from agent.release.model_ref import ModelRef  # noqa: TC001
 
 
 class Subject(msgspec.Struct, frozen=True):
     """One model to warm.
 
     Attributes:
+        ref: Which one.
         canary: What it must give; without one, its vectors for the fixed texts are measured.
         ask: Another text whose vector is wanted.
     """
 
-    name: str
-    loader: str
-    repo: str
-    revision: str
+    ref: ModelRef
     canary: Canary | None = None
     ask: str | None = None
 
@@ -51,9 +50,10 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What was seen of one model: times in seconds, memory in bytes.
+    """The measurements of one model: times in seconds, memory in bytes.
 
     Attributes:
+        ref: Which one.
         not_run: Why it was not run, and only its files were looked at.
         first_seconds: Of its very first run.
         share_on_device: How much of a run was really computed on the device.
@@ -66,8 +66,7 @@ class Measured(msgspec.Struct, frozen=True):
         answer: The vector of what was asked.
     """
 
-    name: str
-    loader: str
+    ref: ModelRef
     dim: int
     max_length: int
     precision: Precision
@@ -98,7 +97,7 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True, tag="step"):
-    """What the child begins now; the last one says where it hangs."""
+    """A step that the child begins now; the last one says where it hangs."""
 
     doing: str
 

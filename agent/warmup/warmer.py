@@ -1,4 +1,4 @@
-"""Warms a release in a child process: does each model load, where it should, and is it right?"""
+"""Warms a release in a child process: each model must load where it should, and be right."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Warmer:
-    """How to warm.
+    """The way to warm.
 
     Attributes:
         requested: The device, as `--device` says.
@@ -56,7 +56,7 @@ class Warmer:
         device = devices.choose(self.requested)
         if self.requested == devices.AUTO:
             self.log.info("device.chosen", device=str(device), reason=devices.why_none())
-        subjects = [Subject(m.name, m.loader, m.repo, m.revision, m.canary) for m in release.models]
+        subjects = [Subject(model.ref, model.canary) for model in release.models]
         shapes = DEFAULTS[device.kind] if self.shapes is None else self.shapes
         measured = self._measure(subjects, directory, device, shapes)
         for model, seen in zip(release.models, measured, strict=True):
@@ -64,7 +64,7 @@ class Warmer:
         return measured
 
     def has_passed(self, release: Manifest, agent: Path) -> bool:
-        """Whether to warm `release` would only repeat what is on record in `agent`.
+        """Return whether to warm `release` would only repeat what is on record in `agent`.
 
         What was asked for in shapes of one's own is run in any case.
         """
@@ -92,7 +92,8 @@ class Warmer:
         shapes: tuple[Shape, ...],
     ) -> tuple[Measured, ...]:
         if device.kind == "cpu":
-            footprint.require(subjects, directory, limit=memory.limit_bytes())
+            models = [subject.ref for subject in subjects]
+            footprint.require(models, directory, limit=memory.limit_bytes())
         request = Request(str(directory), device, tuple(subjects), shapes)
         outcome = ask(request, stop=self.stop, timeout=self.timeout, log=self.log)
         if outcome.failure is None:

@@ -22,12 +22,9 @@ from tests.benchmarks.ceilings import CORES
 from tests.benchmarks.measuring import ROUNDS, Sample, cpu_of
 from tests.benchmarks.table import Row
 from tests.benchmarks.traffic import TITLES, Traffic
-from tests.support import agents
-from tests.support.cluster import running_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from tests.benchmarks.release import Subject
     from tests.support.workers import Worker
@@ -47,7 +44,7 @@ def found(subject: Subject) -> Iterator[Row | str]:
     markers = _markers(site)
     reloads = _reloads(site, markers)
     restart, noisy = _restarts(site, markers)
-    shutil.rmtree(site.room)
+    shutil.rmtree(site.root)
     yield Row("bump to confirmed, by reload", reloads.took, "rolling restart, same checks", restart)
     yield from table.head(TITLES)
     yield reloads.traffic.line("by reload")
@@ -86,15 +83,14 @@ class _Reloads:
     alone: Sequence[Event]
 
 
-def _reloads(site: pod.Site, markers: Markers) -> _Reloads:
+def _reloads(site: pod.LargePod, markers: Markers) -> _Reloads:
     """A worker that is told of each release; its store keeps one, so all of it is staged anew."""
     _mark(site, markers, pod.VERSIONS[0])
-    store = _pod(site, "store")
-    env = agents.environment(site.env(store))
+    _init(site)
     with ExitStack() as stack:
-        running = stack.enter_context(site.worker(store))
+        running = stack.enter_context(site.worker())
         running.wait("ready", seconds=120)
-        sidecar = stack.enter_context(running_sidecar(env, running.admin, "--keep", "1", poll="1h"))
+        sidecar = stack.enter_context(site.sidecar(running.admin, "--keep", "1", poll="1h"))
 
         def reload(version: str) -> Event:
             sidecar.events.clear()
@@ -114,7 +110,7 @@ def _cores(pid: int) -> float:
     return (cpu_of(pid) - before) / _BEFORE
 
 
-def _alone(site: pod.Site, markers: Markers, reload: Callable[[str], Event]) -> Sequence[Event]:
+def _alone(site: pod.LargePod, markers: Markers, reload: Callable[[str], Event]) -> Sequence[Event]:
     """What the sidecar logs of bumps that go on from where those beside requests ended."""
     events = []
     for number in range(ROUNDS, 2 * ROUNDS):
@@ -125,7 +121,7 @@ def _alone(site: pod.Site, markers: Markers, reload: Callable[[str], Event]) -> 
     return events
 
 
-def _restarts(site: pod.Site, markers: Markers) -> tuple[Sample, Traffic]:
+def _restarts(site: pod.LargePod, markers: Markers) -> tuple[Sample, Traffic]:
     """A pod for each release, each with a store of its own."""
     _mark(site, markers, pod.VERSIONS[0])
     with ExitStack() as stack:
@@ -144,17 +140,18 @@ def _restarts(site: pod.Site, markers: Markers) -> tuple[Sample, Traffic]:
 
 
 @contextmanager
-def _serving(site: pod.Site, number: int) -> Iterator[Worker]:
+def _serving(site: pod.LargePod, number: int) -> Iterator[Worker]:
     """A pod whose worker has answered once."""
-    store = _pod(site, f"pod-{number}")
-    with site.worker(store) as running:
+    here = site.another(f"pod-{number}")
+    _init(here)
+    with here.worker() as running:
         running.wait("ready", seconds=120)
         running.embed("hello world").raise_for_status()
         yield running
 
 
 def _bump(
-    site: pod.Site, markers: Markers, traffic: Traffic, bring: Callable[[str], object]
+    site: pod.LargePod, markers: Markers, traffic: Traffic, bring: Callable[[str], object]
 ) -> Sample:
     """Bump to and fro; the median seconds of a bump, counted from the agent's look."""
     seconds = []
@@ -176,23 +173,20 @@ def _version(number: int) -> str:
     return pod.VERSIONS[(number + 1) % 2]
 
 
-def _pod(site: pod.Site, name: str) -> Path:
-    """A new store with the release that the marker names, by `init`."""
-    store = site.room / name
-    store.mkdir()
-    started = site.agent(store, "init")
+def _init(here: pod.LargePod) -> None:
+    """Bring the release that the marker names into a store that is empty."""
+    started = here.run("init", timeout=pod.SECONDS).ok()
     assert started.named("init.done"), started.sentence
-    return store
 
 
-def _mark(site: pod.Site, markers: Markers, version: str) -> None:
-    durable.write(site.share / "VERSION", markers[version])
+def _mark(site: pod.LargePod, markers: Markers, version: str) -> None:
+    durable.write(site.share.root / "VERSION", markers[version])
 
 
-def _markers(site: pod.Site) -> Markers:
+def _markers(site: pod.LargePod) -> Markers:
     """What `promote` writes for each version, so that no process runs when it is bumped."""
     found = {}
     for version in pod.VERSIONS:
         site.promote(version)
-        found[version] = (site.share / "VERSION").read_bytes()
+        found[version] = (site.share.root / "VERSION").read_bytes()
     return found

@@ -49,13 +49,9 @@ Ways = dict[str, "Callable[[], Phases]"]
 class _Starts:
     """The ways to start a pod on one share, and the phases of each start that was made."""
 
-    site: pod.Site
+    site: pod.LargePod
     rest: RestShare
     seen: dict[str, list[Phases]] = field(default_factory=partial(defaultdict, list))
-
-    @property
-    def store(self) -> Path:
-        return self.site.room / "store"
 
     def compare(self, ways: Ways, *, empty: bool) -> dict[str, Sample]:
         """The medians of some ways, from an empty store or from what the last start left."""
@@ -69,7 +65,7 @@ class _Starts:
         return dict(zip(ways, found, strict=True))
 
     def empty(self) -> None:
-        for directory in (self.store, self.site.room / "fetched"):
+        for directory in (self.site.store, self.site.root / "fetched"):
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir()
         os.sync()
@@ -77,11 +73,12 @@ class _Starts:
     def ours(self, *flags: str, **env: str) -> Phases:
         """`model-agent init`, then the embeddings worker until it has answered once."""
         began = time.perf_counter()
-        done = self.site.agent(self.store, "init", *flags, **env)
+        own = {"MODEL_AGENT_CATALOG": str(self.site.share.catalog)}
+        done = self.site.run("init", *flags, env=env | own, timeout=pod.SECONDS).ok()
         phases = _init_phases(done, time.perf_counter() - began)
         with ExitStack() as stack:
             with _timed(phases, "start worker"):
-                running = stack.enter_context(self.site.worker(self.store))
+                running = stack.enter_context(self.site.worker())
             with _timed(phases, "load"):
                 running.wait("ready", seconds=120)
             with _timed(phases, "first embedding"):
@@ -91,33 +88,33 @@ class _Starts:
     def by_hand(self) -> Phases:
         """Copy the tree, then load it."""
         phases: Phases = {}
-        target = self.site.room / "fetched" / "fastembed"
+        target = self.site.root / "fetched" / "fastembed"
         with _timed(phases, "stage"):
-            subprocess.run(["cp", "-r", self.site.share / "fastembed", target], check=True)
+            subprocess.run(["cp", "-r", self.site.share.root / "fastembed", target], check=True)
         return phases | _stock(target)
 
     def by_kserve(self) -> Phases:
         """Fetch the tree with kserve-storage, then load it."""
         phases: Phases = {}
-        target = self.site.room / "fetched"
+        target = self.site.root / "fetched"
         with _timed(phases, "stage"):
             programs.kserve(self.rest, "fastembed", target)
         return phases | _stock(next(target.rglob(pod.FOLDER)).parent)
 
     def stock_alone(self) -> Phases:
         """Load what the store has: the optimised release."""
-        return _stock(next(self.store.glob("releases/*/fastembed")))
+        return _stock(next(self.site.store.glob("releases/*/fastembed")))
 
 
 def found(subject: Subject) -> Iterator[Row | str]:
     """The rows of both starts, then the phases of each way in one table."""
     site = pod.publish(subject.room / "pod")
     certificate = make_certificate(subject.room, programs.HOST)
-    with rest_share(site.account, certificate=certificate) as rest:
+    with rest_share(site.share.root.parent, certificate=certificate) as rest:
         starts = _Starts(site, rest)
         yield from _cold(starts, subject)
         yield from _warm(starts, subject)
-    shutil.rmtree(site.room)
+    shutil.rmtree(site.root)
     phases = {name: _median(each) for name, each in starts.seen.items()}
     yield from _table(phases)
     yield plot.cold_start({name: phases[name] for name in phases if "in store" not in name})

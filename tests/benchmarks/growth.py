@@ -17,8 +17,7 @@ from agent.store.store import Store
 from tests.benchmarks.local import forget
 from tests.benchmarks.measuring import medians, timed
 from tests.benchmarks.release import describe
-from tests.support import agents
-from tests.support.cluster import running_sidecar
+from tests.support.pods import NO_WORKER, Pod
 from tests.support.rest import rest_share
 from tests.support.shares import EXTERNAL, INLINE, tree
 
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from agent.release.manifest import Manifest
     from tests.benchmarks.release import Subject
     from tests.support.azure_double import Double
-    from tests.support.cluster import Sidecar
     from tests.support.rest import RestShare
+    from tests.support.sidecars import Sidecar
 
 _SIZES: Final = (100_000_000, 1_000_000_000, 10_000_000_000)
 _COUNTS: Final = (10, 100, 1_000, 20_000)
@@ -106,10 +105,7 @@ def _many(room: Path, count: int) -> str:
     with ExitStack() as stack:
         share = stack.enter_context(rest_share(home / "account"))
         for version, kind in (("v1", INLINE), ("v2", EXTERNAL)):
-            published = share.run(
-                "publish", "--from", tree(home / version, kind), "--version", version
-            )
-            assert published.code == 0, published.sentence
+            share.run("publish", "--from", tree(home / version, kind), "--version", version).ok()
         share.put("VERSION", b"v1\n")
         sidecars = [stack.enter_context(_sidecar(home / f"{n}", share)) for n in range(count)]
         _wait(sidecars, "sync.done", "v1")
@@ -133,9 +129,8 @@ def _many(room: Path, count: int) -> str:
 
 def _sidecar(home: Path, share: RestShare) -> AbstractContextManager[Sidecar]:
     """One without a worker: what it does to the share is the same."""
-    (home / "store").mkdir(parents=True)
-    env = agents.environment(share.env() | {"MODEL_AGENT_STORE": str(home / "store")})
-    return running_sidecar(env, "http://127.0.0.1:9", "--reload-method", "none", poll=f"{_POLL}s")
+    pod = Pod(home, share.disk, env=share.env())
+    return pod.sidecar(NO_WORKER, "--reload-method", "none", poll=f"{_POLL}s")
 
 
 def _wait(sidecars: list[Sidecar], event: str, version: str) -> None:

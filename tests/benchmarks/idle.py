@@ -16,9 +16,9 @@ import httpx
 
 from tests.benchmarks import environments, table
 from tests.benchmarks.measuring import ROUNDS, cpu_of
-from tests.support import agents, models, proc
-from tests.support.cluster import Cluster
+from tests.support import agents, proc
 from tests.support.loopback import ROOT
+from tests.support.pods import Pod
 from tests.support.rest import rest_share
 from tests.support.scripted import obey, scripted
 from tests.support.workers import client, until
@@ -65,22 +65,20 @@ Command = tuple["Sequence[str | Path]", "Mapping[str, str]"]
 
 def _commands(room: Path, stack: ExitStack) -> dict[str, Command]:
     """What is started, with a release active and a worker that serves it."""
-    room.mkdir()
-    cluster = Cluster(room)
-    cluster.publish("v1", models.write_tiny)
-    cluster.agent("promote", "v1")
-    cluster.agent("init")
+    pod = Pod(room)
+    digest = pod.share.add("v1").digest
+    pod.agent("promote", "v1")
+    pod.agent("init")
     worker = stack.enter_context(scripted(obey))
-    worker.serve("v1", cluster.digest("v1"))
+    worker.serve("v1", digest)
     rest = stack.enter_context(rest_share(room / "double"))
     rest.put("VERSION", b"v1\n")
     flags = ("--reload-url", worker.url, "--poll-interval", _POLL)
     sidecar = (_agent(), "sidecar", *flags)
-    own = {k: v for k, v in cluster.environment().items() if k.startswith("MODEL_AGENT_")}
     bare = (sys.executable, ROOT / "tests" / "benchmarks" / "clients" / "bare.py")
     return {
-        "sidecar, directory share": (sidecar, own),
-        "sidecar, share over REST": (sidecar, own | rest.env()),
+        "sidecar, directory share": (sidecar, pod.env),
+        "sidecar, share over REST": (sidecar, pod.env | rest.env()),
         "a bare aiohttp server": (bare, {}),
     }
 

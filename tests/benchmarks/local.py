@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent.files.progress import ByteCounter
 from agent.shares.directory import DirectoryShare
-from agent.store import records
+from agent.store import intact
 from agent.store import stage as staging
 from agent.store.store import Store
 from tests.benchmarks import release
@@ -82,7 +82,7 @@ def verify(subject: Subject) -> list[Row]:
     store, stop = _store(subject), threading.Event()
     staging.stage(DirectoryShare(subject.share), subject.release, store, stop=stop)
     path = store.path(VERSION)
-    mine = partial(records.verify, subject.release, path, stop=stop, moved=ByteCounter())
+    mine = partial(intact.require, subject.release, path, stop=stop, moved=ByteCounter())
     ours, theirs = medians(
         [timed(mine), timed(partial(_shell, _check(subject, path)))], between=lambda: None
     )

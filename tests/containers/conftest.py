@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import docker
@@ -15,9 +14,9 @@ from testcontainers.core.network import Network
 from tests.containers.engine import NoEngineError, client, engine, want_running
 from tests.containers.node import Node
 from tests.containers.required import required
-from tests.support import models
 from tests.support.agents import REPO
-from tests.support.cluster import Cluster
+from tests.support.pods import Pod
+from tests.support.shares import EXTERNAL, INLINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,21 +108,17 @@ def room(tmp_path: Path) -> Path:
 @pytest.fixture
 def node(docker_client: docker.DockerClient, tmp_path: Path) -> Iterator[Node]:
     """A node whose claim `ml-models` leads to a directory."""
-    (tmp_path / "cluster").mkdir()
+    share = tmp_path / "operators" / "share"
+    share.mkdir(parents=True)
     with Network() as network:
-        yield Node(
-            docker_client,
-            network,
-            tmp_path,
-            {"ml-models": tmp_path / "cluster" / "share"},
-        )
+        yield Node(docker_client, network, tmp_path, {"ml-models": share})
 
 
 @pytest.fixture
-def cluster(node: Node) -> Cluster:
-    """Its share has v1 and v2 of the same space, and v1 is promoted."""
-    made = Cluster(node.room / "cluster")
-    made.publish("v1", models.write_tiny)
-    made.publish("v2", partial(models.write_tiny, weights="external"))
+def operators(node: Node) -> Pod:
+    """Where operators stand: the node's share has v1 and v2 of one space, and v1 is promoted."""
+    made = Pod(node.room / "operators")
+    made.share.add("v1", INLINE)
+    made.share.add("v2", EXTERNAL)
     made.agent("promote", "v1")
     return made

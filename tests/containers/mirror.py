@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.containers.running import service
 from tests.support import models
-from tests.support.cluster import REVISION
+from tests.support.shares import REVISION
 from tests.support.workers import until
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from tests.containers.running import run, service, volume
+from tests.containers.running import SETTINGS, run, service, volume
 from tests.containers.test_story import served
 from tests.support import models
 from tests.support.workers import until
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
     from tests.containers.running import Ended
 
-SETTINGS: Final = {
-    "MODEL_AGENT_SHARE": "/share",
-    "MODEL_AGENT_DEVICE": "cpu",
-    "MODEL_AGENT_POLL_INTERVAL": "1s",
-}
+ENV: Final = SETTINGS | {"MODEL_AGENT_SHARE": "/share"}
 WELL: Final = {"reachable": True, "error": None, "marker_unknown": None}
 
 
@@ -45,7 +41,7 @@ class Site:
 
     def init(self, store: str) -> Ended:
         """Run `init` to its end."""
-        options = {"environment": SETTINGS, "volumes": self.volumes(store)}
+        options = {"environment": ENV, "volumes": self.volumes(store)}
         return run(self.client, self.images["model-agent"], "init", **options)
 
     def store(self) -> Any:
@@ -114,7 +110,7 @@ def running(site: Site) -> Iterator[Pod]:
             sidecar = service(
                 site.images["model-agent"],
                 "sidecar",
-                environment=SETTINGS,
+                environment=ENV,
                 network_mode=f"container:{worker.get_wrapped_container().id}",
                 volumes=site.volumes(store),
             )

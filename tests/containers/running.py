@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ RESTRICTED: Final[Mapping[str, Any]] = {
     "tmpfs": {"/tmp": "mode=1777"},
 }
 UID: Final = 65532
+# What every agent here is told.
+SETTINGS: Final = {"MODEL_AGENT_DEVICE": "cpu", "MODEL_AGENT_POLL_INTERVAL": "1s"}
+KEY: Final = base64.b64encode(b"a key of the double's account").decode()
 _END_SECONDS: Final = 120
 _WAIT: Final = "import signal; signal.pause()"
 

@@ -27,8 +27,8 @@ FIRST, SECOND = "minilm-1", "minilm-2"
 JOB: Final = "model-agent-populate"
 # What `kubectl describe pod` shows until then.
 NOTHING: Final = (
-    "Neither the share /mnt/share nor the store has a release. "
-    "Publish one: model-agent publish --from DIR --version V.\n"
+    "There is no marker VERSION and no release on the share /mnt/share. "
+    "Publish a release, then promote it: model-agent publish --from DIR --version V.\n"
 )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import docker
 
-    from tests.support.cluster import Cluster
+    from tests.support.pods import Pod
 
 pytestmark = pytest.mark.timeout(1200)  # 2 GB of wheels are downloaded, and installed
 _BUILDS: Final = """
@@ -41,7 +41,7 @@ def test_it_has_the_one_build_with_cuda(
 
 
 def test_a_node_without_a_gpu(
-    gpu: dict[str, str], docker_client: docker.DockerClient, cluster: Cluster, room: Path
+    gpu: dict[str, str], docker_client: docker.DockerClient, operators: Pod, room: Path
 ) -> None:
     """`init` ends with 7 before the pod takes requests, and names the cause."""
     done = run(
@@ -49,7 +49,7 @@ def test_a_node_without_a_gpu(
         gpu["model-agent"],
         *("init", "--share", "/share", "--device", "cuda"),
         volumes={
-            str(cluster.share): {"bind": "/share", "mode": "ro"},
+            str(operators.share.root): {"bind": "/share", "mode": "ro"},
             str(room / "store"): {"bind": "/mnt/models", "mode": "rw"},
         },
     )

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.containers.emulation import Pod
-    from tests.support.cluster import Cluster
+    from tests.support import pods
 
 OK: Final = "ended with 0"
 ENDS: Final = [(WORKER, PRE_STOP), (WORKER, SIGTERM), (WORKER, OK), (AGENT, SIGTERM), (AGENT, OK)]
 
 
 @pytest.fixture
-def pod(node: Node, cluster: Cluster) -> Iterator[Pod]:
+def pod(node: Node, operators: pods.Pod) -> Iterator[Pod]:
     """The pod of `k8s/overlays/cpu`, ready."""
     with node.pod(render("cpu")) as made:
         made.wait_ready()
@@ -51,11 +51,11 @@ def test_it_comes_up_in_order(pod: Pod) -> None:
     assert served(pod) == "v1"
 
 
-def test_it_is_bumped(pod: Pod, cluster: Cluster) -> None:
+def test_it_is_bumped(pod: Pod, operators: pods.Pod) -> None:
     """The worker follows the marker, and no request fails; nothing is restarted."""
     sent = traffic(pod)
     sent.wait_for("v1")
-    cluster.agent("promote", "v2")
+    operators.agent("promote", "v2")
     sent.wait_for("v2")
     sent.stop()
     assert sent.failures == []
@@ -65,7 +65,7 @@ def test_it_is_bumped(pod: Pod, cluster: Cluster) -> None:
     assert [pod.events.of(name).count(STARTED) for name in (INIT, AGENT, WORKER)] == [1, 1, 1]
 
 
-def test_the_sidecar_is_killed(pod: Pod, cluster: Cluster) -> None:
+def test_the_sidecar_is_killed(pod: Pod, operators: pods.Pod) -> None:
     """The worker serves on, the sidecar comes back, asks for no reload, and brings the bump."""
     sent = traffic(pod)
     sent.wait_for("v1")
@@ -74,18 +74,18 @@ def test_the_sidecar_is_killed(pod: Pod, cluster: Cluster) -> None:
     sent.wait_for("v1", more=20)
     pod.wait(AGENT, "ready", times=2)
     assert "reload.requested" not in pod.log(AGENT)
-    cluster.agent("promote", "v2")
+    operators.agent("promote", "v2")
     sent.wait_for("v2")
     sent.stop()
     assert sent.failures == []
     assert pod.events.of(WORKER).count(STARTED) == 1
 
 
-def test_the_worker_is_killed(pod: Pod, cluster: Cluster) -> None:
+def test_the_worker_is_killed(pod: Pod, operators: pods.Pod) -> None:
     """It comes back by itself and gets to the newest release again, though the share is away."""
-    cluster.agent("promote", "v2")
+    operators.agent("promote", "v2")
     until(lambda: served(pod) == "v2", seconds=60)
-    cluster.share.rename(cluster.share.with_name("away"))
+    operators.share.root.rename(operators.share.root.with_name("away"))
     pod[WORKER].signal("SIGKILL")
     pod.wait(WORKER, "ended with 137")
     pod.wait(WORKER, "ready", times=2)
@@ -109,13 +109,13 @@ def test_it_ends_in_order(pod: Pod) -> None:
     assert time.monotonic() - began < pod.spec.termination_grace_period_seconds / 2
 
 
-def test_a_sidecar_of_the_old_sort(node: Node, cluster: Cluster) -> None:
+def test_a_sidecar_of_the_old_sort(node: Node, operators: pods.Pod) -> None:
     """`plain-sidecar` comes up, is bumped, and both get SIGTERM at once."""
     components = ["local-share", "cpu", "small-model", "plain-sidecar"]
     with node.pod(combine(node.directory("overlay"), components)) as pod:
         pod.wait_ready()
         assert served(pod) == "v1"
-        cluster.agent("promote", "v2")
+        operators.agent("promote", "v2")
         until(lambda: served(pod) == "v2", seconds=60)
         pod.delete()
         assert pod.events.of(WORKER)[-3:] == [PRE_STOP, SIGTERM, OK]

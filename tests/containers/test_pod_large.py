@@ -10,7 +10,8 @@ import pytest
 from tests.containers.node import AGENT, INIT, WORKER, Node, served
 from tests.k8s.rendering import combine
 from tests.support import models
-from tests.support.cluster import REVISION, Cluster
+from tests.support.pods import Pod
+from tests.support.shares import REVISION
 from tests.support.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -27,20 +28,20 @@ loader = "fastembed"
 
 
 @pytest.fixture
-def cluster(node: Node) -> Cluster:
-    """Its share has v1, and v2 that differs in a small file."""
-    made = Cluster(node.room / "cluster")
-    (made.root / "catalog.toml").write_text(CATALOG)
+def operators(node: Node) -> Pod:
+    """The node's share has v1, and v2 that differs in a small file."""
+    made = Pod(node.room / "operators")
+    made.share.catalog.write_text(CATALOG)
     folder = made.root / "tree" / "fastembed"
     files = made.root / "files"
     models.write_bge_large(files, weights="external")
     snapshot = models.as_hub_cache(folder, models.BGE_LARGE_REPO, REVISION, files)
-    made.agent("publish", "--from", str(folder.parent), "--version", "v1")
+    made.publish_tree("v1", folder.parent, timeout=300).ok()
     config = snapshot / "config.json"
     text = config.read_text()
     config.unlink()
     config.write_text(json.dumps(json.loads(text), indent=1))
-    made.agent("publish", "--from", str(folder.parent), "--version", "v2")
+    made.publish_tree("v2", folder.parent, timeout=300).ok()
     made.agent("promote", "v1")
     return made
 
@@ -60,7 +61,7 @@ def manifests(node: Node) -> list[Manifest]:
 
 
 @pytest.mark.timeout(600)
-def test_it_comes_up_and_is_bumped(node: Node, cluster: Cluster) -> None:
+def test_it_comes_up_and_is_bumped(node: Node, operators: Pod) -> None:
     """Neither `init` nor the sidecar nor the worker is killed for its memory; no request fails."""
     with node.pod(manifests(node)) as pod:
         pod.wait_ready(seconds=240)
@@ -69,7 +70,7 @@ def test_it_comes_up_and_is_bumped(node: Node, cluster: Cluster) -> None:
         sent = Traffic(f"http://{pod.address}:8080")
         sent.start()
         sent.wait_for("v1")
-        cluster.agent("promote", "v2")
+        operators.agent("promote", "v2")
         sent.wait_for("v2", seconds=240)
         sent.stop()
         assert sent.failures == []

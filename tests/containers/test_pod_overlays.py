@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 from typing import TYPE_CHECKING, Any, Final
@@ -11,9 +10,10 @@ import httpx
 import pytest
 
 from tests.containers.node import AGENT, INIT, WORKER, Node, served, settings
-from tests.containers.running import service
+from tests.containers.running import KEY, service
 from tests.k8s.rendering import combine
-from tests.support import agents, signalled
+from tests.support import signalled
+from tests.support.shares import EXTERNAL, INLINE, tree
 from tests.support.workers import until
 
 if TYPE_CHECKING:
@@ -21,16 +21,15 @@ if TYPE_CHECKING:
 
     from tests.containers.emulation import Pod
     from tests.k8s.rendering import Manifest
-    from tests.support.cluster import Cluster
+    from tests.support import pods
 
-KEY: Final = base64.b64encode(b"a key of the double's account").decode()
 SMALL: Final = ["cpu", "small-model"]
 NODE_PATH: Final = "/var/lib/model-agent"
 APP: Final = ["python", "/app/app.py", "/mnt/models", "--listen", "0.0.0.0", "8080"]
 
 
 @pytest.fixture
-def endpoint(node: Node, images: dict[str, str], cluster: Cluster) -> Iterator[str]:
+def endpoint(node: Node, images: dict[str, str], operators: pods.Pod) -> Iterator[str]:
     """The double of Azure Files on the pods' network, whose share `ml-models` has v1 and v2."""
     double = service(
         images["azure-files-double"], "--account", "mlstore", "--key", KEY, "--share=ml-models"
@@ -40,28 +39,24 @@ def endpoint(node: Node, images: dict[str, str], cluster: Cluster) -> Iterator[s
         until(lambda: b"http://" in container.logs(), seconds=60)
         container.reload()
         address = container.attrs["NetworkSettings"]["Networks"][node.network.name]["IPAddress"]
-        for version in ("v1", "v2"):
-            tree = str(cluster.root / f"tree-{version}")
-            over_rest(address, cluster, "publish", "--from", tree, "--version", version)
-        over_rest(address, cluster, "promote", "v1")
+        for version, kind in (("v1", INLINE), ("v2", EXTERNAL)):
+            source = str(tree(operators.root / version, kind))
+            over_rest(address, operators, "publish", "--from", source, "--version", version)
+        over_rest(address, operators, "promote", "v1")
         yield address
 
 
-def over_rest(address: str, cluster: Cluster, *command: str) -> None:
+def over_rest(address: str, operators: pods.Pod, *command: str) -> None:
     """Run an operator's command on that share."""
-    done = agents.run(
-        *command,
-        env=cluster.environment()
-        | {
-            "MODEL_AGENT_SHARE": "azurefiles://mlstore/ml-models",
-            "MODEL_AGENT_AZURE_ENDPOINT": f"http://{address}:8080",
-            "AZURE_STORAGE_KEY": KEY,
-        },
-    )
-    assert done.code == 0, done.lines
+    env = {
+        "MODEL_AGENT_SHARE": "azurefiles://mlstore/ml-models",
+        "MODEL_AGENT_AZURE_ENDPOINT": f"http://{address}:8080",
+        "AZURE_STORAGE_KEY": KEY,
+    }
+    operators.agent(*command, env=env)
 
 
-def test_over_rest_with_a_key(node: Node, endpoint: str, cluster: Cluster) -> None:
+def test_over_rest_with_a_key(node: Node, endpoint: str, operators: pods.Pod) -> None:
     """`azure-key`: the Secret is a file, nothing is mounted, and bumps arrive."""
     secret = node.directory("secret")
     secret.chmod(0o755)
@@ -72,7 +67,7 @@ def test_over_rest_with_a_key(node: Node, endpoint: str, cluster: Cluster) -> No
     with node.pod(combine(node.directory("overlay"), components, **changed)) as pod:
         pod.wait_ready()
         assert served(pod) == "v1"
-        over_rest(endpoint, cluster, "promote", "v2")
+        over_rest(endpoint, operators, "promote", "v2")
         until(lambda: served(pod) == "v2", seconds=60)
 
 
@@ -85,7 +80,7 @@ def test_without_the_secret(node: Node) -> None:
         assert "The storage secret is missing" in pod.message(INIT)
 
 
-def test_a_store_on_the_node(node: Node, cluster: Cluster) -> None:
+def test_a_store_on_the_node(node: Node, operators: pods.Pod) -> None:
     """`store-node`: the next pod starts from what the one before it left, with the share away."""
     store = node.directory("store")
     store.chmod(0o2775)
@@ -95,8 +90,8 @@ def test_a_store_on_the_node(node: Node, cluster: Cluster) -> None:
     with node.pod(manifests) as pod:
         pod.wait_ready()
         assert served(pod) == "v1"
-    cluster.share.rename(cluster.share.with_name("away"))
-    cluster.share.mkdir()
+    operators.share.root.rename(operators.share.root.with_name("away"))
+    operators.share.root.mkdir()
     with node.pod(manifests) as pod:
         pod.wait_ready()
         assert served(pod) == "v1"
@@ -132,12 +127,12 @@ def signalled_pod(node: Node) -> list[Manifest]:
     )
 
 
-def test_a_worker_that_is_signalled(node: Node, cluster: Cluster) -> None:
+def test_a_worker_that_is_signalled(node: Node, operators: pods.Pod) -> None:
     """`reload-signal`: without any capability, the sidecar finds and signals another container."""
     with node.pod(signalled_pod(node)) as pod:
         pod.wait_ready()
         assert model(pod)["version"] == "v1"
-        cluster.agent("promote", "v2")
+        operators.agent("promote", "v2")
         until(lambda: model(pod)["version"] == "v2", seconds=60)
         until(lambda: '"sync.done"' in pod.log(AGENT))
         assert pod.events.of(WORKER).count("started") == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -12,9 +11,8 @@ import pytest
 from testcontainers.core.network import Network
 
 from tests.containers.mirror import MIRROR, mirror
-from tests.containers.running import run, service, volume
-from tests.support import models
-from tests.support.cluster import CATALOG, REVISION
+from tests.containers.running import KEY, SETTINGS, run, service, volume
+from tests.support import models, shares
 from tests.support.traffic import Traffic
 from tests.support.workers import until
 
@@ -28,14 +26,12 @@ if TYPE_CHECKING:
 
     from tests.containers.running import Ended
 
-KEY: Final = base64.b64encode(b"a key of the double's account").decode()
 SHARE: Final = "ml-models"
-SETTINGS: Final = {
+CATALOG: Final = shares.CATALOG.replace("catalogued", "v1")
+ENV: Final = SETTINGS | {
     "MODEL_AGENT_SHARE": f"azurefiles://demo/{SHARE}",
     "MODEL_AGENT_AZURE_ENDPOINT": "http://files:8080",
     "MODEL_AGENT_CATALOG": "/trees/catalog.toml",
-    "MODEL_AGENT_DEVICE": "cpu",
-    "MODEL_AGENT_POLL_INTERVAL": "1s",
     "AZURE_STORAGE_KEY": KEY,
 }
 
@@ -68,7 +64,7 @@ class Pod:
             self._client,
             self.images["model-agent"],
             *command,
-            environment=SETTINGS | options.pop("environment", {}),
+            environment=ENV | options.pop("environment", {}),
             network=self.network.name,
             volumes=volumes,
             **options,
@@ -93,7 +89,7 @@ class Pod:
         return service(
             self.images["model-agent"],
             "sidecar",
-            environment=SETTINGS,
+            environment=ENV,
             network_mode=f"container:{worker.get_wrapped_container().id}",
             volumes={
                 store: {"bind": "/mnt/models", "mode": "rw"},
@@ -113,10 +109,9 @@ class Pod:
 
     def publish(self, version: str, write: Callable[[Path], None]) -> Ended:
         """Publish what `write` writes as FastEmbed's MiniLM."""
-        tree = self.trees / version
-        write(self.trees / f"files-{version}")
         files = self.trees / f"files-{version}"
-        models.as_hub_cache(tree / "fastembed", models.MINILM_REPO, REVISION, files)
+        write(files)
+        shares.tree(self.trees / version, files)
         return self.agent("publish", "--from", f"/trees/{version}", "--version", version)
 
 
@@ -231,8 +226,7 @@ def test_from_the_hub_to_the_store(
             docker_client,
             images["model-agent"],
             *("init", "--share", "/share", "--populate", "store"),
-            environment=MIRROR
-            | {"MODEL_AGENT_CATALOG": "/catalog.toml", "MODEL_AGENT_DEVICE": "cpu"},
+            environment=SETTINGS | MIRROR | {"MODEL_AGENT_CATALOG": "/catalog.toml"},
             network=network.name,
             volumes={
                 store: {"bind": "/mnt/models", "mode": "rw"},

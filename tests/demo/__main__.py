@@ -6,19 +6,20 @@ import shutil
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support import models
-from tests.support.cluster import Cluster
+from tests.support.pods import Pod
+from tests.support.shares import flip, tree
 from tests.support.traffic import Traffic
 
 if TYPE_CHECKING:
-    from tests.support.cluster import Sidecar
     from tests.support.models import Weights
+    from tests.support.sidecars import Sidecar
     from tests.support.workers import Worker
 
+_SECONDS = 600.0
 _BOLD, _DIM, _PLAIN = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if sys.stdout.isatty() else ("", "", "")
 
 
@@ -26,7 +27,7 @@ def main() -> int:
     """Tell it; 0 if no request failed."""
     root = Path(tempfile.mkdtemp(prefix="model-agent-demo-"))
     try:
-        return Story(Cluster(root)).tell()
+        return Story(Pod(root)).tell()
     finally:
         shutil.rmtree(root)
 
@@ -34,8 +35,8 @@ def main() -> int:
 class Story:
     """The story, chapter by chapter, and the figures that it ends with."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, pod: Pod) -> None:
+        self._pod = pod
         self._began = time.monotonic()
         self._figures: list[tuple[str, str]] = []
 
@@ -45,17 +46,17 @@ class Story:
         self._publish("v1", "inline")
         self._publish("v2", "external")
         self._say("v2 has its weights beside the graph, which loads faster; same embedding space.")
-        self._say(self._cluster.agent("promote", "v1"))
+        self._say(self._pod.agent("promote", "v1"))
 
         self._chapter("A pod starts on an empty store")
         cold = time.monotonic()
-        self._say("init: " + self._cluster.agent("init"))
-        with self._cluster.worker() as worker:
+        self._say("init: " + self._pod.agent("init", timeout=_SECONDS))
+        with self._pod.worker() as worker:
             worker.wait("ready")
             worker.embed("hello world").raise_for_status()
             self._figure("cold start, empty store to first answer", time.monotonic() - cold)
             self._say("The worker answers: every byte verified, model warmed, canary checked.")
-            with self._cluster.sidecar(worker.admin) as sidecar:
+            with self._pod.sidecar(worker.admin) as sidecar:
                 return self._serve(worker, sidecar)
 
     def _serve(self, worker: Worker, sidecar: Sidecar) -> int:
@@ -71,7 +72,7 @@ class Story:
 
     def _bump(self, traffic: Traffic) -> None:
         self._chapter("The operator promotes v2")
-        self._say(self._cluster.agent("promote", "v2"))
+        self._say(self._pod.agent("promote", "v2"))
         seconds = traffic.wait_for("v2")
         self._figure("marker bump to first answer from v2", seconds)
         self._say(f"v2 answers {seconds:.1f} s later: staged, verified, checked, hot-reloaded.")
@@ -80,9 +81,10 @@ class Story:
     def _bad_release(self, traffic: Traffic, sidecar: Sidecar) -> None:
         self._chapter("A bad release: v3 has new weights, and a bit flips on the share")
         self._publish("v3", "fp16")
-        flipped = flip_a_bit(self._cluster.share / "releases" / "v3")
-        self._say(f"One bit of {flipped} is flipped; its size is the same.")
-        self._say(self._cluster.agent("promote", "v3"))
+        weights = next(self._pod.share.release("v3").rglob("model.onnx"))
+        flip(weights, weights.stat().st_size // 2)
+        self._say(f"One bit of {weights.name} is flipped; its size is the same.")
+        self._say(self._pod.agent("promote", "v3"))
         event = sidecar.wait_for("release.quarantined", version="v3")
         self._say(f"Refused: {event['reason']}")
         self._figures.append(("what refused v3", event["reason"].split(":")[0].split("/")[-1]))
@@ -91,11 +93,11 @@ class Story:
 
     def _roll_back(self, traffic: Traffic, sidecar: Sidecar) -> None:
         self._chapter("The operator rolls back")
-        self._say(self._cluster.agent("rollback"))
+        self._say(self._pod.agent("rollback"))
         sidecar.wait_for("marker.read", version="v2", previous=["v1"])
         traffic.wait_for("v2", more=50)
         self._say("v2 is what runs already, so nothing moves. Once more, to v1:")
-        self._say(self._cluster.agent("rollback"))
+        self._say(self._pod.agent("rollback"))
         seconds = traffic.wait_for("v1")
         self._figure("roll-back to first answer from v1", seconds)
         self._say(f"v1 answers {seconds:.1f} s later: it was still in the store.")
@@ -118,8 +120,11 @@ class Story:
         return 1 if traffic.failures else 0
 
     def _publish(self, version: str, weights: Weights) -> None:
-        write = partial(models.write_minilm_onnx, weights=weights)
-        self._say(self._cluster.publish(version, write).splitlines()[0])
+        files = self._pod.root / f"files-{version}"
+        models.write_minilm_onnx(files, weights=weights)
+        source = tree(self._pod.root / version, files)
+        done = self._pod.publish_tree(version, source, timeout=_SECONDS).ok()
+        self._say(done.stdout.splitlines()[0])
 
     def _chapter(self, title: str) -> None:
         print(f"\n{_BOLD}{title}{_PLAIN}", flush=True)
@@ -131,17 +136,6 @@ class Story:
 
     def _figure(self, name: str, seconds: float) -> None:
         self._figures.append((name, f"{seconds:.1f} s"))
-
-
-def flip_a_bit(release: Path) -> str:
-    """Flip one bit in the middle of the release's weights; give the file's name."""
-    weights = next(release.rglob("model.onnx"))
-    with weights.open("r+b") as file:
-        file.seek(weights.stat().st_size // 2)
-        byte = file.read(1)[0]
-        file.seek(-1, 1)
-        file.write(bytes([byte ^ 1]))
-    return weights.name
 
 
 if __name__ == "__main__":

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,8 +13,8 @@ import pytest
 from agent.release import manifest
 from agent.store import records as verified
 from tests.faults.matrix import PAGE, Matrix, cases_of
-from tests.support import models
-from tests.support.cluster import Cluster
+from tests.support.pods import Pod
+from tests.support.shares import EXTERNAL, HALF, INLINE, TestShare
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,36 +26,35 @@ _matrix: Final = Matrix()
 @pytest.fixture(scope="session")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A share with v1, v2 and v3 of one embedding space, whose files differ; none is promoted."""
-    cluster = Cluster(tmp_path_factory.mktemp("releases"))
-    cluster.publish("v1", models.write_tiny)
-    cluster.publish("v2", partial(models.write_tiny, weights="external"))
-    cluster.publish("v3", partial(models.write_tiny, weights="fp16"))
-    return cluster.share
+    share = TestShare(tmp_path_factory.mktemp("releases") / "share")
+    for version, kind in (("v1", INLINE), ("v2", EXTERNAL), ("v3", HALF)):
+        share.add(version, kind)
+    return share.root
 
 
 @pytest.fixture(scope="session")
-def served(releases: Path, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+def served(releases: Path, tmp_path_factory: pytest.TempPathFactory) -> Pod:
     """Such a share with v1 promoted, and a store in which `init` made it active; to be copied."""
-    made = Cluster(tmp_path_factory.mktemp("served"))
-    shutil.copytree(releases, made.share, dirs_exist_ok=True)
+    made = Pod(tmp_path_factory.mktemp("served"))
+    made.share.fill_from(releases)
     made.agent("promote", "v1")
     made.agent("init")
     return made
 
 
 @pytest.fixture
-def fresh(releases: Path, tmp_path: Path) -> Cluster:
-    """A cluster whose share has v1, v2 and v3, and no marker; its store is empty."""
-    made = Cluster(tmp_path)
-    shutil.copytree(releases, made.share, dirs_exist_ok=True)
+def fresh(releases: Path, tmp_path: Path) -> Pod:
+    """A pod whose share has v1, v2 and v3, and no marker; its store is empty."""
+    made = Pod(tmp_path)
+    made.share.fill_from(releases)
     return made
 
 
 @pytest.fixture
-def cluster(served: Cluster, tmp_path: Path) -> Cluster:
+def pod(served: Pod, tmp_path: Path) -> Pod:
     """The same with v1 promoted, and active in the store."""
-    made = Cluster(tmp_path)
-    shutil.copytree(served.share, made.share, dirs_exist_ok=True)
+    made = Pod(tmp_path)
+    made.share.fill_from(served.share.root)
     # Unlike Python's, it keeps hard links.
     subprocess.run(["cp", "--archive", f"{served.store}/.", str(made.store)], check=True)
     home, records = made.store / "releases" / "v1", made.store / ".agent"

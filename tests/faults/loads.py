@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.faults.pod import asked
+from tests.faults.serving import asked
 from tests.support.workers import APP, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.faults.fronts import Call, Front, Reply
-    from tests.faults.pod import Pod
-    from tests.support.cluster import Cluster, Sidecar
+    from tests.faults.serving import Serving
+    from tests.support.pods import Pod
+    from tests.support.sidecars import Sidecar
 
 HELD: Final = Path(__file__).with_name("held.py")
 
@@ -57,11 +58,11 @@ class HeldLoad:
 
 
 @contextmanager
-def living(cluster: Cluster, admin: Front, sidecar: Sidecar, **worker_flags: Any) -> Iterator[Pod]:
+def living(pod: Pod, admin: Front, sidecar: Sidecar, **worker_flags: Any) -> Iterator[Serving]:
     """Run a worker while the block runs, then kill it: the kubelet's part is the next one."""
-    with cluster.worker(**worker_flags) as worker:
+    with pod.worker(**worker_flags) as worker:
         worker.wait("ready")
-        with asked(cluster, worker, sidecar) as running:
+        with asked(pod, worker, sidecar) as running:
             admin.to(worker.admin)
             yield running
         worker.process.kill()

@@ -12,39 +12,39 @@ from agent.release import manifest
 from tests.containers.mounting import Mount, remote
 from tests.containers.remote import Fault
 from tests.containers.required import required
-from tests.faults.pod import pod
+from tests.faults.serving import serving
 from tests.support.workers import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.faults.pod import Pod
-    from tests.support.cluster import Cluster
+    from tests.faults.serving import Serving
+    from tests.support.pods import Pod
 
 _CHUNK: Final = 4096
 _SLOW: Final = Fault(seconds=0.1, paths="releases/v2/*.onnx.data")
 
 
 @contextmanager
-def mounted_share(cluster: Cluster) -> Iterator[Mount]:
-    """Mount the share of a cluster while the block runs, or skip the test with the reason."""
-    room = cluster.root / "mounted"
+def mounted_share(pod: Pod) -> Iterator[Mount]:
+    """Mount the share of a pod while the block runs, or skip the test with the reason."""
+    room = pod.root / "mounted"
     room.mkdir()
-    with required(), remote(cluster.share, room) as mount:
+    with required(), remote(pod.share.root, room) as mount:
         yield mount
 
 
 @contextmanager
-def pod_on(mount: Mount, cluster: Cluster) -> Iterator[Pod]:
+def pod_on(mount: Mount, pod: Pod) -> Iterator[Serving]:
     """A pod whose sidecar reads the share through the mount."""
-    with pod(cluster, "--share", str(mount.path)) as running:
+    with serving(pod, "--share", str(mount.path)) as running:
         yield running
 
 
-def in_small_chunks(cluster: Cluster, version: str) -> None:
+def in_small_chunks(pod: Pod, version: str) -> None:
     """Give a release on the share many chunks; of its weights, that is of `*.onnx.data`, 45."""
-    home = cluster.share / "releases" / version
+    home = pod.share.release(version)
     old = manifest.parse((home / manifest.FILE_NAME).read_bytes())
     files = [replace(file, chunks=_digests(home / file.path)) for file in old.files]
     made = manifest.build(
@@ -59,11 +59,11 @@ def in_small_chunks(cluster: Cluster, version: str) -> None:
 
 
 @contextmanager
-def half_staged(running: Pod, mount: Mount) -> Iterator[None]:
+def half_staged(running: Serving, mount: Mount) -> Iterator[None]:
     """Bump to v2, and be in the middle of its weights; reads are slow while the block begins."""
     with mount.fault(_SLOW):
         running.mark("v2\n")
-        until(lambda: 0 < staged_part(running.cluster.store) < 0.5)
+        until(lambda: 0 < staged_part(running.pod.store) < 0.5)
         yield
 
 

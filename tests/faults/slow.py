@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.release import manifest
 from tests.faults.whole import sha256
-from tests.support.cluster import Cluster
+from tests.support.pods import Pod
 from tests.support.rest import rest_share
 from tests.support.workers import until
 
@@ -72,36 +72,18 @@ class SlowShare:
         self.rest.double.heal()
 
 
-class SlowCluster(Cluster):
-    """A cluster whose share is such a one.
-
-    Args:
-        root: An empty directory.
-        rest: The share.
-    """
-
-    def __init__(self, root: Path, rest: RestShare) -> None:
-        super().__init__(root)
-        self._rest = rest
-
-    def environment(self) -> dict[str, str]:
-        """The environment of the agent's processes."""
-        return super().environment() | self._rest.env()
-
-
 @contextmanager
-def slow_cluster(releases: Path, root: Path) -> Iterator[tuple[SlowCluster, SlowShare]]:
-    """A cluster with v1 active, and v4 and v5 on the share: v1 and v2 with one large file more."""
+def slow_pod(releases: Path, root: Path) -> Iterator[tuple[Pod, SlowShare]]:
+    """A pod with v1 active, and v4 and v5 on the share: v1 and v2 with one large file more."""
     with rest_share(root / "double", fill=lambda disk: _fill(disk, releases)) as rest:
-        (root / "pod").mkdir()
-        made = SlowCluster(root / "pod", rest)
+        made = Pod(root / "pod", rest.disk, env=rest.env())
         made.agent("promote", "v1")
         made.agent("init")
         yield made, SlowShare(rest)
 
 
 def _fill(disk: TestShare, releases: Path) -> None:
-    shutil.copytree(releases, disk.root, dirs_exist_ok=True)
+    disk.fill_from(releases)
     data = random.Random(1).randbytes(CHUNKS * CHUNK)
     chunks = tuple(
         hashlib.sha256(data[at : at + CHUNK]).hexdigest() for at in range(0, len(data), CHUNK)

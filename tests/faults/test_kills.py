@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.faults.matrix import case
-from tests.faults.pod import pod
+from tests.faults.serving import serving
 from tests.faults.whole import assert_whole
-from tests.support.cluster import AGENT
 
 if TYPE_CHECKING:
-    from tests.faults.pod import Pod
-    from tests.support.cluster import Cluster
+    from tests.faults.serving import Serving
+    from tests.support.pods import Pod
 
 KILLS: Final = 50
 VERSIONS: Final = ("v1", "v2", "v3")
@@ -30,7 +29,7 @@ _POLL: Final = "100ms"
 
 @pytest.mark.timeout(1800)
 @case("sequence", f"SIGKILL of the sidecar at {KILLS} random moments while the marker moves")
-def test_kills_at_random_moments(cluster: Cluster) -> None:
+def test_kills_at_random_moments(pod: Pod) -> None:
     """After each, `current` leads to a whole release and one is served; the last marker is reached.
 
     SOAK_SEED repeats the choices of a run.
@@ -38,7 +37,7 @@ def test_kills_at_random_moments(cluster: Cluster) -> None:
     seed = int(os.environ.get("SOAK_SEED") or time.time_ns())
     print(f"SOAK_SEED={seed}")
     chance, moments = random.Random(seed), Counter[str]()
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.allowed = set(VERSIONS)
         span = 1.2 * seconds_of_a_bump(running)
         for number in range(KILLS):
@@ -51,31 +50,29 @@ def test_kills_at_random_moments(cluster: Cluster) -> None:
         assert_converges(running, chance)
 
 
-def seconds_of_a_bump(running: Pod) -> float:
+def seconds_of_a_bump(running: Serving) -> float:
     """How long a sidecar takes from its start until it serves a release that it has to stage."""
     running.sidecar.process.kill()
     running.sidecar.end()
     mark(running, "v2", "first")
     began = time.monotonic()
-    with running.cluster.sidecar(running.worker.admin, poll=_POLL) as sidecar:
+    with running.pod.sidecar(running.worker.admin, poll=_POLL) as sidecar:
         sidecar.wait_for("sync.done", version="v2")
         return time.monotonic() - began
 
 
-def mark(running: Pod, version: str, comment: object) -> None:
+def mark(running: Serving, version: str, comment: object) -> None:
     """Write the marker, by a rename; the comment makes it another wish than the one before."""
-    new = running.cluster.share / ".VERSION.new"
-    new.write_text(f"{version}\n# {comment}\n")
-    new.replace(running.cluster.share / "VERSION")
+    running.pod.share.mark(version, str(comment))
 
 
-def one_life(running: Pod, chance: random.Random, span: float, number: int) -> str:
+def one_life(running: Serving, chance: random.Random, span: float, number: int) -> str:
     """Start a sidecar, perhaps move the marker, and kill it; gives what it logged last."""
     killed_at = chance.uniform(0, span)
     moves_at = chance.uniform(0, killed_at)
-    log = running.cluster.root / "killed.log"
+    log = running.pod.root / "killed.log"
     with log.open("w") as stderr:
-        process = start(running, stderr.fileno())
+        process = running.pod.start_sidecar(running.worker.admin, poll=_POLL, stderr=stderr)
         lives_for(process, moves_at)
         if chance.random() < 0.5:
             mark(running, chance.choice(VERSIONS), f"{number} again")
@@ -86,45 +83,31 @@ def one_life(running: Pod, chance: random.Random, span: float, number: int) -> s
     return str(json.loads(lines[-1])["event"]) if lines else "nothing"
 
 
-def start(running: Pod, stderr: int) -> subprocess.Popen[bytes]:
-    """Start a sidecar without waiting until it listens."""
-    command = [
-        str(AGENT),
-        "sidecar",
-        "--reload-url",
-        running.worker.admin,
-        "--poll-interval",
-        _POLL,
-    ]
-    command += ["--listen", "127.0.0.1:0", "--log-format", "json"]
-    return subprocess.Popen(command, env=running.cluster.environment(), stderr=stderr)
-
-
-def lives_for(process: subprocess.Popen[bytes], seconds: float) -> None:
+def lives_for(process: subprocess.Popen[str], seconds: float) -> None:
     """Let it run; it must not end by itself."""
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(seconds)
 
 
-def assert_sound(running: Pod) -> None:
+def assert_sound(running: Serving) -> None:
     """What the store shows is whole, and the worker serves one of the releases."""
-    store = running.cluster.store
+    store = running.pod.store
     for release in (store / "releases").iterdir():
         assert_whole(release)
     assert (store / "current").readlink().parent.name == "releases"
     assert (store / "current").is_dir()
-    assert running.cluster.active() in VERSIONS
+    assert running.pod.active() in VERSIONS
     assert running.worker.model()["version"] in VERSIONS
-    assert running.cluster.state()["schema"] == 1
+    assert running.pod.state()["schema"] == 1
     assert running.traffic.failures == []
 
 
-def assert_converges(running: Pod, chance: random.Random) -> None:
+def assert_converges(running: Serving, chance: random.Random) -> None:
     """The agent that is left alone gets to the last marker, and nothing is left of the others."""
-    store = running.cluster.store
-    last = chance.choice([version for version in VERSIONS if version != running.cluster.active()])
+    store = running.pod.store
+    last = chance.choice([version for version in VERSIONS if version != running.pod.active()])
     mark(running, last, "last")
-    with running.cluster.sidecar(running.worker.admin, poll=_POLL) as running.sidecar:
+    with running.pod.sidecar(running.worker.admin, poll=_POLL) as running.sidecar:
         running.settle(last)
         assert running.sidecar.status()["attempts"] == {}
         assert last not in running.sidecar.status()["quarantined"]

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from agent.release import manifest
 from tests.faults.matrix import case
-from tests.faults.pod import pod
 from tests.faults.processes import Size, size
+from tests.faults.serving import serving
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.faults.pod import Pod
-    from tests.support.cluster import Cluster
+    from tests.faults.serving import Serving
+    from tests.support.pods import Pod
 
 BUMPS: Final = 200
 EARLY: Final = 20
@@ -38,10 +34,10 @@ class Seen:
 
 @pytest.mark.timeout(1800)
 @case("sequence", f"{BUMPS} bumps in a row, each to another release")
-def test_two_hundred_bumps(cluster: Cluster) -> None:
+def test_two_hundred_bumps(pod: Pod) -> None:
     """Agent, worker and store are as large after all of them as after 20, threads and files too."""
     seen = {}
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.allowed = {"v1", *(f"b{number}" for number in range(1, BUMPS + 1))}
         for number in range(1, BUMPS + 1):
             bump(running, f"b{number}", like=f"v{number % 3 + 1}")
@@ -53,25 +49,19 @@ def test_two_hundred_bumps(cluster: Cluster) -> None:
     assert_no_larger(seen[EARLY], seen[BUMPS])
 
 
-def bump(running: Pod, version: str, *, like: str) -> None:
+def bump(running: Serving, version: str, *, like: str) -> None:
     """Put a release on the share that is like another one, go to it, and take it away again."""
-    release = running.cluster.share / "releases" / version
+    release = running.pod.share.release(version)
     shutil.copytree(release.with_name(like), release)
-    rename(release / manifest.FILE_NAME, version)
+    running.pod.share.sign(version, lambda raw: raw.update(version=version))
     running.mark(f"{version}\n")
     running.sidecar.wait_for("sync.done", version=version)
     shutil.rmtree(release)
 
 
-def rename(path: Path, version: str) -> None:
-    """Make a manifest that of another version."""
-    raw = json.loads(path.read_bytes()) | {"version": version}
-    path.write_bytes(manifest.parse(manifest.canonical(raw)).encoded)
-
-
-def look(running: Pod) -> Seen:
+def look(running: Serving) -> Seen:
     """See what a pod takes now."""
-    files = [path for path in running.cluster.store.rglob("*") if path.is_file()]
+    files = [path for path in running.pod.store.rglob("*") if path.is_file()]
     return Seen(
         agent=size(running.sidecar.process.pid),
         worker=size(running.worker.process.pid),

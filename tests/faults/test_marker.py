@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.faults.matrix import case
-from tests.faults.pod import pod
+from tests.faults.serving import serving
 from tests.support.workers import until
 
 if TYPE_CHECKING:
-    from tests.support.cluster import Cluster
+    from tests.support.pods import Pod
 
 _HALF: Final = b"v2\n# previous: v1\n"
 
@@ -37,9 +37,9 @@ def understood(name: str, data: bytes) -> object:
         says_nothing("no version in it", b"../v2\n", "not a version"),
     ],
 )
-def test_a_marker_that_says_nothing(data: bytes, reason: str, cluster: Cluster) -> None:
+def test_a_marker_that_says_nothing(data: bytes, reason: str, pod: Pod) -> None:
     """The old release stays, `/status` says why, and any good marker ends it."""
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.mark(data)
         until(lambda: reason in (running.sidecar.status()["share"]["marker_unknown"] or ""))
         assert running.sidecar.status()["desired"] == "v1"
@@ -58,18 +58,18 @@ def test_a_marker_that_says_nothing(data: bytes, reason: str, cluster: Cluster) 
         understood("no newline at its end", b"v2"),
     ],
 )
-def test_a_marker_as_editors_write_it(data: bytes, cluster: Cluster) -> None:
+def test_a_marker_as_editors_write_it(data: bytes, pod: Pod) -> None:
     """It names its release as if it were written by `promote`."""
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.mark(data)
         running.settle("v2")
         assert running.sidecar.status()["share"]["marker_unknown"] is None
 
 
 @case("marker", "torn: a part of the version")
-def test_a_marker_that_is_written_slowly(cluster: Cluster) -> None:
+def test_a_marker_that_is_written_slowly(pod: Pod) -> None:
     """Half a version names no release: the old one stays, and the whole version is served."""
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.mark("v")
         until(lambda: "The release v is missing" in (running.sidecar.status()["last_error"] or ""))
         running.assert_active("v1")
@@ -79,10 +79,10 @@ def test_a_marker_that_is_written_slowly(cluster: Cluster) -> None:
 
 
 @case("marker", "missing at start, appears later")
-def test_a_marker_that_is_missing(cluster: Cluster) -> None:
+def test_a_marker_that_is_missing(pod: Pod) -> None:
     """What the store has active is served, `/status` says why, and the first marker counts."""
-    (cluster.share / "VERSION").unlink()
-    with pod(cluster) as running:
+    (pod.share.root / "VERSION").unlink()
+    with serving(pod) as running:
         until(lambda: running.sidecar.status()["share"]["marker_unknown"] == "there is none")
         running.assert_active("v1")
         running.mark("v2\n")
@@ -90,12 +90,12 @@ def test_a_marker_that_is_missing(cluster: Cluster) -> None:
 
 
 @case("marker", "deleted, and written again")
-def test_a_marker_that_is_deleted(cluster: Cluster) -> None:
+def test_a_marker_that_is_deleted(pod: Pod) -> None:
     """The release that it named last stays desired and active, and the next marker counts."""
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.mark("v2\n")
         running.settle("v2")
-        (cluster.share / "VERSION").unlink()
+        (pod.share.root / "VERSION").unlink()
         until(lambda: running.sidecar.status()["share"]["marker_unknown"] == "there is none")
         assert running.sidecar.status()["desired"] == "v2"
         running.assert_active("v2")

@@ -14,13 +14,13 @@ from tests.faults import late
 from tests.faults.fronts import front
 from tests.faults.loads import living
 from tests.faults.matrix import case
-from tests.faults.named import by_signal, copied_worker, heir, replaced, stranger
-from tests.faults.pod import pod
-from tests.support.workers import until
+from tests.faults.named import by_signal, heir, replaced, stranger
+from tests.faults.serving import serving
+from tests.support.workers import copied_worker, until
 
 if TYPE_CHECKING:
-    from tests.faults.pod import Pod
-    from tests.support.cluster import Cluster
+    from tests.faults.serving import Serving
+    from tests.support.pods import Pod
 
 LATE: Final = Path(late.__file__)
 WITHOUT_KILL: Final = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
@@ -38,10 +38,10 @@ def program(tmp_path: Path) -> Path:
 
 
 @case("method", "signal: process missing")
-def test_a_process_that_is_not_there(cluster: Cluster, program: Path) -> None:
+def test_a_process_that_is_not_there(pod: Pod, program: Path) -> None:
     """`current` leads back to what serves, and `/status` names the process that is missed."""
     missing = f"missing-{program.name}"
-    with pod(cluster, *by_signal(missing), app=program) as running:
+    with serving(pod, *by_signal(missing), app=program) as running:
         running.settle("v1")
         running.mark("v2\n")
         assert_not_told(running, f"No process is called {missing}")
@@ -50,12 +50,12 @@ def test_a_process_that_is_not_there(cluster: Cluster, program: Path) -> None:
 
 
 @case("method", "signal: wrong process, which it would end")
-def test_a_process_that_the_signal_would_end(cluster: Cluster, program: Path) -> None:
+def test_a_process_that_the_signal_would_end(pod: Pod, program: Path) -> None:
     """A process that does not handle SIGHUP is never sent it."""
-    other = cluster.root / f"other-{secrets.token_hex(4)}.py"
+    other = pod.root / f"other-{secrets.token_hex(4)}.py"
     with (
         stranger(other) as process,
-        pod(cluster, *by_signal(other.name), app=program) as running,
+        serving(pod, *by_signal(other.name), app=program) as running,
     ):
         running.settle("v1")
         running.mark("v2\n")
@@ -66,13 +66,13 @@ def test_a_process_that_the_signal_would_end(cluster: Cluster, program: Path) ->
 
 
 @case("method", "signal: wrong process, which handles it", "confirmation needed all the same")
-def test_a_signal_without_effect(cluster: Cluster, program: Path) -> None:
+def test_a_signal_without_effect(pod: Pod, program: Path) -> None:
     """A signal proves nothing: what the worker does not say that it serves is not active."""
-    other = cluster.root / f"other-{secrets.token_hex(4)}.py"
-    told = cluster.root / "told"
+    other = pod.root / f"other-{secrets.token_hex(4)}.py"
+    told = pod.root / "told"
     with (
         stranger(other, told=told),
-        pod(cluster, *by_signal(other.name), app=program) as running,
+        serving(pod, *by_signal(other.name), app=program) as running,
     ):
         running.settle("v1")
         running.mark("v2\n")
@@ -83,12 +83,12 @@ def test_a_signal_without_effect(cluster: Cluster, program: Path) -> None:
 
 
 @case("method", "signal: several matching")
-def test_several_of_one_name(cluster: Cluster, program: Path) -> None:
+def test_several_of_one_name(pod: Pod, program: Path) -> None:
     """None of them is signalled; once one is left, it is."""
-    told = cluster.root / "told"
-    with pod(cluster, *by_signal(program.name), app=program) as running:
+    told = pod.root / "told"
+    with serving(pod, *by_signal(program.name), app=program) as running:
         running.settle("v1")
-        with stranger(cluster.root / "other" / program.name, told=told):
+        with stranger(pod.root / "other" / program.name, told=told):
             running.mark("v2\n")
             assert_not_told(running, f"Several processes are called {program.name}")
             assert not told.exists()
@@ -98,25 +98,25 @@ def test_several_of_one_name(cluster: Cluster, program: Path) -> None:
 
 @root_only
 @case("method", "signal: no permission")
-def test_another_user_s_process(cluster: Cluster, program: Path) -> None:
+def test_another_user_s_process(pod: Pod, program: Path) -> None:
     """The reason names the process and what to set; the same user, or the right, ends it."""
-    cluster.prefix = WITHOUT_KILL
-    with pod(cluster, *by_signal(program.name), app=program, prefix=AS_NOBODY) as running:
+    pod.prefix = WITHOUT_KILL
+    with serving(pod, *by_signal(program.name), app=program, prefix=AS_NOBODY) as running:
         running.settle("v1")
         running.mark("v2\n")
-        assert_not_told(running, f"({program.name}) is another user's")
-        cluster.prefix = ()
+        assert_not_told(running, f"({program.name}) belongs to another user")
+        pod.prefix = ()
         with replaced(running, *by_signal(program.name)):
             running.settle("v2")
 
 
 @case("method", "signal: pid reused")
-def test_a_number_that_is_another_process_by_now(cluster: Cluster, program: Path) -> None:
+def test_a_number_that_is_another_process_by_now(pod: Pod, program: Path) -> None:
     """No request fails before and after it died; who has its number by now is left alone."""
-    reached, go = cluster.root / "reached", cluster.root / "go"
-    cluster.prefix = (sys.executable, str(LATE), str(reached), str(go))
-    with front() as admin, cluster.sidecar(admin.url, *by_signal(program.name)) as sidecar:
-        with living(cluster, admin, sidecar, app=program) as running:
+    reached, go = pod.root / "reached", pod.root / "go"
+    pod.prefix = (sys.executable, str(LATE), str(reached), str(go))
+    with front() as admin, pod.sidecar(admin.url, *by_signal(program.name)) as sidecar:
+        with living(pod, admin, sidecar, app=program) as running:
             running.settle("v1")
             running.mark("v2\n")
             until(reached.exists, seconds=60)
@@ -125,14 +125,14 @@ def test_a_number_that_is_another_process_by_now(cluster: Cluster, program: Path
             reason = sidecar.wait_for("sync.failed", version="v2")["reason"]
             assert f"No process is called {program.name}" in reason
             assert process.poll() is None
-            assert (cluster.active(), sidecar.status()["active"]) == ("v1", "v1")
-        with living(cluster, admin, sidecar, app=program) as running:
+            assert (pod.active(), sidecar.status()["active"]) == ("v1", "v1")
+        with living(pod, admin, sidecar, app=program) as running:
             running.traffic.wait_for("v1")
             sidecar.look_now()
             running.settle("v2")
 
 
-def assert_not_told(running: Pod, reason: str) -> None:
+def assert_not_told(running: Serving, reason: str) -> None:
     """The attempt failed for this reason, which blames no release, and v1 is active again."""
     assert reason in running.sidecar.wait_for("sync.failed", version="v2")["reason"]
     running.settle("v1")

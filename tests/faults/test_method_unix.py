@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.matrix import case
-from tests.faults.pod import asked, pod
+from tests.faults.serving import asked, serving
 from tests.support.workers import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.cluster import Cluster
+    from tests.support.pods import Pod
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def address() -> Iterator[str]:
 
 
 @case("method", "unix:// socket")
-def test_a_socket(address: str, cluster: Cluster) -> None:
+def test_a_socket(address: str, pod: Pod) -> None:
     """A worker is told, and confirms, over a socket file as it does over a port."""
-    with pod(cluster, admin=address) as running:
+    with serving(pod, admin=address) as running:
         for version in ("v2", "v1", "v2"):
             running.mark(f"{version}\n")
             running.settle(version)
@@ -35,14 +35,14 @@ def test_a_socket(address: str, cluster: Cluster) -> None:
 
 
 @case("method", "unix:// socket of a worker that died")
-def test_a_socket_that_a_worker_left(address: str, cluster: Cluster) -> None:
+def test_a_socket_that_a_worker_left(address: str, pod: Pod) -> None:
     """No request fails before and after; a file that nobody listens at is a worker that is away."""
-    with cluster.sidecar(address) as sidecar:
+    with pod.sidecar(address) as sidecar:
         for version in ("v2", "v1"):
-            with cluster.worker(admin=address) as worker:
+            with pod.worker(admin=address) as worker:
                 worker.wait("ready")
-                with asked(cluster, worker, sidecar) as running:
+                with asked(pod, worker, sidecar) as running:
                     running.mark(f"{version}\n")
                     running.settle(version)
             until(lambda: sidecar.status()["worker"]["state"] == "unknown")
-            assert (cluster.active(), sidecar.get("/readyz").status_code) == (version, 200)
+            assert (pod.active(), sidecar.get("/readyz").status_code) == (version, 200)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.matrix import case
-from tests.faults.pod import pod
+from tests.faults.serving import serving
 from tests.support.workers import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.cluster import Cluster
+    from tests.support.pods import Pod
 
     Put = Callable[[Path], object]
 
@@ -85,19 +85,19 @@ def instead(name: str, put: Put, said: str) -> object:
         instead("directory", directory, "is not a regular file"),
     ],
 )
-def test_no_file_where_a_release_has_one(put: Put, said: str, cluster: Cluster) -> None:
+def test_no_file_where_a_release_has_one(put: Put, said: str, pod: Pod) -> None:
     """The release is refused in one sentence that names it, and taken once the file is there."""
-    path = next((cluster.share / "releases" / "v2").rglob("model.onnx"))
+    path = next(pod.share.release("v2").rglob("model.onnx"))
     good = path.read_bytes()
     put(path)
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.mark("v2\n")
         entry = until(lambda: running.sidecar.status()["quarantined"].get("v2"))
         assert said in entry["reason"]
-        assert str(path.relative_to(cluster.share)) in entry["reason"]
+        assert str(path.relative_to(pod.share.root)) in entry["reason"]
         until(lambda: running.sidecar.metric("model_agent_quarantined_releases") == 1)
         running.assert_active("v1")
-        assert [each.name for each in (cluster.store / "releases").iterdir()] == ["v1"]
+        assert pod.held() == {"v1"}
         path.rmdir() if path.is_dir() else path.unlink()
         path.write_bytes(good)
         running.mark("v2\n# mended\n")

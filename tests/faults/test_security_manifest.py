@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.matrix import case
-from tests.faults.pod import pod
+from tests.faults.serving import serving
 from tests.support.workers import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.faults.pod import Pod
-    from tests.support.cluster import Cluster
+    from tests.faults.serving import Serving
+    from tests.support.pods import Pod
 
     Spoil = Callable[[bytes], bytes]
 
@@ -54,12 +54,12 @@ def hostile(name: str, spoil: Spoil, said: str) -> object:
     return pytest.param(spoil, said, id=name, marks=case("security", f"manifest: {name}"))
 
 
-def manifest_of(cluster: Cluster) -> Path:
+def manifest_of(pod: Pod) -> Path:
     """The manifest of v2 on the share."""
-    return cluster.share / "releases" / "v2" / "manifest.json"
+    return pod.share.release("v2") / "manifest.json"
 
 
-def assert_quarantined(running: Pod, said: str) -> None:
+def assert_quarantined(running: Serving, said: str) -> None:
     """V2 is refused in one sentence, v1 serves on, and nothing of v2 is anywhere."""
     entry = until(lambda: running.sidecar.status()["quarantined"].get("v2"), seconds=60)
     assert said in entry["reason"]
@@ -67,9 +67,9 @@ def assert_quarantined(running: Pod, said: str) -> None:
     assert len(entry["reason"]) < 1000
     until(lambda: running.sidecar.metric("model_agent_quarantined_releases") == 1)
     running.assert_active("v1")
-    assert [path.name for path in (running.cluster.store / "releases").iterdir()] == ["v1"]
-    assert not list((running.cluster.store / ".agent" / "staging").iterdir())
-    assert not list(running.cluster.root.rglob("outside"))
+    assert running.pod.held() == {"v1"}
+    assert not list((running.pod.store / ".agent" / "staging").iterdir())
+    assert not list(running.pod.root.rglob("outside"))
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def assert_quarantined(running: Pod, said: str) -> None:
         hostile("deep nesting", nested, "nested too deeply"),
     ],
 )
-def test_a_manifest_that_means_harm(spoil: Spoil, said: str, cluster: Cluster) -> None:
+def test_a_manifest_that_means_harm(spoil: Spoil, said: str, pod: Pod) -> None:
     """It is refused in one sentence, nothing is written, and a right one is taken by itself."""
-    manifest = manifest_of(cluster)
+    manifest = manifest_of(pod)
     good = manifest.read_bytes()
     manifest.write_bytes(spoil(good))
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.mark("v2\n")
         assert_quarantined(running, said)
         manifest.write_bytes(good)

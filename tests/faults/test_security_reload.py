@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.matrix import case
-from tests.faults.pod import pod
+from tests.faults.serving import serving
 
 if TYPE_CHECKING:
-    from tests.support.cluster import Cluster
+    from tests.support.pods import Pod
 
 
 @case("security", "reload endpoint: a socket for owner and group")
-def test_a_socket(cluster: Cluster) -> None:
+def test_a_socket(pod: Pod) -> None:
     """It has mode 0660, bumps go through it, and the serving port knows neither endpoint."""
     with tempfile.TemporaryDirectory() as short:
         socket = Path(short, "worker.sock")
-        with pod(cluster, admin=f"unix://{socket}") as running:
+        with serving(pod, admin=f"unix://{socket}") as running:
             assert stat.S_IMODE(socket.stat().st_mode) == 0o660
             assert running.worker.http.post("/reload", json={}).status_code == 404
             assert running.worker.http.get("/model").status_code == 404
@@ -30,10 +30,10 @@ def test_a_socket(cluster: Cluster) -> None:
 
 
 @case("security", "reload endpoint: requests for what is no release of the store")
-def test_requests_that_mean_harm(cluster: Cluster) -> None:
+def test_requests_that_mean_harm(pod: Pod) -> None:
     """A path out of the store, another digest, no version: each is refused, and v1 serves on."""
-    good = {"version": "v1", "path": "releases/v1", "digest": cluster.digest("v1")}
-    with pod(cluster) as running:
+    good = {"version": "v1", "path": "releases/v1", "digest": pod.manifest("v1").digest}
+    with serving(pod) as running:
         running.settle("v1")
         for harm in (
             {"path": "../../etc"},
@@ -49,13 +49,13 @@ def test_requests_that_mean_harm(cluster: Cluster) -> None:
 
 
 @case("security", "reload endpoint: an address that others reach")
-def test_an_address_that_others_reach(cluster: Cluster) -> None:
+def test_an_address_that_others_reach(pod: Pod) -> None:
     """The worker does not start on it, and says why; the next start on loopback serves."""
     with (
         pytest.raises(RuntimeError, match=r"ended with 2: .*0\.0\.0\.0:0"),
-        cluster.worker(admin="0.0.0.0:0"),
+        pod.worker(admin="0.0.0.0:0"),
     ):
         pass
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.settle("v1")
         assert running.worker.admin.startswith("http://127.0.0.1:")

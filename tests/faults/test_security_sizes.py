@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.faults.matrix import case
-from tests.faults.pod import pod
+from tests.faults.serving import serving
 from tests.faults.test_security_manifest import assert_quarantined, edited, manifest_of
 from tests.support import proc
 
 if TYPE_CHECKING:
-    from tests.faults.pod import Pod
+    from tests.faults.serving import Serving
     from tests.faults.test_security_manifest import Spoil
-    from tests.support.cluster import Cluster
+    from tests.support.pods import Pod
 
 _HEX: Final = "0" * 64
 _MIB: Final = 1024 * 1024
@@ -35,7 +35,7 @@ def entries(count: int) -> Spoil:
     return spoil
 
 
-def peak_bytes(running: Pod) -> int:
+def peak_bytes(running: Serving) -> int:
     """The most memory that the sidecar has had."""
     return proc.memory("VmHWM", running.sidecar.process.pid)
 
@@ -59,12 +59,12 @@ def peak_bytes(running: Pod) -> int:
         ),
     ],
 )
-def test_a_manifest_without_end(spoil: Spoil, said: str, most: int, cluster: Cluster) -> None:
+def test_a_manifest_without_end(spoil: Spoil, said: str, most: int, pod: Pod) -> None:
     """It is refused in one sentence, and the sidecar takes at most 200 MiB more for it."""
-    manifest = manifest_of(cluster)
+    manifest = manifest_of(pod)
     good = manifest.read_bytes()
     manifest.write_bytes(spoil(good))
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.settle("v1")
         before = peak_bytes(running)
         running.mark("v2\n")
@@ -85,11 +85,11 @@ def claims_a_terabyte(raw: dict[str, Any]) -> None:
 
 
 @case("security", "manifest: 10^12 bytes")
-def test_a_manifest_of_a_terabyte(cluster: Cluster) -> None:
+def test_a_manifest_of_a_terabyte(pod: Pod) -> None:
     """There is no room for it: nothing is allocated, `/status` says so, the next one is taken."""
-    manifest = manifest_of(cluster)
+    manifest = manifest_of(pod)
     manifest.write_bytes(edited(claims_a_terabyte)(manifest.read_bytes()))
-    with pod(cluster, "--store-limit", "1Gi") as running:
+    with serving(pod, "--store-limit", "1Gi") as running:
         running.settle("v1")
         before = peak_bytes(running)
         running.mark("v2\n")
@@ -98,7 +98,7 @@ def test_a_manifest_of_a_terabyte(cluster: Cluster) -> None:
         assert running.sidecar.status()["last_error"] == failed["reason"]
         assert running.sidecar.status()["quarantined"] == {}
         running.assert_active("v1")
-        assert not list((cluster.store / ".agent" / "staging").rglob("*.*"))
+        assert not list((pod.store / ".agent" / "staging").rglob("*.*"))
         assert peak_bytes(running) - before < 32 * _MIB
         running.allowed.add("v3")
         running.mark("v3\n")

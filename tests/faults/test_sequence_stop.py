@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from tests.faults.fronts import front
 from tests.faults.matrix import case
-from tests.faults.pod import pod
 from tests.faults.processes import checkers, open_files
-from tests.faults.slow import BIG, CHUNK, PASSED, enlarge, slow_cluster
+from tests.faults.serving import serving
+from tests.faults.slow import BIG, CHUNK, PASSED, enlarge, slow_pod
 from tests.faults.whole import assert_whole
 from tests.support.workers import until
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.faults.fronts import Call, Reply
-    from tests.faults.pod import Pod
-    from tests.support.cluster import Cluster, Sidecar
+    from tests.faults.serving import Serving
+    from tests.support.pods import Pod
+    from tests.support.sidecars import Sidecar
 
 _STOP_SECONDS: Final = 5.0
 # So many chunks take seconds to hash; the file has no blocks of its own.
@@ -32,13 +33,13 @@ _ZEROS: Final = 8192
 
 
 @contextmanager
-def stopped(running: Pod, active: str) -> Iterator[None]:
+def stopped(running: Serving, active: str) -> Iterator[None]:
     """Stop the sidecar, see that the pod is as it was, and have another one run in the block."""
     stop(running.sidecar)
-    assert running.cluster.active() == active
-    assert_whole(running.cluster.store / "releases" / active)
+    assert running.pod.active() == active
+    assert_whole(running.pod.store / "releases" / active)
     running.traffic.wait_for(active)
-    with running.cluster.sidecar(running.worker.admin) as running.sidecar:
+    with running.pod.sidecar(running.worker.admin) as running.sidecar:
         yield
 
 
@@ -58,23 +59,23 @@ def stop(sidecar: Sidecar) -> None:
 @case("sequence", "shutdown during staging")
 def test_a_stop_while_staging(releases: Path, tmp_path: Path) -> None:
     """A read that hangs does not hold it up, and the next agent fetches only what is missing."""
-    with slow_cluster(releases, tmp_path) as (cluster, share), pod(cluster) as running:
+    with slow_pod(releases, tmp_path) as (pod, share), serving(pod) as running:
         running.allowed = {"v1", "v4"}
         share.stop()
-        cluster.agent("promote", "v4")
-        share.wait_until_stopped(cluster.store / ".agent" / "staging" / "v4")
+        pod.agent("promote", "v4")
+        share.wait_until_stopped(pod.store / ".agent" / "staging" / "v4")
         with stopped(running, "v1"):
-            assert not (cluster.store / "releases" / "v4").exists()
+            assert not (pod.store / "releases" / "v4").exists()
             share.heal()
             running.settle("v4")
             assert running.sidecar.wait_for("release.staged")["resumed_bytes"] == PASSED * CHUNK
 
 
 @case("sequence", "shutdown during verifying")
-def test_a_stop_while_verifying(cluster: Cluster) -> None:
+def test_a_stop_while_verifying(pod: Pod) -> None:
     """A release that no record vouches for is hashed at start; the next agent starts that anew."""
-    activate_a_large_one(cluster)
-    with pod(cluster) as running:
+    activate_a_large_one(pod)
+    with serving(pod) as running:
         running.allowed = {"v4", "v2"}
         until(lambda: BIG in open_files(running.sidecar.process.pid))
         assert running.sidecar.get("/healthz").status_code == 200
@@ -86,24 +87,24 @@ def test_a_stop_while_verifying(cluster: Cluster) -> None:
             running.settle("v2")
 
 
-def activate_a_large_one(cluster: Cluster) -> None:
+def activate_a_large_one(pod: Pod) -> None:
     """Have v4 active and desired: v1 with a large file more, of which there is no record."""
-    release, big = cluster.store / "releases" / "v4", cluster.root / BIG
-    shutil.copytree(cluster.store / "releases" / "v1", release, copy_function=os.link)
+    release, big = pod.store / "releases" / "v4", pod.root / BIG
+    shutil.copytree(pod.store / "releases" / "v1", release, copy_function=os.link)
     (release / "manifest.json").unlink()
-    shutil.copy(cluster.store / "releases" / "v1" / "manifest.json", release)
+    shutil.copy(pod.store / "releases" / "v1" / "manifest.json", release)
     with big.open("wb") as file:
         file.truncate(_ZEROS * CHUNK)
     enlarge(release, "v4", (hashlib.sha256(bytes(CHUNK)).hexdigest(),) * _ZEROS, big)
-    (cluster.store / "current").unlink()
-    (cluster.store / "current").symlink_to("releases/v4")
-    (cluster.share / "VERSION").write_text("v4\n")
+    (pod.store / "current").unlink()
+    (pod.store / "current").symlink_to("releases/v4")
+    (pod.share.root / "VERSION").write_text("v4\n")
 
 
 @case("sequence", "shutdown while a model is checked")
-def test_a_stop_while_a_model_is_checked(cluster: Cluster) -> None:
+def test_a_stop_while_a_model_is_checked(pod: Pod) -> None:
     """A check that hangs ends with the agent, and does not count against the release."""
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.mark("v2\n")
         (child,) = until(lambda: checkers(running.sidecar.process.pid))
         os.kill(child, signal.SIGSTOP)
@@ -114,10 +115,10 @@ def test_a_stop_while_a_model_is_checked(cluster: Cluster) -> None:
 
 
 @case("sequence", "shutdown while the worker loads")
-def test_a_stop_while_the_worker_loads(cluster: Cluster) -> None:
+def test_a_stop_while_the_worker_loads(pod: Pod) -> None:
     """What the worker loads meanwhile is taken for what it is by the next agent."""
-    digest = cluster.digest("v1")
-    with front() as between, pod(cluster, via=between.to) as running:
+    digest = pod.manifest("v1").digest
+    with front() as between, serving(pod, via=between.to) as running:
 
         def still_loading(_: Call, pass_on: Callable[[], Reply]) -> Reply:
             serves = {"version": "v1", "digest": digest, "state": "loading"}
@@ -127,7 +128,7 @@ def test_a_stop_while_the_worker_loads(cluster: Cluster) -> None:
         running.mark("v2\n")
         until(lambda: between.asked == ["v2"])
         stop(running.sidecar)
-        assert (cluster.active(), cluster.state()["attempts"]) == ("v1", {})
-        with cluster.sidecar(running.worker.admin) as running.sidecar:
+        assert (pod.active(), pod.state()["attempts"]) == ("v1", {})
+        with pod.sidecar(running.worker.admin) as running.sidecar:
             running.settle("v2")
             assert running.sidecar.status()["attempts"] == {}

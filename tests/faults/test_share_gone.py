@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.faults.matrix import case
-from tests.faults.pod import pod
-from tests.support import cluster as processes
+from tests.faults.serving import serving
 from tests.support.workers import until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.faults.pod import Pod
-    from tests.support.cluster import Cluster
+    from tests.faults.serving import Serving
+    from tests.support.pods import Pod
 
 
 @pytest.fixture
-def as_a_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def as_a_user(pod: Pod) -> None:
     """Have agents be bound to permissions as a user is, who may be root here."""
-    if os.geteuid():
-        return
-    program = tmp_path / "model-agent"
-    drop = "setpriv --bounding-set=-dac_override,-dac_read_search"
-    program.write_text(f'#!/bin/sh\nexec {drop} -- {shlex.quote(str(processes.AGENT))} "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setattr(processes, "AGENT", program)
+    if not os.geteuid():
+        pod.prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--")
 
 
-def assert_unreachable(running: Pod, said: str) -> None:
+def assert_unreachable(running: Serving, said: str) -> None:
     """Wait until the sidecar says what is wrong with the share; the old release stays."""
     until(lambda: said in (running.sidecar.status()["share"]["error"] or ""))
     assert running.sidecar.status()["share"]["reachable"] is False
@@ -41,7 +32,7 @@ def assert_unreachable(running: Pod, said: str) -> None:
     running.assert_active("v1")
 
 
-def settle(running: Pod, version: str) -> None:
+def settle(running: Serving, version: str) -> None:
     """Wait until a release is served and the share is well."""
     running.settle(version)
     assert running.sidecar.status()["share"]["reachable"] is True
@@ -49,35 +40,35 @@ def settle(running: Pod, version: str) -> None:
 
 
 @case("share", "gone")
-def test_the_share_is_gone(cluster: Cluster) -> None:
+def test_the_share_is_gone(pod: Pod) -> None:
     """The old release stays and `/status` says so; a bump that came meanwhile is served after."""
-    away = cluster.root / "away"
-    with pod(cluster) as running:
-        cluster.share.rename(away)
+    away = pod.root / "away"
+    with serving(pod) as running:
+        pod.share.root.rename(away)
         assert_unreachable(running, "is not there")
         (away / "VERSION").write_text("v2\n")
-        away.rename(cluster.share)
+        away.rename(pod.share.root)
         settle(running, "v2")
 
 
 @case("share", "permission lost and back")
-def test_the_share_may_not_be_read(as_a_user: None, cluster: Cluster) -> None:
+def test_the_share_may_not_be_read(as_a_user: None, pod: Pod) -> None:
     """The old release stays and `/status` says so; a bump that came meanwhile is served after."""
-    with pod(cluster) as running:
-        mode = cluster.share.stat().st_mode
-        cluster.share.chmod(0)
+    with serving(pod) as running:
+        mode = pod.share.root.stat().st_mode
+        pod.share.root.chmod(0)
         assert_unreachable(running, "Permission denied")
-        cluster.share.chmod(mode)
+        pod.share.root.chmod(mode)
         running.mark("v2\n")
         settle(running, "v2")
 
 
 @case("share", "permission lost and back: a release")
-def test_a_release_may_not_be_read(as_a_user: None, cluster: Cluster) -> None:
+def test_a_release_may_not_be_read(as_a_user: None, pod: Pod) -> None:
     """It is not held against the release: once it may be read, it is served."""
-    weights = next((cluster.share / "releases" / "v2").rglob("*.onnx.data"))
+    weights = next(pod.share.release("v2").rglob("*.onnx.data"))
     weights.chmod(0)
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.mark("v2\n")
         until(lambda: "Permission denied" in (running.sidecar.status()["last_error"] or ""))
         assert weights.name in running.sidecar.status()["last_error"]
@@ -94,10 +85,10 @@ def test_a_release_may_not_be_read(as_a_user: None, cluster: Cluster) -> None:
         pytest.param("renamed", marks=case("share", "release renamed while active")),
     ],
 )
-def test_the_active_release_is_gone(how: str, cluster: Cluster) -> None:
+def test_the_active_release_is_gone(how: str, pod: Pod) -> None:
     """What the store holds is served on, and served again when the marker comes back to it."""
-    release = cluster.share / "releases" / "v1"
-    with pod(cluster) as running:
+    release = pod.share.release("v1")
+    with serving(pod) as running:
         running.settle("v1")
         if how == "deleted":
             shutil.rmtree(release)

@@ -12,7 +12,7 @@ from tests.faults.mounts import mounted_share, pod_on
 from tests.support.workers import until
 
 if TYPE_CHECKING:
-    from tests.support.cluster import Cluster
+    from tests.support.pods import Pod
 
 _ONLY_THE_MARKER: Final = Fault("EIO", paths="VERSION")
 
@@ -32,11 +32,11 @@ def sick(name: str, fault: Fault, said: str) -> Any:
         sick("permission lost and back, on a mount", Fault("EACCES"), "Permission denied"),
     ],
 )
-def test_a_share_that_is_sick(fault: Fault, said: str, cluster: Cluster) -> None:
+def test_a_share_that_is_sick(fault: Fault, said: str, pod: Pod) -> None:
     """The old release stays and `/status` has the error; a bump meanwhile is served after."""
-    with mounted_share(cluster) as mount, pod_on(mount, cluster) as running:
+    with mounted_share(pod) as mount, pod_on(mount, pod) as running:
         with mount.fault(fault):
-            (cluster.share / "VERSION").write_text("v2\n")
+            (pod.share.root / "VERSION").write_text("v2\n")
             until(lambda: said in (running.sidecar.status()["share"]["error"] or ""))
             assert running.sidecar.status()["share"]["reachable"] is False
             until(lambda: running.sidecar.metric("model_agent_share_reachable") == 0)

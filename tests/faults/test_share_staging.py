@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.containers.mounting import Mount
-    from tests.faults.pod import Pod
-    from tests.support.cluster import Cluster
+    from tests.faults.serving import Serving
+    from tests.support.pods import Pod
 
 _V2: Final = "releases/v2/*"
 
 
 @pytest.fixture
-def mount(cluster: Cluster) -> Iterator[Mount]:
-    """The mounted share of a cluster; its v2 has many chunks."""
-    in_small_chunks(cluster, "v2")
-    with mounted_share(cluster) as made:
+def mount(pod: Pod) -> Iterator[Mount]:
+    """The mounted share of a pod; its v2 has many chunks."""
+    in_small_chunks(pod, "v2")
+    with mounted_share(pod) as made:
         yield made
 
 
@@ -40,7 +40,7 @@ def sick(name: str, fault: Fault, said: str) -> Any:
     )
 
 
-def assert_resumed(running: Pod) -> None:
+def assert_resumed(running: Serving) -> None:
     """What had been staged was not read again."""
     assert running.sidecar.wait_for("release.staged", version="v2")["resumed_bytes"] > 0
 
@@ -53,9 +53,9 @@ def assert_resumed(running: Pod) -> None:
         sick("permission lost", Fault("EACCES"), "Permission denied"),
     ],
 )
-def test_reads_fail(fault: Fault, said: str, mount: Mount, cluster: Cluster) -> None:
+def test_reads_fail(fault: Fault, said: str, mount: Mount, pod: Pod) -> None:
     """The old release stays, `/status` has the error, and later it goes on where it stopped."""
-    with pod_on(mount, cluster) as running:
+    with pod_on(mount, pod) as running:
         with half_staged(running, mount), mount.fault(fault):
             until(lambda: said in (running.sidecar.status()["last_error"] or ""))
             assert "v2" in running.sidecar.status()["last_error"]
@@ -67,9 +67,9 @@ def test_reads_fail(fault: Fault, said: str, mount: Mount, cluster: Cluster) -> 
 
 
 @case("share", "hung while staging: a read that returns late")
-def test_a_read_hangs_and_returns(mount: Mount, cluster: Cluster) -> None:
+def test_a_read_hangs_and_returns(mount: Mount, pod: Pod) -> None:
     """The old release stays while it hangs, and staging goes on by itself once it does not."""
-    with pod_on(mount, cluster) as running:
+    with pod_on(mount, pod) as running:
         with half_staged(running, mount), mount.fault(replace(HANG, paths=_V2)):
             assert running.sidecar.status()["doing"] == "stage v2"
             running.assert_active("v1")
@@ -87,30 +87,28 @@ def test_a_read_hangs_and_returns(mount: Mount, cluster: Cluster) -> None:
         ),
     ],
 )
-def test_a_newer_marker_while_it_hangs(
-    paths: str, part: int, mount: Mount, cluster: Cluster
-) -> None:
+def test_a_newer_marker_while_it_hangs(paths: str, part: int, mount: Mount, pod: Pod) -> None:
     """What never returns keeps no other release from being served."""
-    with pod_on(mount, cluster) as running:
+    with pod_on(mount, pod) as running:
         running.allowed = {"v1", "v3"}
         with half_staged(running, mount), mount.fault(replace(HANG, paths=paths)):
-            until(lambda: staged_part(cluster.store) >= part)
+            until(lambda: staged_part(pod.store) >= part)
             running.mark("v3\n")
             running.settle("v3")
         assert running.sidecar.status()["attempts"] == {}
 
 
 @case("share", "hung while staging, and SIGTERM")
-def test_sigterm_while_it_hangs(mount: Mount, cluster: Cluster) -> None:
+def test_sigterm_while_it_hangs(mount: Mount, pod: Pod) -> None:
     """The agent ends within 5 s all the same; the next one goes on where it stopped."""
-    with pod_on(mount, cluster) as running:
+    with pod_on(mount, pod) as running:
         with half_staged(running, mount), mount.fault(replace(HANG, paths=_V2)):
             began = time.monotonic()
             running.sidecar.process.send_signal(signal.SIGTERM)
             assert running.sidecar.process.wait(20) == 0
             assert time.monotonic() - began < 5
             running.traffic.wait_for("v1")
-        with cluster.sidecar(running.worker.admin, "--share", str(mount.path)) as running.sidecar:
+        with pod.sidecar(running.worker.admin, "--share", str(mount.path)) as running.sidecar:
             running.settle("v2")
             assert_resumed(running)
 
@@ -122,10 +120,10 @@ def test_sigterm_while_it_hangs(mount: Mount, cluster: Cluster) -> None:
         pytest.param("renamed", marks=case("share", "release renamed while staged from")),
     ],
 )
-def test_the_release_goes_away(how: str, mount: Mount, cluster: Cluster) -> None:
+def test_the_release_goes_away(how: str, mount: Mount, pod: Pod) -> None:
     """The old release stays, `/status` says what is missing; put back, it is used as it was."""
-    release, aside = cluster.share / "releases" / "v2", cluster.share / "aside"
-    with pod_on(mount, cluster) as running:
+    release, aside = pod.share.release("v2"), pod.share.root / "aside"
+    with pod_on(mount, pod) as running:
         with half_staged(running, mount):
             if how == "deleted":
                 shutil.copytree(release, aside)

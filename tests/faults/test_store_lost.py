@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.matrix import case
-from tests.faults.pod import pod
-from tests.faults.slow import slow_cluster
+from tests.faults.serving import serving
+from tests.faults.slow import slow_pod
 from tests.support.workers import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.cluster import Cluster
+    from tests.support.pods import Pod
 
 
 def lead(current: Path, *, to: str) -> None:
@@ -42,12 +42,12 @@ def delete(directory: Path) -> None:
         pytest.param(partial(lead, to="releases/../.."), "\n", marks=case("store", "`current` up")),
     ],
 )
-def test_a_lost_current(harm: Callable[[Path], None], marker: str, cluster: Cluster) -> None:
+def test_a_lost_current(harm: Callable[[Path], None], marker: str, pod: Pod) -> None:
     """It leads to the release that was active again, whatever the marker says by then."""
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.mark(marker)
         running.settle("v1")
-        harm(cluster.store / "current")
+        harm(pod.store / "current")
         running.sidecar.wait_for("store.current_restored", version="v1")
         running.settle("v1")
         assert running.sidecar.metric("model_agent_reload_attempts_total") == 0
@@ -56,52 +56,52 @@ def test_a_lost_current(harm: Callable[[Path], None], marker: str, cluster: Clus
 
 
 @case("store", "`current` deleted while the share is away")
-def test_a_lost_current_without_the_share(cluster: Cluster) -> None:
+def test_a_lost_current_without_the_share(pod: Pod) -> None:
     """The store alone is enough to put it back."""
-    away = cluster.share.with_name("away")
-    with pod(cluster) as running:
+    away = pod.share.root.with_name("away")
+    with serving(pod) as running:
         running.settle("v1")
-        cluster.share.rename(away)
+        pod.share.root.rename(away)
         until(lambda: not running.sidecar.status()["share"]["reachable"])
-        (cluster.store / "current").unlink()
+        (pod.store / "current").unlink()
         running.sidecar.wait_for("store.current_restored", version="v1")
         running.settle("v1")
-        away.rename(cluster.share)
+        away.rename(pod.share.root)
 
 
 @case("store", "`current` deleted while another release is staged")
 def test_a_lost_current_during_a_step(releases: Path, tmp_path: Path) -> None:
     """It is put back before the next step, and what was staged is confirmed like any other."""
-    with slow_cluster(releases, tmp_path) as (cluster, share), pod(cluster) as running:
+    with slow_pod(releases, tmp_path) as (pod, share), serving(pod) as running:
         running.allowed = {"v1", "v4"}
         running.settle("v1")
         share.stop()
-        cluster.agent("promote", "v4")
-        share.wait_until_stopped(cluster.store / ".agent" / "staging" / "v4")
-        (cluster.store / "current").unlink()
+        pod.agent("promote", "v4")
+        share.wait_until_stopped(pod.store / ".agent" / "staging" / "v4")
+        (pod.store / "current").unlink()
         share.heal()
         running.sidecar.wait_for("store.current_restored", version="v1")
         running.settle("v4")
         assert running.sidecar.wait_for("sync.done")["previous"] == "v1"
-        assert cluster.state()["previous"] == "v1"
+        assert pod.state()["previous"] == "v1"
         running.sidecar.wait_for("reload.confirmed", version="v4")
 
 
 @case("store", "`.agent` deleted")
 @pytest.mark.parametrize("what", [".agent", ".agent/verified"])
-def test_a_lost_memory(what: str, cluster: Cluster) -> None:
+def test_a_lost_memory(what: str, pod: Pod) -> None:
     """The active release is hashed where it lies, without the share, and all goes on as before."""
-    away = cluster.share.with_name("away")
-    with pod(cluster) as running:
+    away = pod.share.root.with_name("away")
+    with serving(pod) as running:
         running.settle("v1")
-        cluster.share.rename(away)
+        pod.share.root.rename(away)
         until(lambda: not running.sidecar.status()["share"]["reachable"])
-        delete(cluster.store / what)
+        delete(pod.store / what)
         running.sidecar.wait_for("release.verified", version="v1")
         until(lambda: running.sidecar.get("/readyz").is_success)
         running.settle("v1")
-        assert cluster.state()["active"] == "v1"
-        away.rename(cluster.share)
+        assert pod.state()["active"] == "v1"
+        away.rename(pod.share.root)
         running.mark("v2\n")
         running.settle("v2")
-        assert cluster.state()["active"] == "v2"
+        assert pod.state()["active"] == "v2"

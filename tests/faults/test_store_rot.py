@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.faults.matrix import case
-from tests.faults.pod import pod
-from tests.support import models
-from tests.support.cluster import REVISION, Cluster
-from tests.support.shares import flip
+from tests.faults.serving import serving
+from tests.support.pods import Pod
+from tests.support.shares import flip, tree
 from tests.support.workers import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.faults.pod import Pod
+    from tests.faults.serving import Serving
 
 _OFTEN: Final = ("--reverify-interval", "2s")
 
@@ -47,17 +46,17 @@ def held(where: Path, version: str, name: str = "model.onnx") -> Path:
     return next((where / "releases" / version).rglob(f"models--Qdrant--*/**/{name}"))
 
 
-def loads(running: Pod, version: str) -> int:
+def loads(running: Serving, version: str) -> int:
     """How often the worker has loaded a release."""
     return running.worker.log.read_text().count(f"model.loaded version={version}")
 
 
-def rounds(running: Pod) -> int:
+def rounds(running: Serving) -> int:
     """How often all of a release was read again."""
     return [event["event"] for event in running.sidecar.events].count("release.reverified")
 
 
-def unrepaired(running: Pod) -> dict[str, Any]:
+def unrepaired(running: Serving) -> dict[str, Any]:
     """Wait until a repair has failed; give what `/status` says of it."""
 
     def failed() -> dict[str, Any] | None:
@@ -67,11 +66,11 @@ def unrepaired(running: Pod) -> dict[str, Any]:
     return until(failed)
 
 
-def assert_repaired(running: Pod, version: str = "v1", *, count: int = 1) -> None:
+def assert_repaired(running: Serving, version: str = "v1", *, count: int = 1) -> None:
     """Every byte is right again, the worker has loaded the release anew, and it is told so."""
     running.sidecar.wait_for("sync.repaired", version=version)
     running.settle(version)
-    running.cluster.agent("verify", version)
+    running.pod.agent("verify", version)
     until(lambda: running.sidecar.metric("model_agent_rotten_files") == 0)
     assert running.sidecar.metric("model_agent_repairs_total") == count
     status = running.sidecar.status()
@@ -90,12 +89,12 @@ def assert_repaired(running: Pod, version: str = "v1", *, count: int = 1) -> Non
     ],
 )
 def test_a_bad_file_is_repaired(
-    harm: Callable[[Path], None], name: str, flags: tuple[str, ...], cluster: Cluster
+    harm: Callable[[Path], None], name: str, flags: tuple[str, ...], pod: Pod
 ) -> None:
     """It is found in the background and replaced from the share; the worker loads it again."""
-    with pod(cluster, *flags) as running:
+    with serving(pod, *flags) as running:
         running.settle("v1")
-        bad = held(cluster.store, "v1", name)
+        bad = held(pod.store, "v1", name)
         before = bad.lstat().st_ino
         harm(bad)
         assert_repaired(running)
@@ -104,26 +103,26 @@ def test_a_bad_file_is_repaired(
 
 
 @case("store", "active file bit-flipped while the share is away")
-def test_rot_while_the_share_is_away(cluster: Cluster) -> None:
+def test_rot_while_the_share_is_away(pod: Pod) -> None:
     """`/status` and `/metrics` show it, service goes on; the file is repaired once that can be."""
-    away = cluster.share.with_name("away")
-    with pod(cluster, *_OFTEN) as running:
+    away = pod.share.root.with_name("away")
+    with serving(pod, *_OFTEN) as running:
         running.settle("v1")
-        cluster.share.rename(away)
-        rot(held(cluster.store, "v1"))
+        pod.share.root.rename(away)
+        rot(held(pod.store, "v1"))
         assert "is not there" in unrepaired(running)["reason"]
         until(lambda: running.sidecar.metric("model_agent_rotten_files") == 1)
         running.assert_active("v1")
-        away.rename(cluster.share)
+        away.rename(pod.share.root)
         running.sidecar.look_now()
         assert_repaired(running)
 
 
 @case("store", "active file bit-flipped, and bad on the share too")
-def test_rot_on_the_share_too(cluster: Cluster) -> None:
+def test_rot_on_the_share_too(pod: Pod) -> None:
     """Nothing is replaced, `/status` and `/metrics` say so; a mended share mends the store."""
-    on_share, in_store = held(cluster.share, "v1"), held(cluster.store, "v1")
-    with pod(cluster, *_OFTEN) as running:
+    on_share, in_store = held(pod.share.root, "v1"), held(pod.store, "v1")
+    with serving(pod, *_OFTEN) as running:
         running.settle("v1")
         inode = in_store.stat().st_ino
         flip(on_share)
@@ -139,49 +138,49 @@ def test_rot_on_the_share_too(cluster: Cluster) -> None:
 
 
 @case("store", "a file that two releases share bit-flipped")
-def test_rot_that_two_releases_share(cluster: Cluster) -> None:
+def test_rot_that_two_releases_share(pod: Pod) -> None:
     """A repair puts right every release that has the bad file, and they share the new one."""
-    with pod(cluster, *_OFTEN) as running:
+    with serving(pod, *_OFTEN) as running:
         running.mark("v2\n")
         running.settle("v2")
-        shared = [held(cluster.store, version, "tokenizer.json") for version in ("v1", "v2")]
+        shared = [held(pod.store, version, "tokenizer.json") for version in ("v1", "v2")]
         assert shared[0].samefile(shared[1])
         rot(shared[1])
         assert_repaired(running, "v2")
         assert shared[0].samefile(shared[1])
-        cluster.agent("verify", "v1")
+        pod.agent("verify", "v1")
 
 
 @case("store", "a bump while an active file is bad")
-def test_a_bump_over_rot(cluster: Cluster) -> None:
+def test_a_bump_over_rot(pod: Pod) -> None:
     """The new release gets right bytes, not the shared bad file; so does the old one, later."""
     name = "tokenizer.json"
-    with pod(cluster, *_OFTEN) as running:
+    with serving(pod, *_OFTEN) as running:
         running.settle("v1")
-        flip(held(cluster.share, "v1", name))
-        rot(held(cluster.store, "v1", name))
+        flip(held(pod.share.root, "v1", name))
+        rot(held(pod.store, "v1", name))
         unrepaired(running)
         running.mark("v2\n")
         running.settle("v2")
-        cluster.agent("verify", "v2")
+        pod.agent("verify", "v2")
         assert running.sidecar.status()["rot"] is None
-        flip(held(cluster.share, "v1", name))
+        flip(held(pod.share.root, "v1", name))
         running.mark("v1\n")
         running.settle("v1")
-        cluster.agent("verify", "v1")
+        pod.agent("verify", "v1")
 
 
 @case("store", "back to a release that shares a bad file")
-def test_back_over_rot(cluster: Cluster) -> None:
+def test_back_over_rot(pod: Pod) -> None:
     """What is known to be bad is not gone back to, until the share has right bytes for it."""
     name = "tokenizer.json"
-    on_share = [held(cluster.share, version, name) for version in ("v1", "v2")]
-    with pod(cluster, *_OFTEN) as running:
+    on_share = [held(pod.share.root, version, name) for version in ("v1", "v2")]
+    with serving(pod, *_OFTEN) as running:
         running.mark("v2\n")
         running.settle("v2")
         for path in on_share:
             flip(path)
-        rot(held(cluster.store, "v2", name))
+        rot(held(pod.store, "v2", name))
         unrepaired(running)
         running.mark("v1\n")
         running.sidecar.wait_for("release.quarantined", version="v1")
@@ -191,17 +190,17 @@ def test_back_over_rot(cluster: Cluster) -> None:
             flip(path)
         running.mark("v1\n# promoted again\n")
         running.settle("v1")
-        cluster.agent("verify", "v1")
+        pod.agent("verify", "v1")
 
 
 @case("store", "back to a release whose files were touched, and that the share has no more")
-def test_back_to_touched_files(cluster: Cluster) -> None:
+def test_back_to_touched_files(pod: Pod) -> None:
     """They are hashed where they lie, and served if they are right; nothing is fetched."""
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.mark("v2\n")
         running.settle("v2")
-        os.utime(held(cluster.store, "v1"), ns=(1, 1))
-        shutil.rmtree(cluster.share / "releases" / "v1")
+        os.utime(held(pod.store, "v1"), ns=(1, 1))
+        shutil.rmtree(pod.share.release("v1"))
         running.mark("v1\n")
         running.settle("v1")
         running.sidecar.wait_for("release.verified", version="v1")
@@ -209,9 +208,9 @@ def test_back_to_touched_files(cluster: Cluster) -> None:
 
 
 @case("store", "nothing wrong with the active release")
-def test_nothing_rots(cluster: Cluster) -> None:
+def test_nothing_rots(pod: Pod) -> None:
     """All of it is read again, `/status` and `/metrics` say when, and no reload is asked for."""
-    with pod(cluster, *_OFTEN) as running:
+    with serving(pod, *_OFTEN) as running:
         running.settle("v1")
         until(lambda: rounds(running) > 1)
         until(lambda: running.sidecar.metric("model_agent_last_reverified_timestamp_seconds"))
@@ -224,12 +223,10 @@ def test_nothing_rots(cluster: Cluster) -> None:
 @case("store", "active file of an adopted tree bit-flipped")
 def test_rot_in_an_adopted_release(tmp_path: Path) -> None:
     """A tree that was made by hand repairs what was adopted from it."""
-    adopted = Cluster(tmp_path)
-    models.write_tiny(tmp_path / "model")
-    tree = adopted.share / "fastembed"
-    models.as_hub_cache(tree, models.MINILM_REPO, REVISION, tmp_path / "model")
+    adopted = Pod(tmp_path)
+    tree(adopted.share.root)
     adopted.agent("init")
-    with pod(adopted, *_OFTEN) as running:
+    with serving(adopted, *_OFTEN) as running:
         running.allowed = {"unversioned"}
         running.settle("unversioned")
         for name in ("model.onnx", "main"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.faults.matrix import case
-from tests.faults.pod import Pod, pod
+from tests.faults.serving import Serving, serving
 from tests.support import models, workers
 from tests.support.traffic import Traffic
 from tests.support.workers import until
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.cluster import Cluster
+    from tests.support.pods import Pod
 
 _GROUP: Final = 2000
 
@@ -43,13 +43,13 @@ def give_to_group(store: Path) -> None:
 
 
 @contextmanager
-def second_pod(cluster: Cluster) -> Iterator[Pod]:
+def second_pod(pod: Pod) -> Iterator[Serving]:
     """Another worker with a sidecar of its own, over the same store."""
-    log = cluster.root / "second.log"
-    with workers.worker(cluster.store, model=models.MINILM, log=log) as worker:
+    log = pod.root / "second.log"
+    with workers.worker(pod.store, model=models.MINILM, log=log) as worker:
         worker.wait("ready")
-        with cluster.sidecar(worker.admin) as sidecar:
-            made = Pod(cluster, worker, sidecar, Traffic(worker.serving))
+        with pod.sidecar(worker.admin) as sidecar:
+            made = Serving(pod, worker, sidecar, Traffic(worker.serving))
             made.traffic.start()
             try:
                 yield made
@@ -59,9 +59,9 @@ def second_pod(cluster: Cluster) -> Iterator[Pod]:
 
 
 @case("store", "two sidecars on one store")
-def test_two_sidecars(cluster: Cluster) -> None:
+def test_two_sidecars(pod: Pod) -> None:
     """Each bump is staged once at a time, and both workers serve it."""
-    with pod(cluster) as one, second_pod(cluster) as other:
+    with serving(pod) as one, second_pod(pod) as other:
         one.settle("v1")
         one.allowed.add("v3")
         for version in ("v2", "v3"):
@@ -69,34 +69,34 @@ def test_two_sidecars(cluster: Cluster) -> None:
             other.sidecar.look_now()
             one.settle(version)
             other.settle(version)
-            cluster.agent("verify", version)
+            pod.agent("verify", version)
             assert one.sidecar.metric("model_agent_quarantined_releases") == 0
             assert other.sidecar.metric("model_agent_quarantined_releases") == 0
 
 
 @case("store", "init beside a sidecar")
-def test_init_beside_a_sidecar(cluster: Cluster) -> None:
+def test_init_beside_a_sidecar(pod: Pod) -> None:
     """Both work on the same bump at once; the worker serves it, and `init` ends well."""
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.settle("v1")
         running.allowed.add("v3")
         for version in ("v2", "v3"):
             running.mark(f"{version}\n")
-            assert f"{version} is active" in cluster.agent("init")
+            assert f"{version} is active" in pod.agent("init")
             running.settle(version)
-            cluster.agent("verify", version)
+            pod.agent("verify", version)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
 @case("store", "arbitrary uids with group write")
-def test_several_users_of_one_group(fresh: Cluster) -> None:
+def test_several_users_of_one_group(fresh: Pod) -> None:
     """Init, sidecar and worker are three users of the volume's group; files are still shared."""
     give_to_group(fresh.store)
     fresh.agent("promote", "v1")
     fresh.prefix = as_user(1001)
     fresh.agent("init")
     fresh.prefix = as_user(1002)
-    with pod(fresh, prefix=as_user(1003)) as running:
+    with serving(fresh, prefix=as_user(1003)) as running:
         for version in ("v2", "v1", "v2"):
             running.mark(f"{version}\n")
             running.settle(version)

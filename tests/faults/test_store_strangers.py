@@ -7,14 +7,14 @@ import shutil
 from typing import TYPE_CHECKING
 
 from tests.faults.matrix import case
-from tests.faults.pod import pod
+from tests.faults.serving import serving
 from tests.support.shares import snapshot
 from tests.support.workers import until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.cluster import Cluster
+    from tests.support.pods import Pod
 
 
 def fill(directory: Path, *names: str) -> None:
@@ -26,41 +26,41 @@ def fill(directory: Path, *names: str) -> None:
 
 
 @case("store", "leftover temporary links and staging")
-def test_leftovers(cluster: Cluster) -> None:
+def test_leftovers(pod: Pod) -> None:
     """A sidecar that starts over what a crash left clears it, and goes on."""
-    agent = cluster.store / ".agent"
-    (cluster.store / ".current.0123abcd").symlink_to("releases/v2")
+    agent = pod.store / ".agent"
+    (pod.store / ".current.0123abcd").symlink_to("releases/v2")
     fill(agent, ".state.json.4567cdef", "verified/.v1.json.89abcdef", "verified/v0.json")
     fill(agent / "staging", "v9/manifest.json", "trash-v0-01234567/x", ".repair/fastembed/x")
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.settle("v1")
         assert list((agent / "staging").iterdir()) == []
-        left = [*cluster.store.rglob(".*.????????"), agent / "verified" / "v0.json"]
+        left = [*pod.store.rglob(".*.????????"), agent / "verified" / "v0.json"]
         assert [path for path in left if os.path.lexists(path)] == []
         running.mark("v2\n")
         running.settle("v2")
 
 
 @case("store", "half-staged by someone else, with wrong bytes")
-def test_staging_of_another(cluster: Cluster) -> None:
+def test_staging_of_another(pod: Pod) -> None:
     """What lies in staging is never trusted: the release that comes out of it is right."""
-    half = cluster.store / ".agent" / "staging" / "v2"
-    with pod(cluster) as running:
+    half = pod.store / ".agent" / "staging" / "v2"
+    with serving(pod) as running:
         running.settle("v1")  # it has swept what it found at its start
-        shutil.copytree(cluster.share / "releases" / "v2", half)
+        shutil.copytree(pod.share.release("v2"), half)
         for path in half.rglob("*.onnx*"):
             path.write_bytes(bytes(path.stat().st_size))
         fill(half, "fastembed/stranger", "manifest.json")
         running.mark("v2\n")
         running.settle("v2")
-        cluster.agent("verify", "v2")
-        assert not (cluster.store / "releases" / "v2" / "fastembed" / "stranger").exists()
+        pod.agent("verify", "v2")
+        assert not (pod.store / "releases" / "v2" / "fastembed" / "stranger").exists()
 
 
 @case("store", "foreign files")
-def test_foreign_files(cluster: Cluster) -> None:
+def test_foreign_files(pod: Pod) -> None:
     """They are left alone through bumps, sweeps and pruning, and they do not disturb."""
-    store = cluster.store
+    store = pod.store
     names = [
         *("notes.txt", ".hidden", "lost+found/#12", ".agent/other.json"),
         *("releases/README", "releases/no version/x", "releases/v7/fastembed/x"),
@@ -68,7 +68,7 @@ def test_foreign_files(cluster: Cluster) -> None:
     fill(store, *names)
     (store / "dangling").symlink_to("nowhere")
     strange = {path: snapshot(store)[path] for path in (*names, "dangling")}
-    with pod(cluster) as running:
+    with serving(pod) as running:
         running.allowed.add("v3")
         for version in ("v2", "v3", "v1", "v2"):
             running.mark(f"{version}\n")
@@ -78,7 +78,7 @@ def test_foreign_files(cluster: Cluster) -> None:
 
 
 @case("store", "a symlink as the root")
-def test_a_link_as_the_root(fresh: Cluster) -> None:
+def test_a_link_as_the_root(fresh: Pod) -> None:
     """Init, sidecar and worker work through it, and leave the link as it is."""
     real = fresh.root / "volume" / "models"
     real.parent.mkdir()
@@ -86,7 +86,7 @@ def test_a_link_as_the_root(fresh: Cluster) -> None:
     fresh.store.symlink_to("volume/models")
     fresh.agent("promote", "v1")
     fresh.agent("init")
-    with pod(fresh) as running:
+    with serving(fresh) as running:
         running.settle("v1")
         running.mark("v2\n")
         running.settle("v2")

@@ -9,13 +9,13 @@ import pytest
 
 from tests.faults.fronts import Reply, front, passes
 from tests.faults.matrix import case
-from tests.faults.pod import pod
+from tests.faults.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.faults.fronts import Call, Fault
-    from tests.support.cluster import Cluster
+    from tests.support.pods import Pod
 
     PassOn = Callable[[], Reply]
 
@@ -64,7 +64,7 @@ def renames(_: Call, pass_on: PassOn) -> Reply:
     [
         pytest.param(
             forgets,
-            "asked for another release than v2 meanwhile, or forgot",
+            "asked for another release than v2 in the meantime, or forgot the request",
             id="forgets",
             marks=case("worker", "200, and nothing happens"),
         ),
@@ -88,9 +88,9 @@ def renames(_: Call, pass_on: PassOn) -> Reply:
         ),
     ],
 )
-def test_a_worker_that_is_not_believed(fault: Fault, said: str, cluster: Cluster) -> None:
+def test_a_worker_that_is_not_believed(fault: Fault, said: str, pod: Pod) -> None:
     """No reload counts but one that the worker names by version and digest; v1 stays till then."""
-    with front() as admin, pod(cluster, "--reload-timeout", "3s", via=admin.to) as running:
+    with front() as admin, serving(pod, "--reload-timeout", "3s", via=admin.to) as running:
         running.settle("v1")
         admin.fault = fault
         running.mark("v2\n")

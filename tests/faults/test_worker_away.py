@@ -8,15 +8,15 @@ import pytest
 
 from tests.faults.fronts import Front, Reply, front, passes
 from tests.faults.matrix import case
-from tests.faults.pod import pod
+from tests.faults.serving import serving
 from tests.support.workers import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.faults.fronts import Call
-    from tests.faults.pod import Pod
-    from tests.support.cluster import Cluster
+    from tests.faults.serving import Serving
+    from tests.support.pods import Pod
 
 
 def resets(admin: Front) -> None:
@@ -49,9 +49,9 @@ def mend(admin: Front) -> None:
         pytest.param(breaks, id="500", marks=case("worker", "500 on GET /model")),
     ],
 )
-def test_a_worker_that_does_not_answer(go_away: Callable[[Front], None], cluster: Cluster) -> None:
+def test_a_worker_that_does_not_answer(go_away: Callable[[Front], None], pod: Pod) -> None:
     """The old release stays, the new one waits, staged and checked, and any answer ends it."""
-    with front() as admin, pod(cluster, via=admin.to) as running:
+    with front() as admin, serving(pod, via=admin.to) as running:
         running.settle("v1")
         go_away(admin)
         running.mark("v2\n")
@@ -78,10 +78,10 @@ def test_a_worker_that_does_not_answer(go_away: Callable[[Front], None], cluster
     ],
 )
 def test_a_worker_that_does_not_take_a_reload(
-    spoil: Callable[[Front], None], said: str, cluster: Cluster
+    spoil: Callable[[Front], None], said: str, pod: Pod
 ) -> None:
     """The old release stays, `/status` says why, and the new one is tried again, not given up."""
-    with front() as admin, pod(cluster, via=admin.to) as running:
+    with front() as admin, serving(pod, via=admin.to) as running:
         running.settle("v1")
         of_reloads_only(admin, spoil)
         running.mark("v2\n")
@@ -98,9 +98,9 @@ def test_a_worker_that_does_not_take_a_reload(
 
 
 @case("worker", "reload arrives, its answer is lost")
-def test_an_answer_that_is_lost(cluster: Cluster) -> None:
+def test_an_answer_that_is_lost(pod: Pod) -> None:
     """A worker that could not say that it took a reload is told again; it and the store agree."""
-    with front() as admin, pod(cluster, via=admin.to) as running:
+    with front() as admin, serving(pod, via=admin.to) as running:
 
         def loses(call: Call, pass_on: Callable[[], Reply]) -> Reply:
             reply = pass_on()
@@ -117,7 +117,7 @@ def test_an_answer_that_is_lost(cluster: Cluster) -> None:
         running.settle("v2")
 
 
-def waits_for(running: Pod, version: str) -> bool:
+def waits_for(running: Serving, version: str) -> bool:
     """Whether a checked release waits for the worker, of which nothing is known."""
     status = running.sidecar.status()
     unknown = status["worker"] == {"version": None, "state": "unknown", "reason": None}

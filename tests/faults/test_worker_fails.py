@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tests.faults.matrix import case
-from tests.faults.pod import pod
+from tests.faults.serving import serving
 from tests.support import models
-from tests.support.cluster import CATALOG, REVISION
 from tests.support.groups import limited_group
+from tests.support.shares import CATALOG, REVISION
 
 if TYPE_CHECKING:
-    from tests.faults.pod import Pod
-    from tests.support.cluster import Cluster
+    from tests.faults.serving import Serving
+    from tests.support.pods import Pod
 
 MIB: Final = 1024 * 1024
 PLENTY: Final = 4096 * MIB
@@ -22,10 +21,10 @@ TOO_LITTLE: Final = 40 * MIB
 
 
 @case("worker", "failed with a reason")
-def test_a_release_that_the_worker_cannot_load(cluster: Cluster) -> None:
+def test_a_release_that_the_worker_cannot_load(pod: Pod) -> None:
     """The old release serves on, and the new one is given up, with the worker's reason."""
-    publish_another_model(cluster, "v4")
-    with pod(cluster) as running:
+    publish_another_model(pod, "v4")
+    with serving(pod) as running:
         running.settle("v1")
         running.mark("v4\n")
         assert_given_up(running, "v4", "holds no sentence-transformers/all-MiniLM-L6-v2")
@@ -34,9 +33,9 @@ def test_a_release_that_the_worker_cannot_load(cluster: Cluster) -> None:
 
 
 @case("worker", "no memory for two models")
-def test_a_worker_without_room(cluster: Cluster) -> None:
+def test_a_worker_without_room(pod: Pod) -> None:
     """The worker says so before it loads and serves on; with more, and promoted again, it loads."""
-    with limited_group(PLENTY) as group, pod(cluster, prefix=group.prefix) as running:
+    with limited_group(PLENTY) as group, serving(pod, prefix=group.prefix) as running:
         running.settle("v1")
         group.limit(group.anonymous() + TOO_LITTLE)
         running.mark("v2\n")
@@ -46,7 +45,7 @@ def test_a_worker_without_room(cluster: Cluster) -> None:
         running.settle("v2")
 
 
-def assert_given_up(running: Pod, version: str, reason: str) -> None:
+def assert_given_up(running: Serving, version: str, reason: str) -> None:
     """The release is quarantined with the worker's reason, and v1 serves, and is asked for."""
     assert reason in running.sidecar.wait_for("release.quarantined", version=version)["reason"]
     running.sidecar.wait_for("reload.confirmed", version="v1")
@@ -58,11 +57,10 @@ def assert_given_up(running: Pod, version: str, reason: str) -> None:
     assert running.sidecar.metric('model_agent_syncs_total{status="quarantined"}') == 1
 
 
-def publish_another_model(cluster: Cluster, version: str) -> None:
+def publish_another_model(pod: Pod, version: str) -> None:
     """Publish a sound release without the model that the worker serves."""
-    catalog = CATALOG.replace(models.MINILM, models.BGE_LARGE)
-    (cluster.root / "catalog.toml").write_text(catalog)
-    tree = cluster.root / f"tree-{version}"
-    partial(models.write_tiny, hidden=64)(tree / "model")
+    pod.share.catalog.write_text(CATALOG.replace(models.MINILM, models.BGE_LARGE))
+    tree = pod.root / f"tree-{version}"
+    models.write_tiny(tree / "model", hidden=64)
     models.as_hub_cache(tree / "fastembed", models.BGE_LARGE_REPO, REVISION, tree / "model")
-    cluster.agent("publish", "--from", str(tree), "--version", version)
+    pod.publish_tree(version, tree).ok()

@@ -6,11 +6,10 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from agent.release import manifest
 from tests.faults.fronts import front
 from tests.faults.loads import HeldLoad
 from tests.faults.matrix import case
-from tests.faults.pod import pod
+from tests.faults.serving import serving
 from tests.support.workers import until
 
 if TYPE_CHECKING:
@@ -18,17 +17,17 @@ if TYPE_CHECKING:
 
     from agent.release.manifest import Manifest
     from tests.faults.fronts import Call, Reply
-    from tests.support.cluster import Cluster
+    from tests.support.pods import Pod
     from tests.support.workers import Worker
 
 
 @case("worker", "slower than the timeout, then succeeds")
-def test_a_success_that_comes_late(cluster: Cluster) -> None:
+def test_a_success_that_comes_late(pod: Pod) -> None:
     """A worker that ends after the sidecar gave up is sent back to the old one, then to the new."""
-    held = HeldLoad(cluster.root / "held", "v2")
+    held = HeldLoad(pod.root / "held", "v2")
     with (
         front() as admin,
-        pod(cluster, "--reload-timeout", "1s", via=admin.to, **held.worker) as running,
+        serving(pod, "--reload-timeout", "1s", via=admin.to, **held.worker) as running,
     ):
 
         def late(call: Call, pass_on: Callable[[], Reply]) -> Reply:
@@ -50,16 +49,16 @@ def test_a_success_that_comes_late(cluster: Cluster) -> None:
 
 
 @case("worker", "another client asks for another release meanwhile")
-def test_another_request_while_the_sidecar_waits(cluster: Cluster) -> None:
+def test_another_request_while_the_sidecar_waits(pod: Pod) -> None:
     """The sidecar notices, brings the worker back to the active release, and then on."""
-    hold_too(cluster, "v3")
-    held = HeldLoad(cluster.root / "held", "v2")
-    with front() as admin, pod(cluster, via=admin.to, **held.worker) as running:
+    hold_too(pod, "v3")
+    held = HeldLoad(pod.root / "held", "v2")
+    with front() as admin, serving(pod, via=admin.to, **held.worker) as running:
         admin.fault = held.at_reload
         running.mark("v2\n")
         running.worker.wait("loading", "v2", seconds=60)
         admin.fault = lambda _, pass_on: pass_on()
-        running.worker.reload(staged(cluster, "v3")).raise_for_status()
+        running.worker.reload(pod.manifest("v3")).raise_for_status()
         failed = running.sidecar.wait_for("sync.failed", version="v2")
         assert "asked for another release than v2" in failed["reason"]
         running.sidecar.wait_for("reload.confirmed", version="v1")
@@ -70,24 +69,24 @@ def test_another_request_while_the_sidecar_waits(cluster: Cluster) -> None:
 
 
 @case("worker", "a client that asks for old and new in turn, for ever")
-def test_a_storm_of_requests(cluster: Cluster) -> None:
+def test_a_storm_of_requests(pod: Pod) -> None:
     """While it lasts, only what the worker serves is called active; after it, the new one is."""
-    hold_too(cluster, "v2")
-    with front() as admin, pod(cluster, via=admin.to) as running:
+    hold_too(pod, "v2")
+    with front() as admin, serving(pod, via=admin.to) as running:
         running.settle("v1")
-        with storm(running.worker, staged(cluster, "v1"), staged(cluster, "v2")):
+        with storm(running.worker, pod.manifest("v1"), pod.manifest("v2")):
             running.mark("v2\n")
             until(lambda: "v2" in admin.asked, seconds=60)
             running.traffic.wait_for("v2", more=5)
-            assert cluster.active() in {"v1", "v2"}
+            assert pod.active() in {"v1", "v2"}
         running.sidecar.look_now()
         running.settle("v2")
 
 
 @case("worker", "two sidecars ask it at once")
-def test_two_sidecars_of_one_worker(cluster: Cluster) -> None:
+def test_two_sidecars_of_one_worker(pod: Pod) -> None:
     """Both confirm the same release, and neither takes the other's request for a stranger's."""
-    with pod(cluster) as running, cluster.sidecar(running.worker.admin) as second:
+    with serving(pod) as running, pod.sidecar(running.worker.admin) as second:
         running.settle("v1")
         running.mark("v2\n")
         second.look_now()
@@ -117,13 +116,8 @@ def storm(worker: Worker, *releases: Manifest) -> Iterator[None]:
         thread.join()
 
 
-def hold_too(cluster: Cluster, version: str) -> None:
+def hold_too(pod: Pod, version: str) -> None:
     """Have the store hold a release beside v1, which is active."""
     for each in (version, "v1"):
-        cluster.agent("promote", each)
-        cluster.agent("init")
-
-
-def staged(cluster: Cluster, version: str) -> Manifest:
-    """The manifest of a release in the store."""
-    return manifest.parse((cluster.store / "releases" / version / "manifest.json").read_bytes())
+        pod.agent("promote", each)
+        pod.agent("init")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +20,14 @@ from agent import logs
 from agent.context import Context
 from agent.errors import AgentError, ReleaseMissingError
 from agent.publish.source import TreeSource
-from agent.release import manifest
 from agent.settings import Settings
 from agent.shares.directory import DirectoryShare
-from agent.store import stage
+from agent.store import room, stage
 from agent.store.store import Store
 from agent.sync import init
-from tests.support import agents, models
-from tests.support.shares import REVISION, TestShare, in_memory, snapshot
+from tests.support import models
+from tests.support.pods import Pod
+from tests.support.shares import REVISION, in_memory, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,48 +66,45 @@ def embed(cache: Path) -> Any:
     return np.stack(list(stock.embed(TEXTS)))
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A share without releases, an empty store, and `init` in this process."""
+class Bench(Pod):
+    """A pod whose share has a tree and no release, and `init` in this process."""
 
-    share: Path
-    store: Path
-    source: Path
-    wanted: tuple[Wanted, ...]
+    def __init__(self, root: Path, source: Path, wanted: tuple[Wanted, ...]) -> None:
+        super().__init__(root)
+        self.source = source
+        self.wanted = wanted
 
-    def adopt(self, version: str = "unversioned", **settings: Any) -> Manifest:
+    def adopt(self, version: str = "unversioned", **flags: str) -> Manifest:
         """Run `init`; give the manifest of what is active then.
 
         Raises:
             AgentError: It failed.
         """
-        chosen = Settings(share=str(self.share), store=self.store, no_warm=True, **settings)
-        context = Context(chosen, logs.get())
+        context = self.context(no_warm="true", **flags)
         vars(context)["wanted"] = self.wanted
         init.run(context)
-        assert (self.store / "current").readlink().name == version
-        return manifest.parse((self.store / "current/manifest.json").read_bytes())
+        assert self.active() == version
+        return self.manifest(version)
 
-    def refused(self, code: int, *names: str, **settings: Any) -> None:
+    def refused(self, code: int, *names: str, **flags: str) -> None:
         """Run `init` and see it fail with `code`, name the files, and leave the store empty."""
-        before = snapshot(self.share)
+        before = snapshot(self.share.root)
         with pytest.raises(AgentError) as raised:
-            self.adopt(**settings)
+            self.adopt(**flags)
         assert raised.value.exit_code == code, raised.value
         assert [name for name in names if name not in str(raised.value)] == [], raised.value
-        assert list((self.store / "releases").iterdir()) == []
-        assert not (self.store / "current").is_symlink()
-        assert snapshot(self.share) == before
+        self.assert_empty()
+        assert snapshot(self.share.root) == before
 
     def flat(self, root: str = "fastembed") -> Path:
         """Lay the model out as the old documentation says."""
-        return shutil.copytree(self.source, self.share / root / FLAT)
+        return shutil.copytree(self.source, self.share.root / root / FLAT)
 
     def cache(self, folder: str = CACHE, root: str = "fastembed") -> Path:
         """Lay the model out as FastEmbed's cache, without its links; give the snapshot."""
-        made = models.as_hub_cache(self.share / root, REPO, REVISION, self.source)
-        (self.share / root / CACHE).rename(self.share / root / folder)
-        return self.share / root / folder / made.relative_to(self.share / root / CACHE)
+        made = models.as_hub_cache(self.share.root / root, REPO, REVISION, self.source)
+        (self.share.root / root / CACHE).rename(self.share.root / root / folder)
+        return self.share.root / root / folder / made.relative_to(self.share.root / root / CACHE)
 
     def linked(self) -> Path:
         """Lay the model out as FastEmbed's cache, with links into `blobs/`; give the snapshot."""
@@ -125,9 +121,7 @@ class Bench:
 def bench(tiny_dir: Path, wanted: tuple[Wanted, ...]) -> Iterator[Bench]:
     """A bench in memory."""
     with in_memory() as scratch:
-        for name in ("share", "store"):
-            (scratch / name).mkdir()
-        yield Bench(scratch / "share", scratch / "store", tiny_dir, wanted)
+        yield Bench(scratch, tiny_dir, wanted)
 
 
 def write_sentence_transformers(directory: Path, *, pickle: bool = False) -> None:
@@ -172,7 +166,7 @@ def test_a_tree_that_loads(
     The store holds plain files only, each verified, under FastEmbed's own folder.
     """
     lay_out(bench)
-    before = snapshot(bench.share)
+    before = snapshot(bench.share.root)
     release = bench.adopt()
     (model,) = release.models
     assert (model.name, model.repo, model.revision) == (NAME, REPO, revision)
@@ -184,7 +178,7 @@ def test_a_tree_that_loads(
     assert {path.name for path in (home / "snapshots" / revision).iterdir()} == names
     assert not [p for p in (bench.store / "releases").rglob("*") if p.is_symlink()]
     np.testing.assert_allclose(embed(bench.store / "fastembed"), vectors, atol=1e-6)
-    assert snapshot(bench.share) == before
+    assert snapshot(bench.share.root) == before
 
 
 def test_the_lower_case_view_alone(bench: Bench, vectors: Any) -> None:
@@ -201,7 +195,7 @@ def test_a_suffix(bench: Bench, vectors: Any) -> None:
     bench.cache(root="fastembed-v2")
     damaged = bench.flat()
     (damaged / "model.onnx").write_bytes(b"not this one")
-    (bench.share / "VERSION").write_text("v2\n")
+    (bench.share.root / "VERSION").write_text("v2\n")
     release = bench.adopt("v2")
     assert all(file.path.startswith(f"fastembed/{CACHE}/") for file in release.files)
     np.testing.assert_allclose(embed(bench.store / "fastembed"), vectors, atol=1e-6)
@@ -211,19 +205,19 @@ def test_room_is_made_for_a_tree(bench: Bench) -> None:
     """A release before the active one makes way for what is adopted, as for what is published."""
     for version in ("v1", "v2"):
         bench.cache(root=f"fastembed-{version}")
-        (bench.share / "VERSION").write_text(f"{version}\n")
+        (bench.share.root / "VERSION").write_text(f"{version}\n")
         release = bench.adopt(version)
     bench.cache(root="fastembed-v3")
-    (bench.share / "VERSION").write_text("v3\n")
-    limit = Store(bench.store).used_bytes() + stage.OVERHEAD_BYTES + release.size // 2
-    bench.adopt("v3", store_limit=limit)
+    (bench.share.root / "VERSION").write_text("v3\n")
+    limit = room.used_bytes(Store(bench.store)) + stage.OVERHEAD_BYTES + release.size // 2
+    bench.adopt("v3", store_limit=str(limit))
     assert set(Store(bench.store).versions()) == {"v2", "v3"}
 
 
 def test_a_tree_that_changes_meanwhile(bench: Bench) -> None:
     """A file that goes after it was planned for is named."""
     snapshot = bench.cache()
-    source = TreeSource(DirectoryShare(bench.share), bench.wanted, strict=False)
+    source = TreeSource(DirectoryShare(bench.share.root), bench.wanted, strict=False)
     plan = source.plan()
     (snapshot / "model.onnx").unlink()
     with pytest.raises(ReleaseMissingError, match=r"model\.onnx has gone from"):
@@ -233,21 +227,21 @@ def test_a_tree_that_changes_meanwhile(bench: Bench) -> None:
 def test_a_suffix_that_no_tree_has(bench: Bench) -> None:
     """A mistyped marker never means the tree of another version."""
     bench.cache(root="fastembed-v2")
-    (bench.share / "VERSION").write_text("v3\n")
+    (bench.share.root / "VERSION").write_text("v3\n")
     bench.refused(4, "v3")
 
 
 def test_the_markers_version(bench: Bench) -> None:
     """A tree without a suffix has the version that the marker names."""
     bench.flat()
-    (bench.share / "VERSION").write_text("today\n")
+    (bench.share.root / "VERSION").write_text("today\n")
     assert bench.adopt("today").version == "today"
 
 
 def test_external_weights(bench: Bench, tmp_path: Path, vectors: Any) -> None:
     """Weights as external data stay beside their model, as regular files."""
     models.write_tiny(tmp_path / "external", weights="external")
-    shutil.copytree(tmp_path / "external", bench.share / "fastembed" / FLAT)
+    shutil.copytree(tmp_path / "external", bench.share.root / "fastembed" / FLAT)
     bench.adopt()
     held = bench.store / f"releases/unversioned/fastembed/{CACHE}/snapshots/{UNKNOWN}"
     assert (held / "model.onnx.data").is_file()
@@ -269,7 +263,7 @@ def test_what_is_left_out(bench: Bench, vectors: Any) -> None:
 @pytest.mark.parametrize("form", ["flat", "cache"])
 def test_a_sentence_transformers_tree(form: str, bench: Bench) -> None:
     """sentence-transformers finds the model by name in its cache, and by path where it was."""
-    root = bench.share / "sentence_transformers"
+    root = bench.share.root / "sentence_transformers"
     inside = ST if form == "flat" else f"{ST_CACHE}/snapshots/{REVISION}"
     write_sentence_transformers(root / inside, pickle=True)
     release = bench.adopt()
@@ -290,7 +284,7 @@ def test_a_sentence_transformers_tree(form: str, bench: Bench) -> None:
 def test_both_models(bench: Bench, vectors: Any) -> None:
     """The tree of the built-in catalog: FastEmbed's model and the fallback, in one release."""
     bench.flat()
-    write_sentence_transformers(bench.share / "sentence_transformers" / ST)
+    write_sentence_transformers(bench.share.root / "sentence_transformers" / ST)
     assert {model.loader for model in bench.adopt().models} == {
         "fastembed",
         "sentence-transformers",
@@ -300,7 +294,7 @@ def test_both_models(bench: Bench, vectors: Any) -> None:
 
 def test_a_pickle_alone(bench: Bench) -> None:
     """A pickle without safetensors is staged with a warning: it is what the worker loads today."""
-    home = bench.share / "sentence_transformers" / ST
+    home = bench.share.root / "sentence_transformers" / ST
     write_sentence_transformers(home, pickle=True)
     (home / "model.safetensors").unlink()
     with capture_logs() as events:
@@ -320,7 +314,7 @@ def empty_snapshots(bench: Bench) -> None:
 def no_snapshots_directory(bench: Bench) -> None:
     """Leave out directories too that hold nothing, as blob-like stores do."""
     empty_snapshots(bench)
-    shutil.rmtree(bench.share / "fastembed" / CACHE / "snapshots")
+    shutil.rmtree(bench.share.root / "fastembed" / CACHE / "snapshots")
 
 
 def dangling(bench: Bench) -> None:
@@ -334,7 +328,7 @@ INCOMPLETE: dict[str, tuple[Callable[[Bench], object], str]] = {
     "a dangling link": (dangling, f"{CACHE}/snapshots/{REVISION}/model.onnx"),
     "no model": (lambda b: (b.flat() / "model.onnx").unlink(), f"{FLAT}/model.onnx"),
     "no tokenizer": (lambda b: (b.flat() / "tokenizer.json").unlink(), f"{FLAT}/tokenizer.json"),
-    "nothing": (lambda b: (b.share / "fastembed").mkdir(), f"fastembed/{CACHE}"),
+    "nothing": (lambda b: (b.share.root / "fastembed").mkdir(), f"fastembed/{CACHE}"),
 }
 
 
@@ -412,7 +406,7 @@ def test_damaged_external_data(
 ) -> None:
     """Weights as external data that are cut off or end in zeros are exit 5, by name."""
     models.write_tiny(tmp_path / "external", weights="external")
-    held = shutil.copytree(tmp_path / "external", bench.share / "fastembed" / FLAT)
+    held = shutil.copytree(tmp_path / "external", bench.share.root / "fastembed" / FLAT)
     damage(held / "model.onnx.data")
     bench.refused(5, "model.onnx.data")
 
@@ -420,7 +414,7 @@ def test_damaged_external_data(
 @pytest.mark.parametrize("damage", [zero_tail, truncated, lfs_pointer])
 def test_damaged_safetensors(damage: Callable[[Path], object], bench: Bench) -> None:
     """Damaged safetensors are exit 5, by name."""
-    home = bench.share / "sentence_transformers" / ST
+    home = bench.share.root / "sentence_transformers" / ST
     write_sentence_transformers(home)
     damage(home / "model.safetensors")
     bench.refused(5, f"sentence_transformers/{ST}/model.safetensors")
@@ -429,9 +423,9 @@ def test_damaged_safetensors(damage: Callable[[Path], object], bench: Bench) -> 
 def test_a_manifest_may_be_required(bench: Bench) -> None:
     """With `--require-manifest` a hand-made tree is no release: exit 4."""
     bench.flat()
-    bench.refused(4, require_manifest=True)
-    (bench.share / "VERSION").write_text("v1\n")
-    bench.refused(4, "v1", require_manifest=True)
+    bench.refused(4, require_manifest="true")
+    (bench.share.root / "VERSION").write_text("v1\n")
+    bench.refused(4, "v1", require_manifest="true")
 
 
 @pytest.mark.slow
@@ -442,17 +436,17 @@ def test_published_and_adopted_are_the_same(bench: Bench, tmp_path: Path) -> Non
     has weights optimised when they are published; they are other bytes then.)
     """
     bench.flat()
-    shutil.copytree(bench.share, tmp_path / "tree")
-    (bench.share / "VERSION").write_text("v1\n")
-    done = agents.run("init", "--share", bench.share, "--store", bench.store)
+    shutil.copytree(bench.share.root, tmp_path / "tree")
+    (bench.share.root / "VERSION").write_text("v1\n")
+    bench.env["MODEL_AGENT_CATALOG"] = ""
+    done = bench.run("init")
     assert done.code == 0, done.lines
-    adopted = manifest.parse((bench.store / "current/manifest.json").read_bytes())
+    adopted = bench.manifest("v1")
     assert done.named("model.warmed")[0]["model"] == NAME
-    other = TestShare(tmp_path / "share")
-    flags = ("--share", other.root, "--from", tmp_path / "tree", "--version", "v1")
-    done = agents.run("publish", "--no-optimize", *flags)
+    other = Pod(tmp_path, env={"MODEL_AGENT_CATALOG": ""})
+    done = other.publish_tree("v1", tmp_path / "tree", "--no-optimize")
     assert done.code == 0, done.lines
-    published = other.manifest("v1")
+    published = other.share.manifest("v1")
     assert published.digest == adopted.digest
     assert f"digest {adopted.digest}" in done.stdout
 

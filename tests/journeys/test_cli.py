@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import agents
-from tests.support.crashing import Crasher
-from tests.support.shares import TestShare, snapshot
+from tests.support.agents import assert_failed
+from tests.support.pods import NO_SHARE, Pod
+from tests.support.shares import snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.crashing import Crasher
 
 
 @pytest.mark.parametrize("command", ["status", "verify", "prune"])
@@ -22,10 +24,7 @@ def test_a_store_that_is_a_file(command: str, tmp_path: Path) -> None:
     """A `--store` that is a file is a mistake of set-up: exit 2 and a sentence, no traceback."""
     store = tmp_path / "store"
     store.write_text("not a directory")
-    done = agents.run(command, "--store", store)
-    assert done.code == 2, done.sentence
-    assert "Traceback" not in "\n".join(done.lines)
-    assert str(store) in done.sentence
+    assert_failed(agents.run(command, "--store", store), 2, str(store))
 
 
 COMMANDS = (
@@ -41,35 +40,13 @@ COMMANDS = (
 )
 
 
-@pytest.fixture(scope="module")
-def crasher() -> Iterator[Crasher]:
-    """What runs the agents, in forks."""
-    with Crasher() as running:
-        yield running
-
-
 @pytest.fixture
-def share(tmp_path: Path) -> TestShare:
-    """A share with one release, and the marker that names it."""
-    made = TestShare(tmp_path / "share")
-    made.add_files("v1", {"model.onnx": b"weights" * 1000})
-    made.mark("v1")
+def pod(tmp_path: Path) -> Pod:
+    """A pod whose share has one release and the marker that names it; its store is empty."""
+    made = Pod(tmp_path)
+    made.share.add_plain("v1")
+    made.share.mark("v1")
     return made
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    """An empty store."""
-    path = tmp_path / "store"
-    path.mkdir()
-    return path
-
-
-def assert_usage_error(done: agents.Result, *words: str) -> None:
-    """Exit 2, and one last sentence with all these words; never a traceback."""
-    assert done.code == 2, done.lines
-    assert [word for word in words if word not in done.sentence] == [], done.sentence
-    assert "Traceback" not in "\n".join(done.lines)
 
 
 def test_all_mistakes_at_once(tmp_path: Path) -> None:
@@ -81,12 +58,12 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
         "MODEL_AGENT_NO_WARM": "perhaps",
     }
     done = agents.run("init", "--lock-timeout", "5 bananas", "--store-limit", "much", env=env)
-    assert_usage_error(done, *env, "--lock-timeout", "--store-limit", "--share", "5 bananas")
+    assert_failed(done, 2, *env, "--lock-timeout", "--store-limit", "--share", "5 bananas")
     assert "did you mean MODEL_AGENT_STORE" in done.sentence
     assert len([line for line in done.lines if line]) == 1
 
 
-def test_the_variables_of_a_service(share: TestShare, store: Path) -> None:
+def test_the_variables_of_a_service(pod: Pod) -> None:
     """What Kubernetes injects for a Service called model-agent is no mistake."""
     env = {
         "MODEL_AGENT_PORT": "tcp://10.0.0.1:9090",
@@ -94,29 +71,25 @@ def test_the_variables_of_a_service(share: TestShare, store: Path) -> None:
         "MODEL_AGENT_SERVICE_HOST": "10.0.0.1",
         "MODEL_AGENT_SERVICE_PORT_HTTP": "9090",
     }
-    done = agents.run("status", "--share", share.root, "--store", store, env=env)
+    done = pod.run("status", env=env)
     assert done.code == 0, done.lines
 
 
-def test_the_flag_wins(share: TestShare, store: Path) -> None:
+def test_the_flag_wins(pod: Pod) -> None:
     """Every flag is a variable too, and the flag wins."""
-    env = {
-        "MODEL_AGENT_SHARE": str(share.root),
-        "MODEL_AGENT_STORE": "/nowhere",
-        "MODEL_AGENT_NO_WARM": "true",
-    }
-    done = agents.run("init", "--store", store, env=env)
+    env = {"MODEL_AGENT_STORE": "/nowhere", "MODEL_AGENT_NO_WARM": "true"}
+    done = pod.run("init", "--store", pod.store, env=env)
     assert done.code == 0, done.lines
-    assert (store / "current").readlink().name == "v1"
+    assert pod.active() == "v1"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help(command: str, crasher: Crasher) -> None:
     """Each command explains itself, its flags and their defaults."""
-    done = crasher.finish(command, "--help")
+    done = crasher.run(command, "--help")
     assert done.code == 0, done.lines
-    assert f" {command} [OPTIONS]" in done.lines[0]
-    assert any("--help" in line for line in done.lines)
+    assert f" {command} [OPTIONS]" in done.stdout.splitlines()[0]
+    assert "--help" in done.stdout
 
 
 def test_help_of_all() -> None:
@@ -147,66 +120,60 @@ def test_help_of_all() -> None:
 )
 def test_usage_errors(args: list[str], crasher: Crasher) -> None:
     """A command line that makes no sense is exit 2 with one sentence."""
-    done = crasher.finish(*args)
-    assert_usage_error(done, "--help")
+    done = crasher.run(*args)
+    assert_failed(done, 2, "--help")
     assert len(done.lines) == 1, done.lines
 
 
-def test_a_catalog_that_is_refused(share: TestShare, store: Path, tmp_path: Path) -> None:
+def test_a_catalog_that_is_refused(pod: Pod) -> None:
     """A catalog that is missing or wrong is exit 2, and is named."""
-    (share.root / "VERSION").unlink()
+    (pod.share.root / "VERSION").unlink()
+    pod.share.catalog.unlink()
     for text in (None, "version = ", 'version = "v1"'):
-        path = tmp_path / "catalog.toml"
         if text is not None:
-            path.write_text(text)
-        flags = ("--share", share.root, "--store", store, "--catalog", path)
-        assert_usage_error(agents.run("init", *flags), "catalog.toml")
-        assert list((store / "releases").iterdir()) == []
+            pod.share.catalog.write_text(text)
+        assert_failed(pod.run("init"), 2, "catalog.toml")
+        pod.assert_empty()
 
 
-def test_a_store_that_another_agent_holds(share: TestShare, store: Path) -> None:
+def test_a_store_that_another_agent_holds(pod: Pod) -> None:
     """A store whose lock another process holds is exit 9 after `--lock-timeout`, untouched."""
-    flags = ("--share", share.root, "--store", store, "--no-warm")
-    assert agents.run("init", *flags).code == 0
-    share.add_files("v2", {"model.onnx": b"other" * 1000})
-    share.mark("v2")
-    before = snapshot(store)
-    with (store / ".agent/lock").open("r+") as lock:
+    assert pod.init().code == 0
+    pod.share.add_plain("v2")
+    pod.share.mark("v2")
+    before = snapshot(pod.store)
+    with (pod.store / ".agent/lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for command in (("init", *flags), ("prune", "--store", store)):
-            done = agents.run(*command, "--lock-timeout", "300ms")
-            assert done.code == 9, done.lines
-            assert "--lock-timeout" in done.sentence
-            assert "Traceback" not in "\n".join(done.lines)
-        assert snapshot(store) == before
-        assert agents.run("status", "--store", store).code == 0
-    assert agents.run("init", *flags).code == 0
-    assert (store / "current").readlink().name == "v2"
+        for command in ("init", "prune"):
+            assert_failed(pod.run(command, "--lock-timeout", "300ms"), 9, "--lock-timeout")
+        assert snapshot(pod.store) == before
+        assert pod.run("status", env=NO_SHARE).code == 0
+    assert pod.init().code == 0
+    assert pod.active() == "v2"
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["empty", "in use"])
-def test_a_store_that_is_read_only(share: TestShare, store: Path, held: bool) -> None:
+def test_a_store_that_is_read_only(pod: Pod, held: bool) -> None:
     """A volume that is mounted read-only is a mistake of set-up: exit 2, not a traceback."""
-    flags = ("--share", share.root, "--store", store, "--no-warm")
+    store = pod.store
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(store)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting a small tmpfs is not permitted here")
     try:
         if held:
-            assert agents.run("init", *flags).code == 0
+            assert pod.init().code == 0
         subprocess.run(["mount", "-o", "remount,ro", str(store)], check=True)
-        assert_usage_error(agents.run("init", *flags), "annot be written")
-        assert agents.run("status", "--store", store).code == 0
+        assert_failed(pod.init(), 2, "annot be written")
+        assert pod.run("status", env=NO_SHARE).code == 0
     finally:
         subprocess.run(["umount", str(store)], check=True)
 
 
-def test_a_store_that_is_missing(share: TestShare, store: Path) -> None:
+def test_a_store_that_is_missing(pod: Pod) -> None:
     """A store that is not mounted is exit 2, and no directory is made in its place."""
-    store.rmdir()
-    done = agents.run("init", "--share", share.root, "--store", store)
-    assert_usage_error(done, str(store))
-    assert not store.exists()
+    pod.store.rmdir()
+    assert_failed(pod.run("init"), 2, str(pod.store))
+    assert not pod.store.exists()
 
 
 @pytest.mark.parametrize("flag", ["--share", "--store"])

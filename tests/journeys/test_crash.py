@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
 import stat
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.release import layout, manifest
-from tests.support.crashing import Crasher
-from tests.support.shares import FOLDER, REVISION, SNAPSHOT, TestShare, flip
+from tests.support.crashing import Run
+from tests.support.pods import Pod
+from tests.support.shares import FOLDER, REVISION, SNAPSHOT, TestShare, flip, in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.crashing import Crasher
+
 KILLED = -9
 ROUNDS = 40
-
-
-@pytest.fixture(scope="module")
-def crasher() -> Iterator[Crasher]:
-    """What runs the agents that are killed."""
-    with Crasher() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +36,10 @@ def share(tmp_path_factory: pytest.TempPathFactory) -> TestShare:
     return made
 
 
-class Scene:
-    """A share, a store, and an agent that is run on them."""
+class Scene(Pod):
+    """A pod whose agent is killed, and what must hold in its store then."""
 
-    def __init__(self, crasher: Crasher, share: TestShare, store: Path) -> None:
-        self.crasher = crasher
-        self.share = share
-        self.store = store
+    last: Run
 
     def begin(self, *versions: str) -> None:
         """A store to which `versions` came one after the other.
@@ -62,24 +52,22 @@ class Scene:
             self.store.mkdir()
             for version in versions:
                 self.share.mark(version)
-                assert self.init() == 0
+                assert self.attempt() == 0
             self.store.rename(made)
         shutil.copytree(made, self.store, symlinks=True, copy_function=os.link)
 
-    def init(self, *, step: int = 0, after: float | None = None) -> int:
-        """Run `init`; its exit status."""
-        self.last = self.crasher.run(
-            *("init", "--no-warm", "--share", self.share.root, "--store", self.store),
-            step=step,
-            after=after,
-        )
-        return self.last.code
+    def attempt(self, *, step: int = 0, after: float | None = None) -> int:
+        """Run `init`; return its exit status."""
+        done = self.init(step=step, after=after)
+        assert isinstance(done, Run)
+        self.last = done
+        return done.code
 
     def served(self) -> str | None:
         """What a worker that starts now gets, every byte of it right; None if it finds nothing."""
-        if not (self.store / "current").exists():
+        version = self.active()
+        if version is None:
             return None
-        version = (self.store / "current").readlink().name
         release = manifest.parse((self.store / "current" / "manifest.json").read_bytes())
         assert release == self.share.manifest(version)
         links = {f.path: f.path for f in release.files} | layout.views(release)
@@ -95,7 +83,7 @@ class Scene:
         """Nothing stands in the store but the releases `held` and what the agent keeps."""
         names = {path.name for path in self.store.iterdir()}
         assert names == {".agent", "current", "releases", *layout.ROOTS}
-        assert {path.name for path in (self.store / "releases").iterdir()} == set(held)
+        assert self.held() == set(held)
         agent = self.store / ".agent"
         assert {p.name for p in agent.iterdir()} == {"lock", "staging", "state.json", "verified"}
         assert list((agent / "staging").iterdir()) == []
@@ -110,10 +98,9 @@ class Scene:
 
 @pytest.fixture
 def scene(crasher: Crasher, share: TestShare) -> Iterator[Scene]:
-    """The scene of one test, in memory: a thousand syncs of a disk take a minute."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
-        yield Scene(crasher, share, Path(scratch) / "store")
+    """The scene of one test, in memory."""
+    with in_memory() as scratch:
+        yield Scene(scratch, share, crasher=crasher)
 
 
 @pytest.mark.slow
@@ -127,16 +114,16 @@ def test_a_kill_at_any_step_of_init(scene: Scene, before: tuple[str, ...]) -> No
     held = (*before[-1:], target)
     scene.begin(*before)
     scene.share.mark(target)
-    assert scene.init() == 0
+    assert scene.attempt() == 0
     steps = scene.last.steps
     assert len(steps) > 20
     allowed = {before[-1], target} if before else {None, target}
     for step, call in enumerate(steps, start=1):
         scene.begin(*before)
         scene.share.mark(target)
-        assert scene.init(step=step) == KILLED, (step, call)
+        assert scene.attempt(step=step) == KILLED, (step, call)
         assert scene.served() in allowed, (step, call)
-        assert scene.init() == 0, (step, call, scene.last.stderr)
+        assert scene.attempt() == 0, (step, call, scene.last.lines)
         assert scene.served() == target, (step, call)
         scene.assert_tidy(*held)
 
@@ -153,12 +140,12 @@ def test_a_kill_at_any_step_of_a_repair(scene: Scene) -> None:
         weights.with_name("damaged").replace(weights)
 
     damaged()
-    assert scene.init() == 0
+    assert scene.attempt() == 0
     steps = scene.last.steps
     for step, call in enumerate(steps, start=1):
         damaged()
-        assert scene.init(step=step) == KILLED, (step, call)
-        assert scene.init() == 0, (step, call, scene.last.stderr)
+        assert scene.attempt(step=step) == KILLED, (step, call)
+        assert scene.attempt() == 0, (step, call, scene.last.lines)
         assert scene.served() == "v1", (step, call)
         scene.assert_tidy("v1")
 
@@ -169,7 +156,7 @@ def test_a_kill_at_any_moment(scene: Scene) -> None:
     for _ in range(3):
         scene.begin("v1")
         scene.share.mark("v2")
-        assert scene.init() == 0
+        assert scene.attempt() == 0
         spans.append(scene.last.seconds)
     seconds = min(spans)
     noise = random.Random(20261123)
@@ -178,9 +165,9 @@ def test_a_kill_at_any_moment(scene: Scene) -> None:
         scene.begin("v1")
         scene.share.mark("v2")
         after = noise.uniform(0, 0.8 * seconds)
-        killed += scene.init(after=after) == KILLED
+        killed += scene.attempt(after=after) == KILLED
         assert scene.served() in {"v1", "v2"}, after
-        assert scene.init() == 0, (after, scene.last.stderr)
+        assert scene.attempt() == 0, (after, scene.last.lines)
         assert scene.served() == "v2", after
         scene.assert_tidy("v1", "v2")
     assert killed >= ROUNDS // 2
@@ -190,13 +177,13 @@ def test_a_kill_leaves_the_store_open_to_the_group(scene: Scene) -> None:
     """Killed between making a directory and opening it to the group, the next run opens it."""
     scene.begin()
     scene.share.mark("v1")
-    assert scene.init() == 0
+    assert scene.attempt() == 0
     assert scene.closed_to_the_group() == []
     for step, call in enumerate(scene.last.steps, start=1):
         if call in {"chmod", "fchmod"}:
             scene.begin()
-            assert scene.init(step=step) == KILLED, (step, call)
-            assert scene.init() == 0, (step, call, scene.last.stderr)
+            assert scene.attempt(step=step) == KILLED, (step, call)
+            assert scene.attempt() == 0, (step, call, scene.last.lines)
             assert scene.closed_to_the_group() == [], (step, call)
 
 
@@ -204,14 +191,13 @@ def test_a_kill_keeps_what_was_staged(scene: Scene) -> None:
     """Chunks that were in place when the agent was killed are not read from the share again."""
     scene.begin("v1")
     scene.share.mark("v2")
-    assert scene.init() == 0
+    assert scene.attempt() == 0
     writes = [n for n, call in enumerate(scene.last.steps, start=1) if call == "pwritev"]
     scene.begin("v1")
     scene.share.mark("v2")
-    assert scene.init(step=writes[-1]) == KILLED
-    assert scene.init() == 0
-    lines = [json.loads(line) for line in scene.last.stderr.splitlines() if line.startswith("{")]
-    staged = next(event for event in lines if event["event"] == "release.staged")
+    assert scene.attempt(step=writes[-1]) == KILLED
+    assert scene.attempt() == 0
+    (staged,) = scene.last.named("release.staged")
     # All but the chunks that the two threads were at; the tokenizer is v1's.
     assert staged["reused_bytes"] >= 70_000
     assert staged["resumed_bytes"] >= 64 * 1024

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -25,7 +25,7 @@ from agent.sync import record, state
 from tests.support import agents, models
 from tests.support.azure_clients import share_sas, soon
 from tests.support.azure_double import running_double
-from tests.support.cluster import running_sidecar
+from tests.support.pods import Pod
 from tests.support.rest import NAME, RestShare, rest_share
 from tests.support.scripted import scripted
 from tests.support.shares import FOLDER, SNAPSHOT, TestShare, flip, snapshot
@@ -52,35 +52,18 @@ class Line:
     text: str
 
 
-@dataclass
-class Place:
-    """A share (a directory, and the same over REST if that is running), a store, the settings."""
+class Patient(Pod):
+    """A pod that the doctor looks at.
 
-    root: Path
-    share: TestShare
-    rest: RestShare | None = None
-    flags: list[str | Path] = field(default_factory=list)
-    env: dict[str, str] = field(default_factory=dict)
+    Attributes:
+        rest: What serves its share, if that is over REST.
+        flags: The doctor's, but for the worker's; a test may change them.
+    """
 
-    @property
-    def store(self) -> Path:
-        """The store."""
-        return self.root / "store"
-
-    def run(self, command: str, *flags: str | Path) -> Result:
-        """Run a command of the agent here."""
-        where = (
-            self.rest.env()
-            if self.rest
-            else {
-                "MODEL_AGENT_SHARE": str(self.share.root),
-                "MODEL_AGENT_CATALOG": str(self.share.catalog),
-                "MODEL_AGENT_DEVICE": "cpu",
-            }
-        )
-        env = where | {"MODEL_AGENT_STORE": str(self.store)} | self.env
-        env = {name: value for name, value in env.items() if value}
-        return agents.run(command, *flags, env=env)
+    def __init__(self, root: Path, rest: RestShare | None = None) -> None:
+        super().__init__(root, rest.disk if rest else None, env=rest.env() if rest else {})
+        self.rest = rest
+        self.flags: list[str | Path] = []
 
     def doctor(self) -> Result:
         """Run the doctor; no worker is looked for unless a test has one."""
@@ -106,50 +89,47 @@ def fill(share: TestShare) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """A directory share with a release, and a store that holds it."""
-    made = Place(tmp_path, TestShare(tmp_path / "share"))
+def pod(tmp_path: Path) -> Patient:
+    """A pod on a directory share with a release, which its store holds."""
+    made = Patient(tmp_path)
     fill(made.share)
-    made.store.mkdir()
-    assert made.run("init", "--no-warm").code == 0
+    assert made.init().code == 0
     return made
 
 
 @contextmanager
-def over_rest(root: Path) -> Iterator[Place]:
-    """The same over REST, with an empty store."""
+def over_rest(root: Path) -> Iterator[Patient]:
+    """A pod with the same share over REST, and an empty store."""
     with rest_share(root / "root", fill=fill) as rest:
-        made = Place(root, rest.disk, rest)
-        made.store.mkdir()
-        yield made
+        yield Patient(root, rest)
 
 
-def test_all_is_well(place: Place) -> None:
+def test_all_is_well(pod: Patient) -> None:
     """A healthy set-up gives `ok` lines alone, exit 0, nothing on stderr, and changes nothing."""
-    release = place.share.manifest("v1")
+    release = pod.share.manifest("v1")
     homes = {"FASTEMBED_CACHE_PATH": "fastembed", "HF_HOME": "huggingface"}
-    place.env = {name: f"{place.store}/{home}" for name, home in homes.items()}
-    before = snapshot(place.root)
+    pod.env |= {name: f"{pod.store}/{home}" for name, home in homes.items()}
+    before = snapshot(pod.root)
     with scripted(lambda _, __: 500) as worker:
         worker.serve("v1", release.digest)
-        place.flags = ["--reload-url", worker.url]
-        done = place.doctor()
+        pod.flags = ["--reload-url", worker.url]
+        done = pod.doctor()
     assert (done.code, done.lines) == (0, ()), done.stdout
     seen = [line.check for line in lines(done)]
     expected = ["share", "mount", "releases", "marker", "speed", "store", "store"]
     assert seen == [*expected, "worker", "environment"]
     assert {line.level for line in lines(done)} == {"ok"}, done.stdout
     assert worker.asked == []
-    assert snapshot(place.root) == before
+    assert snapshot(pod.root) == before
 
 
 def test_it_only_reads_over_rest(tmp_path: Path) -> None:
     """Over REST nothing but reads and lists is asked for, and the secret is never shown."""
-    with over_rest(tmp_path) as place:
-        assert place.rest
-        done = place.doctor()
-        asked = set(place.rest.double.counters()["operations"])
-        secret = place.rest.double.key
+    with over_rest(tmp_path) as pod:
+        assert pod.rest
+        done = pod.doctor()
+        asked = set(pod.rest.double.counters()["operations"])
+        secret = pod.rest.double.key
     assert done.code == 0, done.stdout
     assert asked == {"GetFile", "ListDirectoriesAndFiles"}
     assert of(done, "credentials") == [
@@ -163,28 +143,28 @@ def test_it_only_reads_over_rest(tmp_path: Path) -> None:
 # How each trouble comes about, by its row in docs/troubleshooting.md.
 
 
-def closed_port(place: Place) -> None:
+def closed_port(pod: Patient) -> None:
     """Nobody listens there: as behind a firewall, or a private endpoint that is not approved."""
-    place.env["MODEL_AGENT_AZURE_ENDPOINT"] = "http://127.0.0.1:9"
+    pod.env["MODEL_AGENT_AZURE_ENDPOINT"] = "http://127.0.0.1:9"
 
 
-def no_address(place: Place) -> None:
+def no_address(pod: Patient) -> None:
     """A name that no name server knows."""
-    place.env["MODEL_AGENT_AZURE_ENDPOINT"] = "http://nobody.invalid"
+    pod.env["MODEL_AGENT_AZURE_ENDPOINT"] = "http://nobody.invalid"
 
 
-def sas(place: Place, **changes: Any) -> None:
+def sas(pod: Patient, **changes: Any) -> None:
     """Ask with a SAS instead of the key."""
-    assert place.rest
-    token = share_sas(place.rest.double, NAME, **changes)
-    place.env |= {"AZURE_STORAGE_KEY": "", "AZURE_STORAGE_SAS_TOKEN": token}
+    assert pod.rest
+    token = share_sas(pod.rest.double, NAME, **changes)
+    pod.env |= {"AZURE_STORAGE_KEY": "", "AZURE_STORAGE_SAS_TOKEN": token}
 
 
-def throttle(place: Place) -> None:
+def throttle(pod: Patient) -> None:
     """Bodies come at 6 MiB/s."""
-    assert place.rest
+    assert pod.rest
     rate = 6 * MIB
-    place.rest.double.fault("throttle", operation="GetFile", bytes_per_second=rate, count=None)
+    pod.rest.double.fault("throttle", operation="GetFile", bytes_per_second=rate, count=None)
 
 
 OVER_REST: Final[list[tuple[str, Any, str, int]]] = [
@@ -204,17 +184,17 @@ OVER_REST: Final[list[tuple[str, Any, str, int]]] = [
 ]
 
 
-def secret(place: Place) -> list[str | Path]:
+def secret(pod: Patient) -> list[str | Path]:
     """A Secret that is mounted and empty."""
-    directory = place.root / "secret"
+    directory = pod.root / "secret"
     directory.mkdir()
     return ["--azure-secret-dir", directory]
 
 
-def another(place: Place) -> str:
+def another(pod: Patient) -> str:
     """A share that does not exist."""
-    assert place.rest
-    return place.rest.address + "-2"
+    assert pod.rest
+    return pod.rest.address + "-2"
 
 
 def called(value: object) -> str:
@@ -224,61 +204,67 @@ def called(value: object) -> str:
 
 @pytest.mark.parametrize(("row", "arrange", "check", "code"), OVER_REST, ids=called)
 def test_troubles_over_rest(
-    row: str, arrange: Callable[[Place], object], check: str, code: int, tmp_path: Path
+    row: str, arrange: Callable[[Patient], object], check: str, code: int, tmp_path: Path
 ) -> None:
     """Each trouble of an Azure Files share has its diagnosis, its exit code and its row."""
-    with over_rest(tmp_path) as place:
-        arrange(place)
-        done = place.doctor()
+    with over_rest(tmp_path) as pod:
+        arrange(pod)
+        done = pod.doctor()
     assert_documented(done, row, check, code)
 
 
-def test_a_clock_that_is_off(place: Place) -> None:
+def test_a_clock_that_is_off(pod: Patient) -> None:
     """A clock an hour behind the service's is told apart from a wrong key."""
     with running_double("--clock-offset=3600", f"--share={NAME}") as double:
-        place.rest = RestShare(double, place.share)
-        assert_documented(place.doctor(), "Wrong clock", "share", 3)
+        pod.env |= RestShare(double, pod.share).env()
+        assert_documented(pod.doctor(), "Wrong clock", "share", 3)
 
 
-def misplace(place: Place) -> None:
+def misplace(pod: Patient) -> None:
     """A tree made by hand whose model lies beside the directory that FastEmbed looks in."""
-    by_hand(place, "fastembed/bge/onnx", "model.onnx", "tokenizer.json", "tokenizer_config.json")
+    by_hand(pod, "fastembed/bge/onnx", "model.onnx", "tokenizer.json", "tokenizer_config.json")
 
 
-def cut_short(place: Place) -> None:
+def cut_short(pod: Patient) -> None:
     """A tree made by hand that lacks one file."""
-    by_hand(place, FOLDER, "tokenizer.json", "tokenizer_config.json")
+    by_hand(pod, FOLDER, "tokenizer.json", "tokenizer_config.json")
 
 
-def by_hand(place: Place, directory: str, *names: str) -> None:
+def by_hand(pod: Patient, directory: str, *names: str) -> None:
     """Nothing on the share but a tree made by hand."""
-    empty(place)
-    home = place.share.root / directory
+    empty(pod)
+    home = pod.share.root / directory
     home.mkdir(parents=True)
     for name in names:
         (home / name).write_bytes(b"{}")
 
 
-def empty(place: Place) -> None:
+def empty(pod: Patient) -> None:
     """Nothing on the share."""
-    place.share.root.rename(place.root / "moved-away")
-    place.share.root.mkdir()
+    pod.share.root.rename(pod.root / "moved-away")
+    pod.share.root.mkdir()
 
 
-def bump_too_large(place: Place) -> None:
+def empty_for_ever(pod: Patient) -> None:
+    """Nothing on the share, and no pod makes a release from the Hub."""
+    empty(pod)
+    pod.flags = ["--populate", "never"]
+
+
+def bump_too_large(pod: Patient) -> None:
     """A release that the store has no room for."""
-    place.share.add_files("v2", {"model.onnx": WEIGHTS[::-1] + WEIGHTS})
-    place.share.mark("v2", "previous: v1")
-    place.flags = ["--store-limit", str(40 * MIB)]
+    pod.share.add_files("v2", {"model.onnx": WEIGHTS[::-1] + WEIGHTS})
+    pod.share.mark("v2", "previous: v1")
+    pod.flags = ["--store-limit", str(40 * MIB)]
 
 
-def refuse(place: Place) -> None:
+def refuse(pod: Patient) -> None:
     """A release that this pod tried and found bad."""
-    place.share.add_files("v2", {"model.onnx": b"2"})
-    place.share.mark("v2", "previous: v1")
-    found = marker.parse((place.share.root / "VERSION").read_bytes())
+    pod.share.add_files("v2", {"model.onnx": b"2"})
+    pod.share.mark("v2", "previous: v1")
+    found = marker.parse((pod.share.root / "VERSION").read_bytes())
     entry = state.Quarantine("model.onnx does not load.", found.sha256, None, clock.utc_now())
-    record.save(place.store / ".agent", state.State(quarantined={"v2": entry}))
+    record.save(pod.store / ".agent", state.State(quarantined={"v2": entry}))
 
 
 ON_DISK: Final[list[tuple[str, Any, str, int | None]]] = [
@@ -291,7 +277,8 @@ ON_DISK: Final[list[tuple[str, Any, str, int | None]]] = [
         2,
     ),
     ("Share not mounted", lambda p: p.share.root.rename(p.root / "x"), "share", 3),
-    ("Share empty", empty, "share", 4),
+    ("Share empty", empty, "share", 0),
+    ("Marker missing or broken", empty_for_ever, "marker", 4),
     (
         "Release missing or incomplete",
         lambda p: (p.share.release("v1") / SNAPSHOT / "tokenizer.json").unlink(),
@@ -323,27 +310,27 @@ ON_DISK: Final[list[tuple[str, Any, str, int | None]]] = [
 
 @pytest.mark.parametrize(("row", "arrange", "check", "code"), ON_DISK, ids=called)
 def test_troubles_on_disk(
-    row: str, arrange: Callable[[Place], object], check: str, code: int | None, place: Place
+    row: str, arrange: Callable[[Patient], object], check: str, code: int | None, pod: Patient
 ) -> None:
     """Each trouble of a directory share or of the pod has its diagnosis, exit code and row."""
-    arrange(place)
-    assert_documented(place.doctor(), row, check, code)
+    arrange(pod)
+    assert_documented(pod.doctor(), row, check, code)
 
 
-def test_a_worker_that_failed(place: Place) -> None:
+def test_a_worker_that_failed(pod: Patient) -> None:
     """A worker that could not load a release is exit 8, with its reason."""
-    digest = place.share.manifest("v1").digest
+    digest = pod.share.manifest("v1").digest
     with scripted(lambda _, __: 500) as worker:
-        place.flags = ["--reload-url", worker.url]
+        pod.flags = ["--reload-url", worker.url]
         worker.serve("v1", digest)
         worker.load({"version": "v2", "digest": "0" * 64}, state="failed", reason="no memory")
-        done = place.doctor()
+        done = pod.doctor()
         assert_documented(done, "Worker failed to load", "worker", 8)
         assert "no memory" in done.sentence
         worker.load({"version": "v2", "digest": "0" * 64})
-        assert "serves v1 and loads v2" in of(place.doctor(), "worker")[0].text
+        assert "serves v1 and loads v2" in of(pod.doctor(), "worker")[0].text
         worker.serve("v2", "0" * 64)
-        done = place.doctor()
+        done = pod.doctor()
         assert_documented(done, "Worker serves another release", "worker", 0)
 
 
@@ -382,88 +369,61 @@ def _pattern(quote: str) -> str:
     return ".*".join(map(re.escape, quote.split("…")))
 
 
-def test_where_the_models_lie_instead(place: Place) -> None:
+def test_where_the_models_lie_instead(pod: Patient) -> None:
     """A wrong tree: the file that is missing, where it lies instead, and what the loader wants."""
-    misplace(place)
-    (said,) = of(place.doctor(), "layout")
+    misplace(pod)
+    (said,) = of(pod.doctor(), "layout")
     repo = f"fastembed/models--{models.MINILM_REPO.replace('/', '--')}"
     assert f"{repo} ({models.MINILM}) is missing" in said.text
     assert f"fastembed/bge/onnx/model.onnx belongs to {repo}/" in said.text
     assert "FastEmbed wants model.onnx" in said.text
 
 
-def test_a_tree_of_another_version(place: Place) -> None:
-    """A tree with a suffix that the marker does not name is pointed out."""
-    by_hand(place, "fastembed-v2/x", "model.onnx")
-    place.share.mark("v3")
-    done = place.doctor()
-    assert done.code == 4
-    assert "There is fastembed-v2/, which the marker v2 names." in of(done, "layout")[0].text
-
-
-def test_a_tree_made_by_hand(place: Place) -> None:
+def test_a_tree_made_by_hand(pod: Patient) -> None:
     """A good tree without a manifest is well, and its speed and room are looked at too."""
     names = ("model.onnx", "tokenizer.json", "tokenizer_config.json")
-    by_hand(place, FOLDER, *names)
-    (place.share.root / FOLDER / "model.onnx").write_bytes(WEIGHTS)
-    place.share.mark("v1")
-    done = place.doctor()
+    by_hand(pod, FOLDER, *names)
+    (pod.share.root / FOLDER / "model.onnx").write_bytes(WEIGHTS)
+    pod.share.mark("v1")
+    done = pod.doctor()
     assert done.code == 0, done.stdout
-    assert of(done, "layout")[0].text.endswith(f"is whole: {models.MINILM} (fastembed).")
+    assert of(done, "layout")[0].text.endswith(f"is complete: {models.MINILM} (fastembed).")
     assert "MiB/s" in of(done, "speed")[0].text
     assert "needs 17.0 MiB" in of(done, "store")[1].text
-    place.env["MODEL_AGENT_REQUIRE_MANIFEST"] = "true"
-    done = place.doctor()
-    assert (done.code, of(done, "releases")[0].level, of(done, "layout")) == (4, "fail", [])
+    pod.env["MODEL_AGENT_REQUIRE_MANIFEST"] = "true"
+    done = pod.doctor()
+    assert (done.code, of(done, "releases")[0].level, of(done, "layout")) == (4, "warn", [])
 
 
 @pytest.mark.parametrize("address", ["https://host/share", "azurefiles://University/x"])
-def test_an_address_that_is_wrong(address: str, place: Place) -> None:
+def test_an_address_that_is_wrong(address: str, pod: Patient) -> None:
     """An address that is none is exit 2, and the rest of the pod is looked at all the same."""
-    place.flags = ["--share", address]
-    done = place.doctor()
+    pod.flags = ["--share", address]
+    done = pod.doctor()
     assert done.code == 2
     assert address in done.sentence
     assert of(done, "mount") == []
     assert of(done, "store")[0].level == "ok"
 
 
-def test_a_small_release(place: Place) -> None:
-    """A release without a large file gives no verdict on the speed."""
-    place.share.add_files("v2", {"model.onnx": b"2"})
-    place.share.mark("v2")
-    done = place.doctor()
-    assert done.code == 0
-    assert [line.level for line in of(done, "speed")] == ["skip"]
-
-
-def test_a_store_that_is_read_only(place: Place) -> None:
+def test_a_store_that_is_read_only(pod: Patient) -> None:
     """A store that cannot be written is exit 2."""
-    mount = ["mount", "--bind", str(place.store), str(place.store)]
+    mount = ["mount", "--bind", str(pod.store), str(pod.store)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting is not permitted here")
     try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(place.store)], check=True)
-        assert_documented(place.doctor(), "Store not writable", "store", 2)
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(pod.store)], check=True)
+        assert_documented(pod.doctor(), "Store not writable", "store", 2)
     finally:
-        subprocess.run(["umount", str(place.store)], check=True)
+        subprocess.run(["umount", str(pod.store)], check=True)
 
 
-def test_several_releases_and_no_marker(place: Place) -> None:
-    """Without a marker nobody can say which of several releases counts: exit 4, all named."""
-    place.share.add_files("v2", {"model.onnx": b"2"})
-    (place.share.root / "VERSION").unlink()
-    done = place.doctor()
-    assert done.code == 4
-    assert "several releases: v1, v2" in of(done, "marker")[0].text
-
-
-def test_one_trouble_does_not_hide_another(place: Place) -> None:
+def test_one_trouble_does_not_hide_another(pod: Patient) -> None:
     """The share away, the store gone, a wrong variable: all are said; the first code counts."""
-    place.share.root.rename(place.root / "x")
-    place.store.rename(place.root / "y")
-    place.env["HF_HOME"] = "/wrong"
-    done = place.doctor()
+    pod.share.root.rename(pod.root / "x")
+    pod.store.rename(pod.root / "y")
+    pod.env["HF_HOME"] = "/wrong"
+    done = pod.doctor()
     assert done.code == 3
     levels = {line.check: line.level for line in lines(done)}
     assert [levels[name] for name in ("share", "store", "environment")] == ["fail"] * 3
@@ -473,11 +433,11 @@ def test_one_trouble_does_not_hide_another(place: Place) -> None:
 @pytest.mark.slow
 def test_a_share_that_hangs(tmp_path: Path) -> None:
     """A share that takes requests and never answers is exit 3; the other checks are made."""
-    with over_rest(tmp_path) as place:
-        assert place.rest
-        place.rest.double.fault("stall", operation="ListDirectoriesAndFiles", after=0, count=None)
-        done = place.doctor()
-        place.rest.double.heal()
+    with over_rest(tmp_path) as pod:
+        assert pod.rest
+        pod.rest.double.fault("stall", operation="ListDirectoriesAndFiles", after=0, count=None)
+        done = pod.doctor()
+        pod.rest.double.heal()
     assert done.code == 3
     assert "did not finish its answer" in of(done, "share")[0].text
     assert {line.level for line in of(done, "store")} == {"warn", "ok"}
@@ -485,22 +445,22 @@ def test_a_share_that_hangs(tmp_path: Path) -> None:
 
 def test_it_ends_when_told_to(tmp_path: Path) -> None:
     """SIGTERM ends it at once, whatever a check waits for."""
-    with over_rest(tmp_path) as place:
-        assert place.rest
-        place.rest.double.fault("stall", operation="ListDirectoriesAndFiles", after=0, count=None)
-        with place.rest.start("doctor", "--store", place.store) as process:
-            until(lambda: place.rest and place.rest.double.faults()[0]["hits"])
+    with over_rest(tmp_path) as pod:
+        assert pod.rest
+        pod.rest.double.fault("stall", operation="ListDirectoriesAndFiles", after=0, count=None)
+        with pod.start("doctor") as process:
+            until(lambda: pod.rest and pod.rest.double.faults()[0]["hits"])
             process.terminate()
             done = agents.finish(process, timeout=5)
-        place.rest.double.heal()
+        pod.rest.double.heal()
     assert done.code == 128 + signal.SIGTERM
 
 
-def test_json(place: Place) -> None:
+def test_json(pod: Patient) -> None:
     """`--json` says the same to programs, with the same exit code."""
-    place.share.mark("v9")
-    place.flags = ["--json"]
-    done = place.doctor()
+    pod.share.mark("v9")
+    pod.flags = ["--json"]
+    done = pod.doctor()
     report = json.loads(done.stdout)
     assert report["exit_code"] == done.code == 4
     failed = [each for each in report["findings"] if each["level"] == "fail"]
@@ -522,45 +482,44 @@ def another_process(**env: str) -> Iterator[int]:
         process.stdin.close()
 
 
-def test_the_environment_of_another_process(place: Place) -> None:
+def test_the_environment_of_another_process(pod: Patient) -> None:
     """In a pod the worker's own environment is read, where the process namespace is shared."""
-    place.env = dict(POD)
+    pod.env |= POD
     with another_process(FASTEMBED_CACHE_PATH="/models/fastembed") as pid:
-        done = place.doctor()
+        done = pod.doctor()
     said = [line.text for line in of(done, "environment") if f"process {pid} (" in line.text]
     assert done.code == 2
-    assert f"should be '{place.store}/fastembed'" in said[0]
+    assert f"should be '{pod.store}/fastembed'" in said[0]
 
 
-def test_the_sidecar_is_not_the_worker(place: Place) -> None:
+def test_the_sidecar_is_not_the_worker(pod: Patient) -> None:
     """In a pod whose containers share nothing, the only other process is the sidecar's."""
-    place.env = dict(POD)
-    env = {"FASTEMBED_CACHE_PATH": "/nowhere", "MODEL_AGENT_STORE": str(place.store)}
-    share = ("--share", str(place.share.root))
-    with running_sidecar(agents.environment(env), "http://127.0.0.1:9", *share) as sidecar:
-        done = place.doctor()
+    pod.env |= POD
+    with pod.sidecar(env={"FASTEMBED_CACHE_PATH": "/nowhere"}) as sidecar:
+        done = pod.doctor()
     said = [line.text for line in of(done, "environment")]
     assert said
     assert not [text for text in said if f"process {sidecar.process.pid} (" in text]
 
 
-def test_a_worker_that_mounts_the_store_elsewhere(place: Place) -> None:
+def test_a_worker_that_mounts_the_store_elsewhere(pod: Patient) -> None:
     """A variable that leads to the store under another path is right."""
-    elsewhere = place.root / "elsewhere"
-    elsewhere.symlink_to(place.store)
-    place.env = dict(POD)
+    elsewhere = pod.root / "elsewhere"
+    elsewhere.symlink_to(pod.store)
+    pod.env |= POD
     with another_process(FASTEMBED_CACHE_PATH=f"{elsewhere}/fastembed"):
-        done = place.doctor()
+        done = pod.doctor()
     said = [line.text for line in of(done, "environment")]
     assert said
     assert not [text for text in said if str(elsewhere) in text or "cannot be seen" in text]
 
 
-def test_from_a_machine_without_a_store(place: Place) -> None:
+def test_from_a_machine_without_a_store(pod: Patient) -> None:
     """Where there is no pod and no store, only the share is looked at."""
     if os.path.lexists("/mnt/models"):
         pytest.skip("this machine has a store")
-    done = agents.run("doctor", "--share", place.share.root, "--catalog", place.share.catalog)
+    del pod.env["MODEL_AGENT_STORE"]
+    done = pod.run("doctor")
     assert done.code == 0, done.stdout
     assert [line.level for line in lines(done) if line.check == "store"] == ["skip"]
     assert not of(done, "worker")
@@ -568,13 +527,9 @@ def test_from_a_machine_without_a_store(place: Place) -> None:
 
 def test_nothing_else_on_a_terminal(tmp_path: Path) -> None:
     """On a terminal no log line stands between the findings."""
-    with over_rest(tmp_path) as place:
-        assert place.rest
-        env = place.rest.env() | {"MODEL_AGENT_STORE": str(place.store)}
+    with over_rest(tmp_path) as pod:
         master, slave = pty.openpty()
-        with subprocess.Popen(
-            [agents.PROGRAM, "doctor"], stdout=slave, stderr=slave, env=agents.environment(env)
-        ) as process:
+        with pod.start("doctor", stdout=slave, stderr=slave) as process:
             os.close(slave)
             shown = b"".join(iter(lambda: _read(master), b"")).decode()
         os.close(master)

@@ -11,7 +11,7 @@ import pytest
 
 from agent.release import catalog
 from tests.support import models, wrong_models
-from tests.support.hubs import VERSION, Site, site
+from tests.support.hubs import VERSION, HubPod, hub_pod
 from tests.support.shares import REVISION
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ expected = {{{{ text = "hello world", first = {PUBLISHED} }}}}
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Site]:
+def here(tmp_path: Path) -> Iterator[HubPod]:
     """A Hub without models, and a catalog that expects MiniLM's published numbers."""
-    with site(tmp_path) as here:
+    with hub_pod(tmp_path) as here:
         shutil.rmtree(here.repo)
         here.catalog.write_text(f'version = "{VERSION}"\n' + ENTRY.format(loader="fastembed"))
         yield here
@@ -42,7 +42,7 @@ def here(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["", "optimize = true\n"], ids=["as-it-is", "optimised"])
-def test_the_real_model_gives_them(change: str, here: Site, minilm_dir: Path) -> None:
+def test_the_real_model_gives_them(change: str, here: HubPod, minilm_dir: Path) -> None:
     """The true MiniLM is published, whichever way its weights are kept."""
     shutil.copytree(minilm_dir, here.repo)
     here.catalog.write_text(here.catalog.read_text().replace("expected", f"{change}expected"))
@@ -59,7 +59,7 @@ def test_the_real_model_gives_them(change: str, here: Site, minilm_dir: Path) ->
     ],
 )
 def test_another_model_does_not(
-    wrong: Callable[[Path, Path], None], here: Site, minilm_external_dir: Path
+    wrong: Callable[[Path, Path], None], here: HubPod, minilm_external_dir: Path
 ) -> None:
     """Exit 7, with what it gives beside what is published; nothing is on the share."""
     wrong(minilm_external_dir, here.root / "wrong")
@@ -74,11 +74,11 @@ def test_another_model_does_not(
     right = [float(number) for number in published.split(", ")]
     assert len(given) == len(right)
     assert max(abs(a - b) for a, b in zip(given, right, strict=True)) > 0.001
-    assert not list((here.share / "releases").glob("*"))
+    assert not list((here.share.root / "releases").glob("*"))
 
 
 @pytest.mark.slow
-def test_what_cannot_be_run_is_said(here: Site, minilm_safetensors_dir: Path) -> None:
+def test_what_cannot_be_run_is_said(here: HubPod, minilm_safetensors_dir: Path) -> None:
     """Without sentence-transformers its model is published, and that it was not run is said."""
     shutil.copytree(minilm_safetensors_dir, here.root / "hub" / models.MINILM / REVISION)
     entry = ENTRY.format(loader="sentence-transformers")
@@ -92,7 +92,7 @@ def test_what_cannot_be_run_is_said(here: Site, minilm_safetensors_dir: Path) ->
 
 @pytest.mark.slow
 def test_a_tree_of_one_s_own_is_not_held_to_them(
-    here: Site, tmp_path: Path, minilm_external_dir: Path
+    here: HubPod, tmp_path: Path, minilm_external_dir: Path
 ) -> None:
     """`--from` takes what is there: another model under a name may be meant."""
     wrong_models.half_the_layers(minilm_external_dir, tmp_path / "files")
@@ -100,7 +100,7 @@ def test_a_tree_of_one_s_own_is_not_held_to_them(
     models.as_hub_cache(tree / "fastembed", models.MINILM_REPO, REVISION, tmp_path / "files")
     done = here.run("publish", "--from", tree, "--version", "v1")
     assert done.code == 0, done.lines
-    assert (here.share / "releases" / "v1" / "manifest.json").is_file()
+    assert (here.share.release("v1") / "manifest.json").is_file()
 
 
 def test_the_built_in_catalog_expects_them() -> None:

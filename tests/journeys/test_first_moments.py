@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.agents import REPO
-from tests.support.cluster import AGENT
+from tests.support.agents import PROGRAM, REPO
 from tests.support.workers import until
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ while True:
 @pytest.mark.parametrize(
     ("library", "command", "code"),
     [
-        ("structlog", [AGENT, "init", "--share", "/nowhere"], 128 + signal.SIGTERM),
+        ("structlog", [PROGRAM, "init", "--share", "/nowhere"], 128 + signal.SIGTERM),
         ("onnxruntime", [sys.executable, WORKER, "--model", "Org/name"], 0),
     ],
     ids=["agent", "worker"],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pytest
 
 from tests.support import models
-from tests.support.hubs import Site, site
+from tests.support.hubs import HubPod, hub_pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,15 +74,15 @@ def _name(cell: Cell) -> str:
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Site]:
+def here(tmp_path: Path) -> Iterator[HubPod]:
     """A Hub, an empty share."""
-    with site(tmp_path) as here:
+    with hub_pod(tmp_path) as here:
         yield here
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", PASSING, ids=_name)
-def test_a_fault_that_passes(cell: Cell, here: Site) -> None:
+def test_a_fault_that_passes(cell: Cell, here: HubPod) -> None:
     """One bad answer costs a retry, and the release is whole."""
     here.hub.fault(**cell.rule, count=1)
     began = time.monotonic()
@@ -95,7 +95,7 @@ def test_a_fault_that_passes(cell: Cell, here: Site) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", [*PASSING, *FINAL], ids=_name)
-def test_a_fault_that_lasts(cell: Cell, here: Site) -> None:
+def test_a_fault_that_lasts(cell: Cell, here: HubPod) -> None:
     """It ends in its exit code, with a sentence, in bounded time; nothing is on the share."""
     here.hub.fault(**cell.rule, count=None)
     began = time.monotonic()
@@ -105,7 +105,7 @@ def test_a_fault_that_lasts(cell: Cell, here: Site) -> None:
     assert cell.says in done.sentence
     assert _SENTENCE.fullmatch(done.sentence), done.sentence
     assert "Traceback" not in "\n".join(done.lines)
-    assert list(here.share.iterdir()) == []
+    assert list(here.share.root.iterdir()) == []
     here.hub.heal()
     again = here.publish()
     assert again.code == 0, again.sentence
@@ -116,7 +116,7 @@ def _row(cell: Cell, how: str, code: int, began: float) -> None:
     print(f"| {cell.step} | {cell.fault} | {how} | exit {code} | {seconds:.1f} |")
 
 
-def test_a_hub_that_never_answers(here: Site) -> None:
+def test_a_hub_that_never_answers(here: HubPod) -> None:
     """One that takes the connection and says nothing costs --hub-timeout, not a pod in Init."""
     here.hub.fault("delay", seconds=60, count=None)
     began = time.monotonic()
@@ -129,7 +129,7 @@ def test_a_hub_that_never_answers(here: Site) -> None:
 @pytest.mark.slow
 def test_a_token(tmp_path: Path) -> None:
     """A private model needs HF_TOKEN; without it the sentence says so, and no log shows a token."""
-    with site(tmp_path, "--token=hf_secret") as here:
+    with hub_pod(tmp_path, "--token=hf_secret") as here:
         done = here.publish()
         assert done.code == 3, done.sentence
         assert "HF_TOKEN" in done.sentence
@@ -141,7 +141,7 @@ def test_a_token(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_gated_model(tmp_path: Path) -> None:
     """A gated model says that its terms must be accepted."""
-    with site(tmp_path, f"--gated={models.MINILM_REPO}", "--outsider=hf_other") as here:
+    with hub_pod(tmp_path, f"--gated={models.MINILM_REPO}", "--outsider=hf_other") as here:
         done = here.publish(env={"HF_TOKEN": "hf_other"})
         assert done.code == 3, done.sentence
         assert "is gated" in done.sentence
@@ -152,13 +152,13 @@ def test_a_gated_model(tmp_path: Path) -> None:
 def test_a_model_that_was_renamed(tmp_path: Path) -> None:
     """A model under its former name is found, and the log says what it is called now."""
     former = "Qdrant/all-MiniLM-L6-v2-former"
-    with site(tmp_path, f"--renamed={former}={models.MINILM_REPO}") as here:
+    with hub_pod(tmp_path, f"--renamed={former}={models.MINILM_REPO}") as here:
         here.catalog.write_text(here.catalog.read_text() + f'repo = "{former}"\n')
         done = here.publish()
         assert [each["now"] for each in done.named("hub.renamed")] == [models.MINILM_REPO]
 
 
-def test_a_revision_that_is_gone(here: Site) -> None:
+def test_a_revision_that_is_gone(here: HubPod) -> None:
     """A pinned commit that the Hub does not have is exit 4, and how to pin another is said."""
     text = here.catalog.read_text().replace("0123456789abcdef" * 2 + "01234567", "e" * 40)
     here.catalog.write_text(text)
@@ -168,7 +168,7 @@ def test_a_revision_that_is_gone(here: Site) -> None:
     assert "catalog pin" in done.sentence
 
 
-def test_an_unknown_name(here: Site) -> None:
+def test_an_unknown_name(here: HubPod) -> None:
     """A name that FastEmbed does not know lists the near ones."""
     here.catalog.write_text(here.catalog.read_text().replace("all-MiniLM-L6-v2", "all-MiniLM-L6"))
     done = here.publish()

@@ -7,39 +7,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.release import manifest
 from tests.support import agents, models
 from tests.support.certificates import make_certificate
 from tests.support.hub_double import name_branch, pointer_of
-from tests.support.hubs import NEWER, VERSION, Site, site
+from tests.support.hubs import NEWER, VERSION, HubPod, hub_pod
+from tests.support.pods import NO_SHARE
 from tests.support.rest import rest_share
-from tests.support.shares import REVISION, snapshot
+from tests.support.shares import REVISION, flip, snapshot
 from tests.support.workers import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from agent.release.manifest import Manifest
-
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Site]:
+def here(tmp_path: Path) -> Iterator[HubPod]:
     """A Hub, an empty share, an empty store."""
-    with site(tmp_path) as here:
+    with hub_pod(tmp_path) as here:
         yield here
 
 
-def release(here: Site, version: str = VERSION) -> Manifest:
-    """The manifest of a release on the share."""
-    return manifest.parse((here.share / "releases" / version / "manifest.json").read_bytes())
-
-
-def test_a_catalog_becomes_a_release(here: Site) -> None:
+def test_a_catalog_becomes_a_release(here: HubPod) -> None:
     """`publish CATALOG` makes a pinned, optimised release that names what the Hub served."""
     done = here.publish()
     assert done.code == 0, done.sentence
-    made = release(here)
+    made = here.share.manifest(VERSION)
     (model,) = made.models
     assert (model.repo, model.revision) == (models.MINILM_REPO, REVISION)
     files = {file.path.rpartition("/")[2]: file for file in made.files}
@@ -50,50 +43,50 @@ def test_a_catalog_becomes_a_release(here: Site) -> None:
     assert files["model.onnx.data"].upstream_sha256 is None
     assert files["tokenizer.json"].upstream_sha256 is None
     assert here.run("verify", VERSION, "--on", "share").code == 0
-    assert {path.name for path in here.share.iterdir()} == {"releases"}
+    assert {path.name for path in here.share.root.iterdir()} == {"releases"}
 
 
 @pytest.mark.slow
-def test_publishing_again(here: Site) -> None:
+def test_publishing_again(here: HubPod) -> None:
     """The same catalog again asks the Hub what there is, and fetches nothing."""
     assert here.publish().code == 0
-    before = snapshot(here.share)
+    before = snapshot(here.share.root)
     here.hub.reset_counters()
     again = here.publish()
     assert again.code == 0, again.sentence
     assert again.stdout.startswith("Already published")
     assert here.fetched() == 0
-    assert snapshot(here.share) == before
+    assert snapshot(here.share.root) == before
 
 
 @pytest.mark.slow
-def test_another_revision_is_another_release(here: Site) -> None:
+def test_another_revision_is_another_release(here: HubPod) -> None:
     """A catalog that pins something else under a version that exists is exit 9."""
     assert here.publish().code == 0
-    before = snapshot(here.share)
+    before = snapshot(here.share.root)
     moved = here.repo.with_name(NEWER)
     here.repo.rename(moved)
     (moved / "config.json").write_text((moved / "config.json").read_text() + "\n")
     here.catalog.write_text(here.catalog.read_text().replace(REVISION, NEWER))
     other = here.publish()
     assert other.code == 9, other.stdout
-    assert snapshot(here.share) == before
+    assert snapshot(here.share.root) == before
 
 
-def test_a_revision_that_is_not_pinned(here: Site) -> None:
+def test_a_revision_that_is_not_pinned(here: HubPod) -> None:
     """Without a revision it is what `main` is now; the manifest says which that was."""
     here.catalog.write_text(here.catalog.read_text().replace(f'revision = "{REVISION}"\n', ""))
     name_branch(here.root / "hub", models.MINILM_REPO, "main", REVISION)
     assert here.publish().code == 0
-    assert release(here).models[0].revision == REVISION
+    assert here.share.manifest(VERSION).models[0].revision == REVISION
 
 
 @pytest.mark.slow
-def test_weights_as_they_are(here: Site) -> None:
+def test_weights_as_they_are(here: HubPod) -> None:
     """`--no-optimize` publishes the very bytes that the Hub has, whatever the catalog says."""
     done = here.publish("--no-optimize")
     assert done.code == 0, done.sentence
-    files = {file.path.rpartition("/")[2]: file for file in release(here).files}
+    files = {file.path.rpartition("/")[2]: file for file in here.share.manifest(VERSION).files}
     assert "model.onnx.data" not in files
     weights = hashlib.sha256((here.repo / "model.onnx").read_bytes()).hexdigest()
     assert files["model.onnx"].sha256 == weights
@@ -101,10 +94,10 @@ def test_weights_as_they_are(here: Site) -> None:
 
 
 @pytest.mark.slow
-def test_a_bundle(here: Site) -> None:
+def test_a_bundle(here: HubPod) -> None:
     """A bundle made where the Hub is becomes the same release where it is not, verified."""
     bundle = here.root / "bundle"
-    done = here.publish("--bundle", bundle, env={"MODEL_AGENT_SHARE": ""})
+    done = here.publish("--bundle", bundle, env=NO_SHARE)
     assert done.code == 0, done.sentence
     assert here.publish("--bundle", bundle).code == 9
     here.hub.reset_counters()
@@ -116,16 +109,16 @@ def test_a_bundle(here: Site) -> None:
 
 
 @pytest.mark.slow
-def test_a_bundle_is_held_to_a_gpu_if_one_is_asked_for(here: Site) -> None:
+def test_a_bundle_is_held_to_a_gpu_if_one_is_asked_for(here: HubPod) -> None:
     """Where there is none it is exit 7, as for a tree, and the share stays as it was."""
     bundle = here.root / "bundle"
     assert here.publish("--bundle", bundle).code == 0
     done = here.run("publish", "--from", bundle, "--device", "cuda")
     assert done.code == 7, done.sentence
-    assert list(here.share.glob("releases/*")) == []
+    assert list(here.share.root.glob("releases/*")) == []
 
 
-def test_where_no_bundle_can_be(here: Site) -> None:
+def test_where_no_bundle_can_be(here: HubPod) -> None:
     """A name that no file can have, and the very directory that the command runs in."""
     done = here.run("publish", "--from", here.root / ("x" * 300), "--version", "v1")
     assert done.code == 2, done.sentence
@@ -138,7 +131,7 @@ def test_where_no_bundle_can_be(here: Site) -> None:
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_while_a_model_is_fetched(here: Site) -> None:
+def test_a_disk_that_fills_while_a_model_is_fetched(here: HubPod) -> None:
     """It is the disk's fault and not the Hub's: exit 6, at once."""
     here.hub.fault("forbidden", operation="Content", count=None)
     assert here.publish().code == 3
@@ -152,40 +145,39 @@ def test_a_disk_that_fills_while_a_model_is_fetched(here: Site) -> None:
 
 
 @pytest.mark.slow
-def test_a_damaged_bundle(here: Site) -> None:
+def test_a_damaged_bundle(here: HubPod) -> None:
     """One wrong byte in a bundle is exit 5, and the share stays as it was."""
     bundle = here.root / "bundle"
     assert here.publish("--bundle", bundle).code == 0
-    weights = next(bundle.rglob("model.onnx.data"))
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    flip(next(bundle.rglob("model.onnx.data")))
     done = here.run("publish", "--from", bundle)
     assert done.code == 5, done.stdout
     assert "model.onnx.data" in done.sentence
-    assert list(here.share.iterdir()) == []
+    assert list(here.share.root.iterdir()) == []
 
 
-def test_an_empty_share_is_populated_in_the_store(here: Site) -> None:
+def test_an_empty_share_is_populated_in_the_store(here: HubPod) -> None:
     """`init --populate store` makes the catalog's release for this pod; the share stays empty."""
     done = here.run("init", "--populate", "store")
     assert done.code == 0, done.sentence
-    assert (here.store / "current").readlink().name == VERSION
-    assert list(here.share.iterdir()) == []
+    assert here.active() == VERSION
+    assert list(here.share.root.iterdir()) == []
     assert not (here.store / ".agent" / "hub").exists()
     here.hub.reset_counters()
     assert here.run("init", "--populate", "store").code == 0
     assert here.hub.counters()["total"]["requests"] == 0
 
 
-def test_an_empty_share_is_not_populated(here: Site) -> None:
+def test_an_empty_share_is_not_populated(here: HubPod) -> None:
     """`--populate never` asks no Hub: exit 4, and what would help is said."""
     done = here.run("init", "--populate", "never")
     assert done.code == 4, done.stdout
     assert here.hub.counters()["total"]["requests"] == 0
 
 
-def test_only_the_catalogs_own_release_is_made(here: Site) -> None:
+def test_only_the_catalogs_own_release_is_made(here: HubPod) -> None:
     """A marker that names another version is not answered with the catalog's models."""
-    (here.share / "VERSION").write_text("v9\n")
+    (here.share.root / "VERSION").write_text("v9\n")
     done = here.run("init", "--populate", "store")
     assert done.code == 4, done.stdout
     assert "v9" in done.sentence
@@ -193,43 +185,38 @@ def test_only_the_catalogs_own_release_is_made(here: Site) -> None:
 
 
 @pytest.mark.slow
-def test_a_marker_that_names_it(here: Site) -> None:
+def test_a_marker_that_names_it(here: HubPod) -> None:
     """The marker names the catalog's release, which is missing: it is made."""
-    (here.share / "VERSION").write_text(f"{VERSION}\n")
+    (here.share.root / "VERSION").write_text(f"{VERSION}\n")
     done = here.run("init", "--populate", "share")
     assert done.code == 0, done.sentence
-    assert (here.store / "current").readlink().name == VERSION
+    assert here.active() == VERSION
     assert here.run("verify", VERSION, "--on", "share").code == 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_sixteen_pods_at_once(here: Site, tmp_path: Path) -> None:
+def test_sixteen_pods_at_once(here: HubPod, tmp_path: Path) -> None:
     """Sixteen pods start on an empty share: one downloads and uploads, all serve the same."""
     with rest_share(tmp_path / "rest") as share:
-        env = here.env() | share.env() | {"MODEL_AGENT_CATALOG": str(here.catalog)}
-        stores = [tmp_path / f"store-{number}" for number in range(16)]
-        pods = []
-        for store in stores:
-            store.mkdir()
-            flags = ("--populate", "share", "--store", store)
-            pods.append(agents.start("init", *flags, env=env))
-        done = [agents.finish(pod, timeout=400) for pod in pods]
+        env = share.env() | {"MODEL_AGENT_CATALOG": str(here.catalog)}
+        pods = [here.another(f"store-{number}") for number in range(16)]
+        running = [pod.start("init", "--populate", "share", env=env) for pod in pods]
+        done = [agents.finish(process, timeout=400) for process in running]
         assert {each.code for each in done} == {0}, [each.sentence for each in done]
-        assert {(store / "current").readlink().name for store in stores} == {VERSION}
-        digests = {(store / "current/manifest.json").read_bytes() for store in stores}
-        assert len(digests) == 1
-        made = manifest.parse(digests.pop())
+        assert {pod.active() for pod in pods} == {VERSION}
+        made = pods[0].manifest(VERSION)
+        assert {pod.manifest(VERSION).digest for pod in pods} == {made.digest}
         puts = [r for r in share.double.requests("PutRange") if "/fastembed/" in r["path"]]
         assert sum(r["bytes_in"] for r in puts) == made.size
         assert len(here.hub.requests("Content")) == 1
 
 
 @pytest.mark.slow
-def test_a_killed_download_goes_on(here: Site) -> None:
+def test_a_killed_download_goes_on(here: HubPod) -> None:
     """After SIGKILL the rerun fetches what had not arrived: not a whole file, nor its beginning."""
     here.hub.fault("stall", operation="Content", after=100_000, count=None)
-    process = agents.start("publish", here.catalog, env=here.env())
+    process = here.start("publish", here.catalog)
     kept, late = here.root / "tmp", {"model.onnx", "README.md"}
 
     def half_way() -> bool:
@@ -256,9 +243,9 @@ def test_a_killed_download_goes_on(here: Site) -> None:
 
 
 @pytest.mark.slow
-def test_what_was_fetched_is_kept_until_the_release_is_out(here: Site) -> None:
+def test_what_was_fetched_is_kept_until_the_release_is_out(here: HubPod) -> None:
     """A publisher that fails in the last moment has the next one fetch nothing again."""
-    in_the_way = here.share / "releases"
+    in_the_way = here.share.root / "releases"
     in_the_way.write_text("")
     assert here.publish().code == 3
     in_the_way.unlink()
@@ -275,14 +262,14 @@ def test_a_hub_behind_a_ca_of_its_own(tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path)
     root = tmp_path / "site"
     root.mkdir()
-    with site(root, certificate=certificate) as here:
+    with hub_pod(root, certificate=certificate) as here:
         refused = here.publish("--hub-timeout", "2s")
         assert refused.code == 3, refused.sentence
         trusted = here.publish(env={"SSL_CERT_FILE": str(certificate.cert)})
         assert trusted.code == 0, trusted.sentence
 
 
-def test_a_pointer_in_place_of_the_file(here: Site) -> None:
+def test_a_pointer_in_place_of_the_file(here: HubPod) -> None:
     """A repository that was pushed without LFS is refused: what is there is named."""
     whole = (here.repo / "tokenizer.json").read_bytes()
     (here.repo / "tokenizer.json").write_bytes(pointer_of(whole))
@@ -290,10 +277,10 @@ def test_a_pointer_in_place_of_the_file(here: Site) -> None:
     assert done.code == 5, done.stdout
     assert "pointer" in done.sentence
     assert "tokenizer.json" in done.sentence
-    assert list(here.share.iterdir()) == []
+    assert list(here.share.root.iterdir()) == []
 
 
-def test_a_name_that_no_share_can_hold(here: Site) -> None:
+def test_a_name_that_no_share_can_hold(here: HubPod) -> None:
     """A file name from outside never becomes a path unchecked: exit 5, before it is fetched."""
     (here.repo / "odd:name.json").write_text("{}")
     done = here.publish()
@@ -302,7 +289,7 @@ def test_a_name_that_no_share_can_hold(here: Site) -> None:
     assert here.fetched() == 0
 
 
-def test_a_model_that_has_only_a_pickle(here: Site) -> None:
+def test_a_model_that_has_only_a_pickle(here: HubPod) -> None:
     """Nothing safe remains: exit 9, before anything is fetched."""
     name = "acme/pickled"
     repo = here.root / "hub" / name / REVISION
@@ -319,7 +306,7 @@ def test_a_model_that_has_only_a_pickle(here: Site) -> None:
     assert here.fetched() == 0
 
 
-def test_a_catalog_is_pinned(here: Site) -> None:
+def test_a_catalog_is_pinned(here: HubPod) -> None:
     """`catalog pin` writes today's revisions, and leaves comments and all else as they are."""
     text = here.catalog.read_text().replace(f'revision = "{REVISION}"\n', "# not yet pinned\n")
     here.catalog.write_text(text)
@@ -328,11 +315,11 @@ def test_a_catalog_is_pinned(here: Site) -> None:
     assert done.stdout == f"{models.MINILM} ({models.MINILM_REPO}) pinned {REVISION}\n"
     assert here.catalog.read_text() == text.rstrip("\n") + f'\nrevision = "{REVISION}"\n'
     assert here.publish().code == 0
-    assert release(here).models[0].revision == REVISION
+    assert here.share.manifest(VERSION).models[0].revision == REVISION
 
 
 @pytest.mark.slow
-def test_a_pinned_catalog_stays(here: Site) -> None:
+def test_a_pinned_catalog_stays(here: HubPod) -> None:
     """A model that is pinned stays where it is, unless that is to be updated."""
     before = here.catalog.read_text()
     here.repo.rename(here.repo.with_name(NEWER))

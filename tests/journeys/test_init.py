@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 from structlog.testing import capture_logs
 
-from agent import logs, settings
-from agent.context import Context
 from agent.errors import NoSpaceError, WarmupError
 from agent.models import footprint
 from agent.sync import init
 from agent.sync.record import Record
 from tests.support import agents, stores
-from tests.support.crashing import Crasher, Run
+from tests.support.agents import assert_failed
+from tests.support.pods import Pod
 from tests.support.shares import (
     ELSEWHERE,
     FOLDER,
     HALF,
     INLINE,
     SNAPSHOT,
-    TestShare,
     flip,
     in_memory,
     snapshot,
@@ -40,8 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from agent.context import Context
     from agent.errors import AgentError
     from tests.support.agents import Result
+    from tests.support.crashing import Crasher
 
 UNKNOWN = {
     "empty": b"",
@@ -54,75 +54,11 @@ UNKNOWN = {
 }
 
 
-@pytest.fixture(scope="module")
-def crasher() -> Iterator[Crasher]:
-    """What runs the agents, in forks."""
-    with Crasher() as running:
-        yield running
-
-
-class Pod:
-    """A share, a store, and an agent that is run on them."""
-
-    def __init__(self, crasher: Crasher, scratch: Path) -> None:
-        self.share = TestShare(scratch / "share")
-        self.store = scratch / "store"
-        self.store.mkdir()
-        self._crasher = crasher
-
-    @property
-    def flags(self) -> tuple[str | Path, ...]:
-        """What every run is told."""
-        roots = ("--share", self.share.root, "--store", self.store)
-        return (*roots, "--catalog", self.share.catalog)
-
-    def warm(self, *flags: str) -> Result:
-        """Run `init` as a pod does."""
-        return self._crasher.finish("init", *self.flags, *flags)
-
-    def init(self, *flags: str) -> Result:
-        """Run `init` without a warm-up."""
-        return self.warm("--no-warm", *flags)
-
-    def add(self, *versions: str) -> None:
-        """Add releases of some files that nobody loads."""
-        for version in versions:
-            self.share.add_files(version, {"model.onnx": version.encode() * 50_000})
-
-    def corrupt(self, version: str) -> None:
-        """Flip a bit of a release on the share."""
-        flip(self.share.release(version) / SNAPSHOT / "model.onnx")
-
-    @property
-    def active(self) -> str | None:
-        """What a worker that starts now would serve."""
-        link = self.store / "current"
-        return link.readlink().name if link.exists() else None
-
-    @property
-    def held(self) -> set[str]:
-        """The releases in the store."""
-        return {path.name for path in (self.store / "releases").iterdir()}
-
-    @property
-    def state(self) -> Any:
-        """The agent's memory."""
-        return json.loads((self.store / ".agent/state.json").read_text())
-
-
 @pytest.fixture
 def pod(crasher: Crasher) -> Iterator[Pod]:
     """A pod with an empty share and an empty store, in memory."""
     with in_memory() as scratch:
-        yield Pod(crasher, scratch)
-
-
-def assert_failed(done: Result, code: int, *words: str) -> None:
-    """It ended with `code`, and its last line is a sentence with these words."""
-    assert done.code == code, done.lines
-    assert done.sentence.startswith("model-agent: ")
-    assert [word for word in words if word not in done.sentence] == [], done.sentence
-    assert "Traceback" not in "\n".join(done.lines)
+        yield Pod(scratch, crasher=crasher)
 
 
 def assert_fell_back(done: Result, *, active: str, desired: str) -> None:
@@ -133,51 +69,55 @@ def assert_fell_back(done: Result, *, active: str, desired: str) -> None:
     assert any("NOT the desired release" in line for line in done.lines if line[0] != "{")
 
 
+def corrupt(pod: Pod, version: str) -> None:
+    """Flip a bit of a release on the share."""
+    flip(pod.share.release(version) / SNAPSHOT / "model.onnx")
+
+
 def with_v1(pod: Pod) -> Context:
     """The pod's own context, with v1 in its store."""
     pod.share.add("v1")
     pod.share.mark("v1")
-    pod.warm()
-    places = {"share": str(pod.share.root), "store": str(pod.store), "device": "cpu"}
-    return Context(settings.parse(places, {}), logs.get())
+    pod.run("init")
+    return pod.context()
 
 
 def test_without_a_marker_the_catalogs_version(pod: Pod) -> None:
     """Without a marker the catalog's own version is taken, whatever else is there."""
-    pod.add("catalogued", "newer")
+    pod.share.add_plain("catalogued", "newer")
     assert pod.init().code == 0
-    assert pod.active == "catalogued"
+    assert pod.active() == "catalogued"
 
 
 def test_without_a_marker_the_only_complete_release(pod: Pod) -> None:
     """Without a marker the only complete release is taken; incomplete ones do not count."""
-    pod.add("catalogued", "v1", "v2")
+    pod.share.add_plain("catalogued", "v1", "v2")
     for version in ("catalogued", "v2"):
         (pod.share.release(version) / "manifest.json").unlink()
     assert pod.init().code == 0
-    assert pod.active == "v1"
-    assert pod.held == {"v1"}
+    assert pod.active() == "v1"
+    assert pod.held() == {"v1"}
 
 
 def test_without_a_marker_several_releases(pod: Pod) -> None:
     """Without a marker, which of several releases to serve is for the operator to say: exit 4."""
-    pod.add("v1", "v2")
+    pod.share.add_plain("v1", "v2")
     assert_failed(pod.init(), 4, "VERSION", "v1", "v2", "promote")
-    assert pod.active is None
-    assert pod.held == set()
+    assert pod.active() is None
+    assert pod.held() == set()
 
 
 def test_an_empty_share(pod: Pod) -> None:
     """With nothing on the share, and no Hub to ask, exit 4 says what would help."""
-    words = ("Neither the share", "nor the store has a release", "model-agent publish")
+    words = ("There is no marker VERSION and no release", "model-agent publish")
     assert_failed(pod.init("--populate", "never"), 4, *words)
-    assert pod.active is None
+    assert pod.active() is None
 
 
 @pytest.mark.parametrize("data", UNKNOWN.values(), ids=UNKNOWN)
 def test_an_unknown_marker_changes_nothing(data: bytes, pod: Pod) -> None:
     """A marker that is being written, or is no marker, never changes what is active."""
-    pod.add("v1", "v2")
+    pod.share.add_plain("v1", "v2")
     pod.share.mark("v1")
     assert pod.init().code == 0
     before = snapshot(pod.store / "releases")
@@ -185,30 +125,30 @@ def test_an_unknown_marker_changes_nothing(data: bytes, pod: Pod) -> None:
     done = pod.init()
     assert done.code == 0, done.lines
     assert done.named("marker.unknown")
-    assert pod.active == "v1"
+    assert pod.active() == "v1"
     assert snapshot(pod.store / "releases") == before
-    assert pod.state["desired"] == "v1"
+    assert pod.state()["desired"] == "v1"
 
 
 def test_a_marker_that_is_gone_changes_nothing(pod: Pod) -> None:
     """Without a marker what is active stays, even where the catalog names another release."""
-    pod.add("v1", "catalogued")
+    pod.share.add_plain("v1", "catalogued")
     pod.share.mark("v1")
     assert pod.init().code == 0
     (pod.share.root / "VERSION").unlink()
     assert pod.init().code == 0
-    assert pod.active == "v1"
+    assert pod.active() == "v1"
 
 
 def test_the_share_is_away_with_good_data(pod: Pod) -> None:
     """A dead share does not kill a pod that has good data: every byte is hashed, and it says so."""
-    pod.add("v1")
+    pod.share.add_plain("v1")
     pod.share.mark("v1")
     assert pod.init().code == 0
     pod.share.root.rename(pod.share.root.with_name("away"))
     done = pod.init("--no-fallback")
     assert done.code == 0, done.lines
-    assert pod.active == "v1"
+    assert pod.active() == "v1"
     assert done.named("release.verified")
     assert done.named("init.share_unusable")
 
@@ -217,12 +157,12 @@ def test_the_share_is_away_with_nothing(pod: Pod) -> None:
     """A dead share and an empty store are exit 3."""
     shutil.rmtree(pod.share.root)
     assert_failed(pod.init(), 3, str(pod.share.root))
-    assert pod.active is None
+    assert pod.active() is None
 
 
 def test_the_share_is_away_with_rot(pod: Pod) -> None:
     """A dead share does not make a release good that is corrupt in the store."""
-    pod.add("v1")
+    pod.share.add_plain("v1")
     pod.share.mark("v1")
     assert pod.init().code == 0
     flip(pod.store / "releases/v1" / SNAPSHOT / "model.onnx")
@@ -232,83 +172,83 @@ def test_the_share_is_away_with_rot(pod: Pod) -> None:
 
 def test_fallback_along_the_chain(pod: Pod) -> None:
     """A bad bump falls back along `# previous:`, in its order, to the first good release."""
-    pod.add("v1", "v2", "v3", "v4")
-    pod.corrupt("v4")
-    pod.corrupt("v3")
+    pod.share.add_plain("v1", "v2", "v3", "v4")
+    corrupt(pod, "v4")
+    corrupt(pod, "v3")
     pod.share.mark("v4", "previous: v3 missing v1 v2")
     done = pod.init()
     assert_fell_back(done, active="v1", desired="v4")
-    assert pod.active == "v1"
-    assert pod.held == {"v1"}
-    assert set(pod.state["quarantined"]) == {"v3", "v4"}
-    assert pod.state["desired"] == "v4"
-    assert SNAPSHOT in pod.state["quarantined"]["v4"]["reason"]
+    assert pod.active() == "v1"
+    assert pod.held() == {"v1"}
+    assert set(pod.state()["quarantined"]) == {"v3", "v4"}
+    assert pod.state()["desired"] == "v4"
+    assert SNAPSHOT in pod.state()["quarantined"]["v4"]["reason"]
 
 
 @pytest.mark.parametrize("why", ["corrupt", "missing", "incomplete"])
 def test_fallback_to_the_store(why: str, pod: Pod) -> None:
     """Without a chain, a bad bump falls back to what the store holds."""
-    pod.add("v1", "v2")
+    pod.share.add_plain("v1", "v2")
     pod.share.mark("v1")
     assert pod.init().code == 0
     before = snapshot(pod.store / "releases")
     if why == "corrupt":
-        pod.corrupt("v2")
+        corrupt(pod, "v2")
     elif why == "missing":
         shutil.rmtree(pod.share.release("v2"))
     else:
         (pod.share.release("v2") / "manifest.json").unlink()
     pod.share.mark("v2")
     assert_fell_back(pod.init(), active="v1", desired="v2")
-    assert pod.active == "v1"
+    assert pod.active() == "v1"
     assert snapshot(pod.store / "releases") == before
 
 
 def test_the_chain_comes_before_the_store(pod: Pod) -> None:
     """What the operators served last is a better fallback than what the store happens to hold."""
-    pod.add("v1", "v2", "v3")
+    pod.share.add_plain("v1", "v2", "v3")
     pod.share.mark("v1")
     assert pod.init().code == 0
-    pod.corrupt("v3")
+    corrupt(pod, "v3")
     pod.share.mark("v3", "previous: v2")
     assert_fell_back(pod.init(), active="v2", desired="v3")
-    assert pod.active == "v2"
+    assert pod.active() == "v2"
 
 
 @pytest.mark.parametrize(("why", "code"), [("corrupt", 5), ("missing", 4)])
 def test_no_fallback(why: str, code: int, pod: Pod) -> None:
     """With `--no-fallback` a bad bump fails by its own exit code, and the store stays as it is."""
-    pod.add("v1", "v2")
+    pod.share.add_plain("v1", "v2")
     pod.share.mark("v1")
     assert pod.init().code == 0
     before = snapshot(pod.store / "releases")
     if why == "corrupt":
-        pod.corrupt("v2")
+        corrupt(pod, "v2")
     else:
         shutil.rmtree(pod.share.release("v2"))
     pod.share.mark("v2", "previous: v1")
     assert_failed(pod.init("--no-fallback"), code, "releases/v2")
-    assert pod.active == "v1"
+    assert pod.active() == "v1"
     assert snapshot(pod.store / "releases") == before
 
 
 def test_a_bump_that_is_mended(pod: Pod) -> None:
     """A release that failed is tried again once its content has changed: no marker is needed."""
-    pod.add("v1", "v2")
-    pod.corrupt("v2")
+    pod.share.add_plain("v1", "v2")
+    corrupt(pod, "v2")
     pod.share.mark("v2", "previous: v1")
     assert_fell_back(pod.init(), active="v1", desired="v2")
     shutil.rmtree(pod.share.release("v2"))
     pod.share.add_files("v2", {"model.onnx": b"mended" * 50_000})
     done = pod.init()
     assert done.code == 0, done.lines
-    assert pod.active == "v2"
-    assert pod.state["quarantined"] == {}
+    assert pod.active() == "v2"
+    assert pod.state()["quarantined"] == {}
 
 
 def test_a_second_run_moves_nothing(pod: Pod) -> None:
     """Once the release is in the store, `init` hashes it there and reads no byte of the share's."""
-    pod.add("v1")
+    pod.share.add_plain("v1")
     pod.share.mark("v1")
     first = pod.init()
     assert first.named("release.staged")[0]["share_bytes"] == pod.share.manifest("v1").size
@@ -330,10 +270,10 @@ def test_another_embedding_space_is_refused(pod: Pod) -> None:
     assert pod.init().code == 0
     pod.share.mark("v2", "previous: v1")
     assert_failed(pod.init("--no-fallback"), 9, "v2", "space", "--allow-new-space")
-    assert pod.active == "v1"
+    assert pod.active() == "v1"
     assert_fell_back(pod.init(), active="v1", desired="v2")
-    assert pod.active == "v1"
-    assert "space" in pod.state["quarantined"]["v2"]["reason"]
+    assert pod.active() == "v1"
+    assert "space" in pod.state()["quarantined"]["v2"]["reason"]
 
 
 def test_another_embedding_space_is_allowed(pod: Pod) -> None:
@@ -345,18 +285,18 @@ def test_another_embedding_space_is_allowed(pod: Pod) -> None:
     pod.share.mark("v2", "previous: v1", "allow-new-space")
     done = pod.init("--no-fallback")
     assert done.code == 0, done.lines
-    assert pod.active == "v2"
+    assert pod.active() == "v2"
 
 
 def test_another_dimension_is_another_space(pod: Pod) -> None:
     """Vectors of another length are of another space, whatever a canary says."""
-    pod.add("v1", "v2")
+    pod.share.add_plain("v1", "v2")
     pod.share.sign("v2", lambda raw: raw["models"][0].update(dim=48))
     pod.share.mark("v1")
     assert pod.init().code == 0
     pod.share.mark("v2")
     assert_failed(pod.init("--no-fallback"), 9, "48", "32")
-    assert pod.active == "v1"
+    assert pod.active() == "v1"
 
 
 def test_the_same_space_in_other_bytes(pod: Pod) -> None:
@@ -367,7 +307,7 @@ def test_the_same_space_in_other_bytes(pod: Pod) -> None:
     assert pod.init().code == 0
     pod.share.mark("v2")
     assert pod.init("--no-fallback").code == 0
-    assert pod.active == "v2"
+    assert pod.active() == "v2"
 
 
 def test_the_space_guard_on_a_fresh_store(pod: Pod) -> None:
@@ -376,12 +316,12 @@ def test_the_space_guard_on_a_fresh_store(pod: Pod) -> None:
     pod.share.add("v2", ELSEWHERE)
     pod.share.mark("v2", "previous: v1")
     assert_failed(pod.init("--no-fallback"), 9, "v2", "space")
-    assert pod.active is None
+    assert pod.active() is None
     assert_fell_back(pod.init(), active="v1", desired="v2")
-    assert pod.active == "v1"
+    assert pod.active() == "v1"
     pod.share.mark("v2", "previous: v1", "allow-new-space")
     assert pod.init("--no-fallback").code == 0
-    assert pod.active == "v2"
+    assert pod.active() == "v2"
 
 
 def test_a_canary_that_does_not_sing(pod: Pod) -> None:
@@ -394,9 +334,9 @@ def test_a_canary_that_does_not_sing(pod: Pod) -> None:
 
     pod.share.sign("v1", negate)
     pod.share.mark("v1")
-    assert_failed(pod.warm("--no-fallback"), 7, "canary", "-1.0000")
-    assert pod.active is None
-    assert "canary" in pod.state["quarantined"]["v1"]["reason"]
+    assert_failed(pod.run("init", "--no-fallback"), 7, "canary", "-1.0000")
+    assert pod.active() is None
+    assert "canary" in pod.state()["quarantined"]["v1"]["reason"]
 
 
 def test_a_model_that_does_not_load(pod: Pod) -> None:
@@ -405,11 +345,11 @@ def test_a_model_that_does_not_load(pod: Pod) -> None:
     (pod.share.release("v1") / SNAPSHOT / "model.onnx").write_bytes(b"no model at all")
     stores.write_manifest(pod.share.release("v1"), models)
     pod.share.mark("v1")
-    done = pod.warm("--no-fallback")
+    done = pod.run("init", "--no-fallback")
     assert_failed(done, 7, "does not load on cpu")
-    assert pod.active is None
+    assert pod.active() is None
     assert pod.init("--no-fallback").code == 0
-    assert pod.active == "v1"
+    assert pod.active() == "v1"
     assert not (pod.store / ".agent/warmup.json").exists()
 
 
@@ -417,7 +357,7 @@ def test_the_report_of_a_warm_up(pod: Pod) -> None:
     """`warmup.json` says what each model did: where it ran, how long, how near its canary."""
     pod.share.add("v1")
     pod.share.mark("v1")
-    done = pod.warm()
+    done = pod.run("init")
     assert done.code == 0, done.lines
     report = json.loads((pod.store / ".agent/warmup.json").read_text())
     assert (report["schema"], report["version"]) == (1, "v1")
@@ -431,7 +371,7 @@ def test_the_report_of_a_warm_up(pod: Pod) -> None:
         assert 0 < model[name] < 60, name
     assert 10**7 < model["peak_rss_bytes"] < 10**9
     assert "vectors" not in model
-    assert pod.state["attempts"] == {}
+    assert pod.state()["attempts"] == {}
 
 
 @pytest.mark.parametrize("flags", [(), ("--warm-shapes", "1x8")], ids=["as before", "in shapes"])
@@ -439,8 +379,8 @@ def test_what_has_passed_here_is_not_run_again(pod: Pod, flags: tuple[str, ...])
     """`init` once more hashes every byte and runs no model, unless it is told what to run."""
     pod.share.add("v1")
     pod.share.mark("v1")
-    assert pod.warm().named("model.warmed")
-    again = pod.warm(*flags)
+    assert pod.run("init").named("model.warmed")
+    again = pod.run("init", *flags)
     assert again.named("release.verified")
     assert bool(again.named("model.warmed")) == bool(flags)
     assert bool(again.named("warmup.skipped")) != bool(flags)
@@ -452,17 +392,17 @@ def test_a_quarantine_drops_what_had_passed(pod: Pod) -> None:
     """A worker, or a check in other shapes, refused it: the next `init` that tries it runs it."""
     here = with_v1(pod)
     steps_of(here).quarantine("v1", "the worker said no", None)
-    assert pod.warm().named("model.warmed")
+    assert pod.run("init").named("model.warmed")
 
 
 def test_a_check_on_record_alone_is_not_enough(pod: Pod) -> None:
     """Report and state agree, or the model is run."""
     pod.share.add("v1")
     pod.share.mark("v1")
-    pod.warm()
+    pod.run("init")
     state = pod.store / ".agent/state.json"
     state.write_text(json.dumps(json.loads(state.read_text()) | {"checked": {}}))
-    assert pod.warm().named("model.warmed")
+    assert pod.run("init").named("model.warmed")
 
 
 def test_what_the_disk_of_the_store_does_not_give(
@@ -489,10 +429,10 @@ def test_what_passed_elsewhere_is_run(pod: Pod) -> None:
     """A store that outlives its pod may be on a node that was started again, or in a new image."""
     pod.share.add("v1")
     pod.share.mark("v1")
-    pod.warm()
+    pod.run("init")
     state = pod.store / ".agent/state.json"
     state.write_text(json.dumps(json.loads(state.read_text()) | {"ground": "of another boot"}))
-    assert pod.warm().named("model.warmed")
+    assert pod.run("init").named("model.warmed")
 
 
 @pytest.mark.parametrize(
@@ -554,7 +494,7 @@ def test_other_bytes_are_run(pod: Pod) -> None:
     for version, kind in (("v1", INLINE), ("v2", HALF)):
         pod.share.add(version, kind)
         pod.share.mark(version)
-        assert pod.warm().named("model.warmed"), version
+        assert pod.run("init").named("model.warmed"), version
 
 
 def test_two_attempts_that_never_ended(pod: Pod) -> None:
@@ -569,29 +509,29 @@ def test_two_attempts_that_never_ended(pod: Pod) -> None:
     assert pod.init().code == 0
     pod.share.mark("v2", "previous: v1")
     for count in (1, 2):
-        with agents.start("init", *pod.flags) as process:
-            until(lambda count=count: pod.state["attempts"].get("v2") == count)  # type: ignore[misc]
+        with pod.start("init") as process:
+            until(lambda count=count: pod.state()["attempts"].get("v2") == count)  # type: ignore[misc]
             process.kill()
             assert process.wait() == -9
             agents.finish(process)
-        assert pod.active == "v1"
+        assert pod.active() == "v1"
     done = pod.init()
     assert_fell_back(done, active="v1", desired="v2")
-    assert "never ended" in pod.state["quarantined"]["v2"]["reason"]
+    assert "never ended" in pod.state()["quarantined"]["v2"]["reason"]
     pod.share.mark("v2", "previous: v1", "promoted: again")
     done = pod.init()
     assert done.code == 0
-    assert pod.active == "v2"
+    assert pod.active() == "v2"
 
 
 def test_a_pickle(pod: Pod) -> None:
     """A release that holds a pickle is exit 9, or a fallback, unless `--allow-pickle`."""
-    pod.add("v1")
+    pod.share.add_plain("v1")
     pod.share.add_files("v2", {"pytorch_model.bin": b"pickle" * 1000})
     pod.share.mark("v2", "previous: v1")
     assert_failed(pod.init("--no-fallback"), 9, "pytorch_model.bin", "--allow-pickle")
-    assert pod.active is None
-    assert pod.held == set()
+    assert pod.active() is None
+    assert pod.held() == set()
     assert_fell_back(pod.init(), active="v1", desired="v2")
 
 
@@ -600,17 +540,17 @@ def test_a_pickle_that_is_allowed(pod: Pod) -> None:
     pod.share.add_files("v1", {"pytorch_model.bin": b"pickle" * 1000})
     pod.share.mark("v1")
     assert pod.init("--allow-pickle").code == 0
-    assert pod.active == "v1"
+    assert pod.active() == "v1"
 
 
 def test_allowing_a_pickle_helps_at_once(pod: Pod) -> None:
     """What the sentence of a refused pickle says to do helps, without another promotion."""
-    pod.add("v1")
+    pod.share.add_plain("v1")
     pod.share.add_files("v2", {"pytorch_model.bin": b"pickle" * 1000})
     pod.share.mark("v2", "previous: v1")
     assert_fell_back(pod.init(), active="v1", desired="v2")
     assert pod.init("--allow-pickle").code == 0
-    assert pod.active == "v2"
+    assert pod.active() == "v2"
 
 
 def test_no_gpu_is_not_the_releases_fault(pod: Pod) -> None:
@@ -620,35 +560,35 @@ def test_no_gpu_is_not_the_releases_fault(pod: Pod) -> None:
     pod.share.mark("v1")
     assert pod.init().code == 0
     pod.share.mark("v2", "previous: v1")
-    done = pod.warm("--device", "cuda")
+    done = pod.run("init", "--device", "cuda")
     assert_failed(done, 7, "cuda")
     assert done.named("init.fell_back") == []
-    assert pod.active == "v1"
-    assert pod.state["quarantined"] == {}
-    assert pod.state["attempts"] == {}
+    assert pod.active() == "v1"
+    assert pod.state()["quarantined"] == {}
+    assert pod.state()["attempts"] == {}
 
 
 def test_no_space_is_not_the_releases_fault(pod: Pod) -> None:
     """A release that does not fit is exit 6: no fallback, no quarantine, nothing touched."""
-    pod.add("v1", "v2")
+    pod.share.add_plain("v1", "v2")
     pod.share.mark("v1")
     assert pod.init().code == 0
     pod.share.mark("v2", "previous: v1")
     before = snapshot(pod.store / "releases")
     assert_failed(pod.init("--store-limit", "200k"), 6, "--store-limit")
-    assert pod.active == "v1"
+    assert pod.active() == "v1"
     assert snapshot(pod.store / "releases") == before
-    assert pod.state["quarantined"] == {}
+    assert pod.state()["quarantined"] == {}
 
 
 def test_a_marker_elsewhere(pod: Pod) -> None:
     """`--marker` names another marker on the same share, such as one a fleet."""
-    pod.add("v1", "v2")
+    pod.share.add_plain("v1", "v2")
     pod.share.mark("v1")
     (pod.share.root / "canary").mkdir()
     (pod.share.root / "canary/VERSION").write_text("v2\n")
     assert pod.init("--marker", "canary/VERSION").code == 0
-    assert pod.active == "v2"
+    assert pod.active() == "v2"
 
 
 def test_unchanged_files_are_linked(pod: Pod) -> None:
@@ -667,71 +607,46 @@ def test_unchanged_files_are_linked(pod: Pod) -> None:
     assert (pod.store / "current" / FOLDER / "refs/main").is_file()
 
 
-@pytest.fixture
-def share(tmp_path: Path) -> TestShare:
-    """Two synthetic releases."""
-    made = TestShare(tmp_path / "share")
-    for version in ("v1", "v2"):
-        made.add_files(version, {"model.onnx": version.encode() * 200_000})
-    return made
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    """An empty store."""
-    path = tmp_path / "store"
-    path.mkdir()
-    return path
-
-
-def test_a_share_that_goes_away_costs_nothing_staged(
-    share: TestShare, store: Path, tmp_path: Path
-) -> None:
+def test_a_share_that_goes_away_costs_nothing_staged(pod: Pod, crasher: Crasher) -> None:
     """What was half staged is still there after an `init` that came up on the old release."""
-    other = tmp_path / "other"
-    other.mkdir()
-    with Crasher() as crasher:
-
-        def init(where: Path, step: int = 0) -> Run:
-            flags = ("--no-warm", "--share", share.root, "--store", where)
-            return crasher.run("init", *flags, step=step)
-
-        share.mark("v1")
-        assert init(store).code == init(other).code == 0
-        share.mark("v2")
-        steps = init(other).steps
-        last_write = len(steps) - steps[::-1].index("pwritev")
-        assert init(store, step=last_write).code == -9
-        away = share.root.rename(share.root.with_name("away"))
-        assert init(store).code == 0
-        assert (store / "current").readlink().name == "v1"
-        away.rename(share.root)
-        done = init(store)
-        assert done.code == 0
-    assert "resumed_bytes" in done.stderr
+    for version in ("v1", "v2"):
+        pod.share.add_files(version, {"model.onnx": version.encode() * 200_000})
+    pod.share.mark("v1")
+    other = pod.another("other")
+    assert pod.init().code == other.init().code == 0
+    pod.share.mark("v2")
+    steps = crasher.run("init", "--no-warm", env=other.env).steps
+    last_write = len(steps) - steps[::-1].index("pwritev")
+    assert pod.init(step=last_write).code == -9
+    away = pod.share.root.rename(pod.share.root.with_name("away"))
+    assert pod.init().code == 0
+    assert pod.active() == "v1"
+    away.rename(pod.share.root)
+    done = pod.init()
+    assert done.code == 0
+    assert "resumed_bytes" in "".join(done.lines)
 
 
-def test_the_desired_release_is_remembered(share: TestShare, store: Path) -> None:
+def test_the_desired_release_is_remembered(pod: Pod) -> None:
     """While the share is away, the state still says which release is desired."""
-    flags = ("--no-warm", "--share", share.root, "--store", store)
-    share.mark("v1")
-    assert agents.run("init", *flags).code == 0
-    share.root.rename(share.root.with_name("away"))
-    done = agents.run("init", *flags)
+    pod.share.add_plain("v1")
+    pod.share.mark("v1")
+    assert pod.init().code == 0
+    pod.share.root.rename(pod.share.root.with_name("away"))
+    done = pod.init()
     assert done.code == 0, done.sentence
-    assert json.loads((store / ".agent/state.json").read_text())["desired"] == "v1"
+    assert pod.state()["desired"] == "v1"
 
 
 @pytest.mark.slow
-def test_a_hand_made_release_survives_the_first_publish(share: TestShare, store: Path) -> None:
+def test_a_hand_made_release_survives_the_first_publish(tmp_path: Path) -> None:
     """A marker that names the hand-made tree still means it once `releases/` holds another one."""
-    shutil.rmtree(share.root / "releases")
-    tree(share.root)
-    share.mark("today")
-    flags = ("--share", share.root, "--catalog", share.catalog)
-    done = agents.run("publish", *flags, "--from", tree(store.with_name("new")), "--version", "v2")
+    pod = Pod(tmp_path)
+    tree(pod.share.root)
+    pod.share.mark("today")
+    done = pod.publish_tree("v2", tree(tmp_path / "new"))
     assert done.code == 0, done.sentence
-    done = agents.run("init", *flags, "--store", store)
+    done = pod.run("init")
     assert done.code == 0, done.sentence
-    assert (store / "current").readlink().name == "today"
-    assert agents.run("promote", *flags, "yesterday").code == 4
+    assert pod.active() == "today"
+    assert pod.run("promote", "yesterday").code == 4

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.release import manifest
-from tests.support import agents, cluster
+from tests.support import agents
 from tests.support.apiserver import ANNOTATION, NAMESPACE, POD, UID, ApiServer, api_server
-from tests.support.cluster import running_sidecar
-from tests.support.scripted import ScriptedWorker, obey, scripted
+from tests.support.pods import Pod, tiny_pod
+from tests.support.scripted import ScriptedWorker, obey, scripted, stuck
 from tests.support.shares import flip
 from tests.support.workers import until
 
@@ -21,22 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.cluster import Cluster, Sidecar
     from tests.support.scripted import Script
+    from tests.support.sidecars import Sidecar
 
 FLAG = "--kubernetes-events"
 
 
-@pytest.fixture(scope="module")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A share with v1 and v2."""
-    return cluster.publish_tiny(tmp_path_factory.mktemp("releases"))
-
-
 @pytest.fixture
-def pod(releases: Path, tmp_path: Path) -> Cluster:
-    """A pod whose store has v1 active."""
-    return cluster.on_v1(releases, tmp_path)
+def pod(tmp_path: Path) -> Pod:
+    """A pod whose store has v1 active, and whose share has v2 as well."""
+    return tiny_pod(tmp_path)
 
 
 @pytest.fixture
@@ -48,29 +41,13 @@ def api(tmp_path: Path) -> Iterator[ApiServer]:
 
 @contextmanager
 def running(
-    pod: Cluster, api: ApiServer, *flags: str, script: Script = obey
+    pod: Pod, api: ApiServer, *flags: str, script: Script = obey
 ) -> Iterator[tuple[Sidecar, ScriptedWorker]]:
     """Run a sidecar that tells, beside a worker that serves v1."""
-    env = pod.environment() | api.environment()
-    digest = manifest.parse((pod.share / "releases/v1/manifest.json").read_bytes()).digest
     with scripted(script) as worker:
-        worker.serve("v1", digest)
-        with running_sidecar(env, worker.url, FLAG, *flags) as sidecar:
+        worker.serve("v1", pod.share.manifest("v1").digest)
+        with pod.sidecar(worker.url, FLAG, *flags, env=api.environment()) as sidecar:
             yield sidecar, worker
-
-
-def bump(pod: Cluster, sidecar: Sidecar, version: str) -> None:
-    """Have the marker name a release, and the sidecar see it now."""
-    (pod.share / "VERSION").write_text(f"{version}\n")
-    sidecar.look_now()
-
-
-def stuck(worker: ScriptedWorker, request: dict[str, str]) -> int:
-    """The script of a worker that never gets v2 loaded."""
-    if request["version"] == "v2":
-        worker.load(request)
-        return 202
-    return obey(worker, request)
 
 
 def taken_back(sidecar: Sidecar) -> int:
@@ -83,11 +60,11 @@ def statuses(api: ApiServer) -> set[int]:
     return {code for _, _, code in api.calls}
 
 
-def test_a_release_that_is_served(pod: Cluster, api: ApiServer) -> None:
+def test_a_release_that_is_served(pod: Pod, api: ApiServer) -> None:
     """The pod says what is active, from the start on; an activation is a normal Event about it."""
     with running(pod, api) as (sidecar, _):
         until(lambda: api.annotations.get(ANNOTATION) == "v1" or None)
-        bump(pod, sidecar, "v2")
+        pod.bump(sidecar, "v2")
         until(lambda: api.told() or None)
         assert api.annotations == {ANNOTATION: "v2"}
     assert api.told() == [("Normal", "ReleaseActivated", 1)]
@@ -98,11 +75,11 @@ def test_a_release_that_is_served(pod: Cluster, api: ApiServer) -> None:
     assert statuses(api) == {200, 201}
 
 
-def test_a_release_that_is_refused(pod: Cluster, api: ApiServer) -> None:
+def test_a_release_that_is_refused(pod: Pod, api: ApiServer) -> None:
     """A quarantine is a warning; one that `init` found is told by the sidecar that starts then."""
-    flip(next((pod.share / "releases/v2").rglob("*.data")))
+    flip(next(pod.share.release("v2").rglob("*.data")))
     with running(pod, api) as (sidecar, _):
-        bump(pod, sidecar, "v2")
+        pod.bump(sidecar, "v2")
         until(lambda: api.told() or None)
     with running(pod, api):
         until(lambda: len(api.told()) == 2 or None)
@@ -114,10 +91,10 @@ def test_a_release_that_is_refused(pod: Cluster, api: ApiServer) -> None:
 
 
 @pytest.mark.slow
-def test_trouble_that_goes_on_is_one_event(pod: Cluster, api: ApiServer) -> None:
+def test_trouble_that_goes_on_is_one_event(pod: Pod, api: ApiServer) -> None:
     """A reload that fails at each try is one Event with a count, and so is the way back."""
     with running(pod, api, "--reload-timeout", "200ms", script=stuck) as (sidecar, _):
-        bump(pod, sidecar, "v2")
+        pod.bump(sidecar, "v2")
         for attempt in (1, 2, 3):
             sidecar.wait_for("sync.failed", version="v2", attempt=attempt)
             until(lambda count=attempt: taken_back(sidecar) == count or None)  # type: ignore[misc]
@@ -128,25 +105,25 @@ def test_trouble_that_goes_on_is_one_event(pod: Cluster, api: ApiServer) -> None
     assert 422 not in statuses(api)
 
 
-def test_a_share_that_goes_away(pod: Cluster, api: ApiServer) -> None:
+def test_a_share_that_goes_away(pod: Pod, api: ApiServer) -> None:
     """It is a warning once, however often it is looked for, and its return is told."""
     with running(pod, api) as (sidecar, _):
         until(lambda: api.annotations or None)
-        pod.share.rename(pod.root / "away")
+        pod.share.root.rename(pod.root / "away")
         until(lambda: api.told() or None)
         sidecar.wait_for("share.unreachable")
-        (pod.root / "away").rename(pod.share)
+        (pod.root / "away").rename(pod.share.root)
         until(lambda: len(api.told()) == 2 or None)
     assert api.told() == [("Warning", "ShareUnreachable", 1), ("Normal", "ShareReachable", 1)]
 
 
 @pytest.mark.slow
-def test_without_the_right_to(pod: Cluster, api: ApiServer) -> None:
+def test_without_the_right_to(pod: Pod, api: ApiServer) -> None:
     """403: the log says once what to do, for each of the two, and releases go on as ever."""
     api.forbidden = {"create events", "patch pods/status"}
     with running(pod, api) as (sidecar, _):
         for version in ("v2", "v1"):
-            bump(pod, sidecar, version)
+            pod.bump(sidecar, version)
             sidecar.wait_for("sync.done", version=version)
         until(lambda: [code for *_, code in api.calls].count(403) >= 4 or None)
         refused = [each for each in sidecar.events if each["event"] == "kubernetes.refused"]
@@ -154,14 +131,14 @@ def test_without_the_right_to(pod: Cluster, api: ApiServer) -> None:
         assert all("Role" in each["remedy"] for each in refused)
         assert all("cannot" in each["reason"] for each in refused)
         api.forbidden = set()
-        bump(pod, sidecar, "v2")
+        pod.bump(sidecar, "v2")
         until(lambda: api.told() or None)
         until(lambda: api.annotations == {ANNOTATION: "v2"} or None)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["away", "hangs", "fails"])
-def test_an_api_server_in_trouble(how: str, pod: Cluster, api: ApiServer) -> None:
+def test_an_api_server_in_trouble(how: str, pod: Pod, api: ApiServer) -> None:
     """It delays nothing: the release is served, the agent ends in time, and one line tells."""
     if how == "away":
         kubeconfig = api.directory / "kubeconfig"
@@ -171,7 +148,7 @@ def test_an_api_server_in_trouble(how: str, pod: Cluster, api: ApiServer) -> Non
     else:
         api.failing = 503
     with running(pod, api) as (sidecar, _):
-        bump(pod, sidecar, "v2")
+        pod.bump(sidecar, "v2")
         sidecar.wait_for("sync.done", version="v2")
         assert sidecar.get("/healthz").status_code == 200
         if how == "hangs":
@@ -188,12 +165,12 @@ def test_an_api_server_in_trouble(how: str, pod: Cluster, api: ApiServer) -> Non
 
 
 @pytest.mark.slow
-def test_what_was_missed_is_told_later(pod: Cluster, api: ApiServer) -> None:
+def test_what_was_missed_is_told_later(pod: Pod, api: ApiServer) -> None:
     """When the API server is back, so are the Events, in order, and the annotation is the last."""
     api.failing = 500
     with running(pod, api) as (sidecar, _):
         for version in ("v2", "v1"):
-            bump(pod, sidecar, version)
+            pod.bump(sidecar, version)
             sidecar.wait_for("sync.done", version=version)
         until(lambda: len(api.calls) > 1 or None)
         api.failing = 0
@@ -204,13 +181,11 @@ def test_what_was_missed_is_told_later(pod: Cluster, api: ApiServer) -> None:
     assert [event["event"] for event in sidecar.events].count("kubernetes.unreachable") == 1
 
 
-def test_it_is_off_by_default(pod: Cluster, api: ApiServer) -> None:
+def test_it_is_off_by_default(pod: Pod, api: ApiServer) -> None:
     """Without the flag nobody is asked, whatever the environment has."""
-    with scripted(obey) as worker:
-        env = pod.environment() | api.environment()
-        with running_sidecar(env, worker.url) as sidecar:
-            bump(pod, sidecar, "v2")
-            sidecar.wait_for("sync.done", version="v2")
+    with scripted(obey) as worker, pod.sidecar(worker.url, env=api.environment()) as sidecar:
+        pod.bump(sidecar, "v2")
+        sidecar.wait_for("sync.done", version="v2")
     assert api.calls == []
 
 
@@ -218,7 +193,7 @@ def test_it_is_off_by_default(pod: Cluster, api: ApiServer) -> None:
     ("missing", "words"),
     [
         ("POD_UID", ["POD_UID", "downward API", "k8s/components/events"]),
-        ("KUBECONFIG", ["no way to the API server", "k8s/components/events"]),
+        ("KUBECONFIG", ["cannot find the API server", "k8s/components/events"]),
     ],
 )
 def test_a_pod_without_what_it_needs(
@@ -227,8 +202,7 @@ def test_a_pod_without_what_it_needs(
     """Exit 2 says what is missing, and where it comes from."""
     env = api.environment() | {"HOME": str(tmp_path)}
     env.pop(missing)
-    flags = ("--share", tmp_path, "--store", tmp_path / "store", "--listen", "127.0.0.1:0")
-    done = agents.run("sidecar", FLAG, *flags, env=env)
+    done = Pod(tmp_path).run("sidecar", FLAG, "--listen", "127.0.0.1:0", env=env)
     assert done.code == 2
     assert [word for word in words if word not in done.sentence] == []
 
@@ -237,7 +211,6 @@ def test_without_the_extra(api: ApiServer, tmp_path: Path) -> None:
     """Exit 2 says what to install."""
     (tmp_path / "lightkube.py").write_text('raise ModuleNotFoundError("No module lightkube")')
     env = api.environment() | {"PYTHONPATH": f"{tmp_path}:{agents.REPO}"}
-    flags = ("--share", tmp_path, "--store", tmp_path / "store", "--listen", "127.0.0.1:0")
-    done = agents.run("sidecar", FLAG, *flags, env=env)
+    done = Pod(tmp_path).run("sidecar", FLAG, "--listen", "127.0.0.1:0", env=env)
     assert done.code == 2
     assert "pip install 'model-agent[kubernetes]'" in done.sentence

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import confined, models
 from tests.support.hub_double import name_branch
-from tests.support.hubs import Site, site
+from tests.support.hubs import HubPod, hub_pod
 from tests.support.rest import rest_share
 from tests.support.shares import REVISION, snapshot
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # Made by `make test-slow`: torch, sentence-transformers, and the oldest FastEmbed of our range.
 LOADERS: Final = Path(__file__).parents[2] / ".venv-loaders" / "bin" / "python"
-PROGRAM: Final = Path(__file__).parents[1] / "support" / "loading.py"
+LOADING: Final = Path(__file__).parents[1] / "support" / "loading.py"
 ST: Final = "sentence-transformers/all-MiniLM-L6-v2"
 ST_REVISION: Final = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 # qdrant/fastembed's own numbers for "hello world".
@@ -61,7 +61,7 @@ def open_directory() -> Iterator[Path]:
         shutil.rmtree(directory)
 
 
-def fill(here: Site, minilm: Path, safetensors: Path) -> None:
+def fill(here: HubPod, minilm: Path, safetensors: Path) -> None:
     """Put the real MiniLM on the Hub, in both forms, with what else such repositories hold."""
     shutil.rmtree(here.repo)
     shutil.copytree(minilm, here.repo)
@@ -87,7 +87,7 @@ def places(minilm_dir: Path, minilm_safetensors_dir: Path) -> Iterator[Places]:
     """The release: from the Hub to Azure Files, then to a store; all by real processes."""
     if reason := confined.why_not():
         pytest.skip(reason)
-    with open_directory() as root, open_directory() as disk, site(root) as here:
+    with open_directory() as root, open_directory() as disk, hub_pod(root) as here:
         fill(here, minilm_dir, minilm_safetensors_dir)
         with rest_share(disk / "root") as share:
             env = share.env() | {"MODEL_AGENT_CATALOG": str(here.catalog)}
@@ -114,7 +114,7 @@ def load(store: Path, how: str, name: str, *, python: Path = LOADERS) -> list[fl
         "HF_HUB_OFFLINE": "1",
         "HF_MODULES_CACHE": "/tmp/modules",
     }
-    command = [str(python), str(PROGRAM), how, name, "hello world"]
+    command = [str(python), str(LOADING), how, name, "hello world"]
     vector: list[float] = json.loads(confined.run(command, tree=store, env=env))
     return vector
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -12,10 +11,11 @@ import pytest
 
 from tests.support import agents, models
 from tests.support.groups import limited_group
-from tests.support.hubs import Site, site
+from tests.support.hubs import HubPod, hub_pod
 from tests.support.shares import REVISION
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from tests.support.groups import Group
@@ -42,9 +42,9 @@ def group() -> Iterator[Group]:
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubPod]:
     """A Hub that has bge-large in its true shape and size, weights inside."""
-    with site(tmp_path_factory.mktemp("limit")) as here:
+    with hub_pod(tmp_path_factory.mktemp("limit")) as here:
         models.write_bge_large(here.root / "hub" / models.BGE_LARGE_REPO / REVISION)
         here.catalog.write_text(CATALOG)
         yield here
@@ -52,15 +52,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @contextmanager
-def limited(group: Group, here: Site, *args: str) -> Iterator[subprocess.Popen[str]]:
+def limited(group: Group, here: HubPod, *args: str) -> Iterator[subprocess.Popen[str]]:
     """Run `model-agent` in the group."""
-    process = subprocess.Popen(
-        [*group.prefix, str(agents.PROGRAM), *args],
-        env=agents.environment(here.env()),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = here.start(*args, prefix=group.prefix)
     try:
         yield process
     finally:
@@ -68,7 +62,7 @@ def limited(group: Group, here: Site, *args: str) -> Iterator[subprocess.Popen[s
         process.communicate()
 
 
-def test_optimised_in_512_mib(group: Group, here: Site) -> None:
+def test_optimised_in_512_mib(group: Group, here: HubPod) -> None:
     """Download, rewriting, hashing, the canary and the share's copy all fit; none is killed."""
     began, peak = time.monotonic(), 0
     with limited(group, here, "publish", str(here.catalog)) as process:
@@ -82,7 +76,7 @@ def test_optimised_in_512_mib(group: Group, here: Site) -> None:
     assert here.run("verify", "v1", "--on", "share").code == 0
 
 
-def test_as_it_is_needs_more(group: Group, here: Site) -> None:
+def test_as_it_is_needs_more(group: Group, here: HubPod) -> None:
     """Weights inside the graph do not fit: it is said before they are loaded, and how to go on."""
     arguments = ("publish", str(here.catalog), "--no-optimize", "--version", "v2")
     with limited(group, here, *arguments) as process:
@@ -90,4 +84,4 @@ def test_as_it_is_needs_more(group: Group, here: Site) -> None:
     assert done.code == 2, done.sentence
     assert "the limit here is 512 MiB" in done.sentence
     assert "--optimize" in done.sentence
-    assert not (here.share / "releases" / "v2").exists()
+    assert not here.share.release("v2").exists()

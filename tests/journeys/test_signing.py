@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,9 +12,14 @@ from agent.errors import ConfigError
 from agent.release import manifest
 from agent.signing import keys as signing
 from tests.support import agents
+from tests.support.agents import assert_failed
 from tests.support.keys import CURVES, Key, make_key, unusable_keys
+from tests.support.pods import NO_SHARE, Pod
 from tests.support.shares import EXTERNAL, INLINE, SNAPSHOT, TestShare, snapshot, tree
-from tests.support.signed import Pod, assert_refused, checked_by_the_tool, publish
+from tests.support.signed import checked_by_the_tool
+
+if TYPE_CHECKING:
+    from tests.support.signed import SignedPod
 
 # Prints by how many bytes one check raised the most memory that the process has had, then why not.
 _CHECK = """
@@ -46,51 +52,55 @@ _HUGE = {
 }
 
 
-def test_a_signed_release_from_publish_to_the_store(tmp_path: Path, key: Key) -> None:
+@pytest.fixture
+def site(tmp_path: Path) -> Pod:
+    """A pod whose share is empty."""
+    return Pod(tmp_path)
+
+
+def test_a_signed_release_from_publish_to_the_store(site: Pod, tmp_path: Path, key: Key) -> None:
     """What `publish --sign-key` signs passes every command that wants a signature.
 
     It passes those that know of none, too, and model-signing's own tool on the share.
     """
-    share = TestShare(tmp_path / "share")
-    done = publish(share, tree(tmp_path / "tree"), "v1", "--sign-key", str(key.private))
+    done = site.publish_tree("v1", tree(tmp_path / "tree"), "--sign-key", key.private)
     assert done.code == 0, done.sentence
     assert f"signed with {key.private}" in done.stdout
-    listed = {f.path for f in share.manifest("v1").files} | {"manifest.json", "model.sig"}
-    assert {p for p, c in snapshot(share.release("v1")).items() if c != "directory"} == listed
+    release = site.share.release("v1")
+    listed = {f.path for f in site.share.manifest("v1").files} | {"manifest.json", "model.sig"}
+    assert {p for p, c in snapshot(release).items() if c != "directory"} == listed
     for name, flags in (("strict", key.requiring), ("plain", ())):
-        store = tmp_path / name
-        store.mkdir()
-        on = ("--share", share.root, "--store", store)
-        commands: list[tuple[str | Path, ...]] = [("init", "--no-warm", *on)]
+        pod = site.another(name)
+        commands: list[tuple[str, ...]] = [("init", "--no-warm")]
         if flags:
-            commands += [("promote", "v1", *on[:2]), ("verify", *on)]
+            commands += [("promote", "v1"), ("verify",)]
         for command in commands:
-            done = agents.run(*command, *flags)
+            done = pod.run(*command, *flags)
             assert done.code == 0, (name, command, done.lines)
-        held = (store / "current" / manifest.SIGNATURE).read_bytes()
-        assert held == (share.release("v1") / manifest.SIGNATURE).read_bytes()
-    assert checked_by_the_tool(share.release("v1"), key).returncode == 0
-    (share.release("v1") / "fastembed/more").touch()
-    assert "Extra files" in checked_by_the_tool(share.release("v1"), key).stderr
+        held = (pod.store / "current" / manifest.SIGNATURE).read_bytes()
+        assert held == (release / manifest.SIGNATURE).read_bytes()
+    assert checked_by_the_tool(release, key).returncode == 0
+    (release / "fastembed/more").touch()
+    assert "Extra files" in checked_by_the_tool(release, key).stderr
 
 
 @pytest.mark.slow
-def test_signing_what_is_published(tmp_path: Path, keys: tuple[Key, Key]) -> None:
+def test_signing_what_is_published(site: Pod, tmp_path: Path, keys: tuple[Key, Key]) -> None:
     """The same command with a key signs it, once; with another key, it has that one's signature.
 
     Nothing else changes, and publishing it without a key leaves the signature.
     """
-    share, source = TestShare(tmp_path / "share"), tree(tmp_path / "tree")
-    assert publish(share, source, "v1").code == 0
+    share, source = site.share, tree(tmp_path / "tree")
+    assert site.publish_tree("v1", source).code == 0
     before = snapshot(share.release("v1"))
     for key in keys:
-        done = publish(share, source, "v1", "--sign-key", str(key.private), *key.requiring)
+        done = site.publish_tree("v1", source, "--sign-key", key.private, *key.requiring)
         assert done.code == 0, done.sentence
         assert "Already published: v1" in done.stdout
         assert f"signed with {key.private}" in done.stdout
         after = snapshot(share.root)
-        for flags in (("--sign-key", str(key.private)), ()):
-            done = publish(share, source, "v1", *flags)
+        for flags in (("--sign-key", key.private), ()):
+            done = site.publish_tree("v1", source, *flags)
             assert done.code == 0, done.sentence
             assert "signed" not in done.stdout
             assert snapshot(share.root) == after
@@ -101,71 +111,76 @@ def test_signing_what_is_published(tmp_path: Path, keys: tuple[Key, Key]) -> Non
 
 
 @pytest.mark.slow
-def test_not_everything_that_is_published_is_signed(tmp_path: Path, key: Key) -> None:
+def test_not_everything_that_is_published_is_signed(site: Pod, tmp_path: Path, key: Key) -> None:
     """A canary that the models here do not give is not signed: somebody changed it on the share."""
-    share, source = TestShare(tmp_path / "share"), tree(tmp_path / "tree")
-    assert publish(share, source, "v1").code == 0
+    share, source = site.share, tree(tmp_path / "tree")
+    assert site.publish_tree("v1", source).code == 0
     share.sign("v1", lambda raw: raw["models"][0]["canary"].update(min_cosine=0.5))
     before = snapshot(share.root)
-    done = publish(share, source, "v1", "--sign-key", str(key.private))
-    assert_refused(done, "canary", "another version", code=9)
+    done = site.publish_tree("v1", source, "--sign-key", key.private)
+    assert_failed(done, 9, "canary", "another version")
     assert snapshot(share.root) == before
 
 
 @pytest.mark.slow
-def test_what_publish_itself_is_held_to(tmp_path: Path, keys: tuple[Key, Key]) -> None:
+def test_what_publish_itself_is_held_to(site: Pod, tmp_path: Path, keys: tuple[Key, Key]) -> None:
     """With a key to verify by, nothing is published that pods with that key would refuse."""
-    share, source = TestShare(tmp_path / "share"), tree(tmp_path / "tree")
+    share, source = site.share, tree(tmp_path / "tree")
     key, other = keys
-    for flags in (("--sign-key", str(other.private), *key.checking), key.requiring):
-        assert_refused(publish(share, source, "v1", *flags), "v1")
+    rules = (("--sign-key", str(other.private), *key.checking), key.requiring)
+    for flags in rules:
+        assert_failed(site.publish_tree("v1", source, *flags), 5, "v1")
         assert snapshot(share.root) == {}
 
 
 @pytest.mark.slow
-def test_a_signed_bundle(tmp_path: Path, keys: tuple[Key, Key]) -> None:
+def test_a_signed_bundle(site: Pod, tmp_path: Path, keys: tuple[Key, Key]) -> None:
     """Its signature goes along to the share of the other site, where it is checked first."""
-    share, source, bundle = TestShare(tmp_path / "share"), tree(tmp_path / "t"), tmp_path / "bundle"
+    share, source, bundle = site.share, tree(tmp_path / "tree"), tmp_path / "bundle"
     key, other = keys
-    flags = ("--catalog", share.catalog, "--from", source, "--version", "v1", "--bundle", bundle)
-    done = agents.run("publish", *flags, "--sign-key", key.private)
+    flags = ("--bundle", bundle, "--sign-key", key.private)
+    done = site.publish_tree("v1", source, *flags, env=NO_SHARE)
     assert done.code == 0, done.sentence
     assert checked_by_the_tool(bundle, key).returncode == 0
-    assert_refused(publish(share, bundle, "v1", *other.requiring), "signature")
+    assert_failed(site.publish_tree("v1", bundle, *other.requiring), 5, "signature")
     assert snapshot(share.root) == {}
-    done = publish(share, bundle, "v1", *key.requiring)
+    done = site.publish_tree("v1", bundle, *key.requiring)
     assert done.code == 0, done.sentence
     assert snapshot(share.release("v1")) == snapshot(bundle)
 
 
 @pytest.mark.slow
-def test_a_bundle_that_is_signed_anew(tmp_path: Path, keys: tuple[Key, Key]) -> None:
+def test_a_bundle_that_is_signed_anew(site: Pod, tmp_path: Path, keys: tuple[Key, Key]) -> None:
     """A wrong signature that it came with is not covered up by a right one; an old one may be.
 
     Without a key to verify by, nobody can tell which it is.
     """
-    site, share = TestShare(tmp_path / "site"), TestShare(tmp_path / "share")
+    share, elsewhere = site.share, TestShare(tmp_path / "elsewhere")
     key, other = keys
-    site.add("v1")
-    bundle, signing_it = site.release("v1"), ("--sign-key", str(key.private))
-    for rule, wrong in ((key.checking, b""), (key.requiring, other.sign(site, "v1"))):
+    elsewhere.add("v1")
+    bundle, signing_it = elsewhere.release("v1"), ("--sign-key", key.private)
+    for rule, wrong in ((key.checking, b""), (key.requiring, other.sign(elsewhere, "v1"))):
         (bundle / manifest.SIGNATURE).write_bytes(wrong)
-        assert_refused(publish(share, bundle, "v1", *signing_it, *rule), "v1", "signature is wrong")
+        assert_failed(
+            site.publish_tree("v1", bundle, *signing_it, *rule), 5, "v1", "signature is wrong"
+        )
         assert snapshot(share.root) == {}
-    assert publish(share, bundle, "v1", *signing_it).code == 0
+    assert site.publish_tree("v1", bundle, *signing_it).code == 0
     assert checked_by_the_tool(share.release("v1"), key).returncode == 0
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["", "signed"])
-def test_a_bundle_that_contradicts_itself(signed: bool, tmp_path: Path, key: Key) -> None:
+def test_a_bundle_that_contradicts_itself(
+    signed: bool, site: Pod, tmp_path: Path, key: Key
+) -> None:
     """One whose chunks are right and whose SHA-256 is not is exit 5, and nothing is published."""
-    site, share = TestShare(tmp_path / "site"), TestShare(tmp_path / "share")
-    site.add("v1")
-    site.sign("v1", lambda raw: raw["files"][0].update(sha256="0" * 64))
-    flags = ("--sign-key", str(key.private)) if signed else ()
-    done = publish(share, site.release("v1"), "v1", *flags)
-    assert_refused(done, site.manifest("v1").files[0].path, "SHA-256")
-    assert snapshot(share.root) == {}
+    elsewhere = TestShare(tmp_path / "elsewhere")
+    elsewhere.add("v1")
+    bad = elsewhere.sign("v1", lambda raw: raw["files"][0].update(sha256="0" * 64))
+    flags = ("--sign-key", key.private) if signed else ()
+    done = site.publish_tree("v1", elsewhere.release("v1"), *flags)
+    assert_failed(done, 5, bad.files[0].path, "SHA-256")
+    assert snapshot(site.share.root) == {}
 
 
 def test_keys_that_cannot_be_used(tmp_path: Path) -> None:
@@ -185,32 +200,30 @@ def test_keys_that_cannot_be_used(tmp_path: Path) -> None:
         signing.verifier(tmp_path / "nowhere")
 
 
-def test_wrong_keys_are_said_before_anything_is_done(tmp_path: Path, pod: Pod) -> None:
+def test_wrong_keys_are_said_before_anything_is_done(tmp_path: Path, pod: SignedPod) -> None:
     """A key that is not there, or a requirement without one, is exit 2, and nothing changed."""
     before = snapshot(tmp_path)
     gone = str(tmp_path / "nowhere")
-    assert_refused(pod.init("--verify-key", gone), gone, code=2)
-    assert_refused(publish(pod.share, tmp_path, "v2", "--sign-key", gone), gone, code=2)
-    assert_refused(pod.init("--require-signature"), "needs --verify-key", code=2)
+    assert_failed(pod.init("--verify-key", gone), 2, gone)
+    assert_failed(pod.publish_tree("v2", tmp_path, "--sign-key", gone), 2, gone)
+    assert_failed(pod.init("--require-signature"), 2, "needs --verify-key")
     assert snapshot(tmp_path) == before
 
 
-def test_without_the_extra(pod: Pod, key: Key, tmp_path: Path) -> None:
+def test_without_the_extra(pod: SignedPod, key: Key, tmp_path: Path) -> None:
     """Who gives a key is told what to install: exit 2. Who gives none needs nothing."""
     blocker = tmp_path / "blocker"
     blocker.mkdir()
     (blocker / "sitecustomize.py").write_text("import sys\nsys.modules['model_signing'] = None\n")
-    env = {"PYTHONPATH": f"{blocker}:{agents.REPO}"}
+    pod.env["PYTHONPATH"] = f"{blocker}:{agents.REPO}"
     for flags in (
         ("init", *key.checking),
         ("sidecar", *key.checking),
         ("verify", "v1", "--on", "share", *key.checking),
         ("publish", "--sign-key", str(key.private)),
     ):
-        store = () if flags[0] == "publish" else ("--store", pod.store)
-        done = agents.run(*flags, "--share", pod.share.root, *store, env=env)
-        assert_refused(done, "pip install 'model-agent[signing]'", code=2)
-    assert pod.run("init", "--no-warm", env=env).code == 0
+        assert_failed(pod.run(*flags), 2, "pip install 'model-agent[signing]'")
+    assert pod.init().code == 0
 
 
 @pytest.mark.parametrize("name", _HUGE)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.errors import NoSpaceError
-from agent.shares.directory import DirectoryShare
-from agent.store.stage import OVERHEAD_BYTES, stage
-from agent.store.store import Store
-from tests.support import agents
-from tests.support.shares import SNAPSHOT, TestShare, snapshot
+from tests.support.agents import assert_failed
+from tests.support.pods import Pod
+from tests.support.shares import TestShare, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,22 +30,16 @@ def share(tmp_path: Path) -> TestShare:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    """An empty store."""
-    path = tmp_path / "store"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def full(tmp_path: Path) -> Iterator[Path]:
-    """A volume of 8 MiB of its own."""
-    path = tmp_path / "volume"
-    path.mkdir()
+def full(share: TestShare, tmp_path: Path) -> Iterator[Pod]:
+    """A pod whose store is a volume of 8 MiB of its own, with v1 active."""
+    made = Pod(tmp_path, share)
+    path = made.store
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting a small tmpfs is not permitted here")
-    yield path
+    share.mark("v1")
+    assert made.init().code == 0
+    yield made
     subprocess.run(["umount", str(path)], check=True)
 
 
@@ -64,45 +54,19 @@ def fill(volume: Path, *, leave: int = 0) -> None:
 
 
 @pytest.mark.parametrize("leave", [0, MIB], ids=["no byte", "one MiB"])
-def test_a_full_volume(share: TestShare, full: Path, leave: int) -> None:
+def test_a_full_volume(full: Pod, leave: int) -> None:
     """On a volume that is really full, `init` says so by exit code 6 and changes nothing."""
-    flags = ("--share", share.root, "--store", full, "--no-warm")
-    share.mark("v1")
-    assert agents.run("init", *flags).code == 0
-    share.mark("v2")
-    fill(full, leave=leave)
-    before = snapshot(full / "releases")
-    done = agents.run("init", *flags)
-    assert done.code == 6, done.sentence
-    assert "Traceback" not in "\n".join(done.lines)
-    assert snapshot(full / "releases") == before
-    assert (full / "current").readlink().name == "v1"
-    assert list((full / ".agent/staging").iterdir()) == []
+    full.share.mark("v2")
+    fill(full.store, leave=leave)
+    before = snapshot(full.store / "releases")
+    assert_failed(full.init(), 6)
+    assert snapshot(full.store / "releases") == before
+    assert full.active() == "v1"
+    assert list((full.store / ".agent/staging").iterdir()) == []
 
 
-def test_a_full_volume_with_good_data(share: TestShare, full: Path) -> None:
+def test_a_full_volume_with_good_data(full: Pod) -> None:
     """A volume that is full does not keep a pod from the release that it holds already."""
-    flags = ("--share", share.root, "--store", full, "--no-warm")
-    share.mark("v1")
-    assert agents.run("init", *flags).code == 0
-    fill(full)
-    done = agents.run("init", *flags)
+    fill(full.store)
+    done = full.init()
     assert done.code == 0, done.sentence
-
-
-def test_leftover_links_do_not_count_as_room(share: TestShare, store: Path) -> None:
-    """What a crash left linked into the staging directory takes no space, so it frees none."""
-    release = {version: share.manifest(version) for version in ("v1", "v2")}
-    source, stop = DirectoryShare(share.root), threading.Event()
-    roomy = Store(store)
-    roomy.prepare()
-    stage(source, release["v1"], roomy, stop=stop)
-    left = roomy.staging / "v2" / SNAPSHOT / "model.onnx.data"
-    left.parent.mkdir(parents=True)
-    os.link(roomy.path("v1") / SNAPSHOT / "model.onnx.data", left)
-    before = snapshot(store / "releases")
-    # The new megabyte does not fit by half of itself.
-    limit = Store(store).used_bytes() + OVERHEAD_BYTES + MIB // 2
-    with pytest.raises(NoSpaceError):
-        stage(source, release["v2"], Store(store, limit=limit), stop=stop)
-    assert snapshot(store / "releases") == before

@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from agent import logs, settings
-from agent.context import Context
-from tests.support.shares import TestShare
+from tests.support.pods import Pod
 from tests.support.steps import steps_of
 
 if TYPE_CHECKING:
@@ -27,17 +25,11 @@ class Watched(threading.Event):
         return super().is_set()
 
 
-def agent(share: TestShare, store: Path) -> Context:
-    """What one agent works with."""
-    return Context(settings.parse({"share": str(share.root), "store": str(store)}, {}), logs.get())
-
-
 def test_who_waited_takes_what_the_other_staged(tmp_path: Path) -> None:
     """Staged once more, it would go from under whoever checks or serves it by now."""
-    share, store = TestShare(tmp_path / "share"), tmp_path / "store"
-    store.mkdir()
-    share.add("v1")
-    one, other = agent(share, store), agent(share, store)
+    pod = Pod(tmp_path)
+    pod.share.add("v1")
+    one, other = pod.context(), pod.context()
     one.store.prepare()
     staged: list[str] = []
 

@@ -8,12 +8,13 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from agent.release import layout
 from tests.support import agents, models, stores
+from tests.support.pods import Pod
 from tests.support.workers import until, worker
 
 if TYPE_CHECKING:
@@ -172,65 +173,56 @@ def test_the_true_size(bge: Path) -> None:
     assert f"{models.BGE_LARGE} (fastembed): 1024 numbers, 512 tokens, fp32" in done.stdout
 
 
-class SentenceTransformers:
-    """A tree for sentence-transformers, published and warmed where that is installed."""
-
-    def __init__(self, root: Path, source: Path) -> None:
-        self.tree = root / "tree"
-        self.share, self.store = root / "share", root / "store"
-        for directory in (self.share, self.store):
-            directory.mkdir()
-        (root / "catalog.toml").write_text(CATALOG)
-        folder = self.tree / "sentence_transformers"
-        self.snapshot = models.as_hub_cache(folder, models.MINILM, ST_REVISION, source)
-        self._env = {
-            "MODEL_AGENT_SHARE": str(self.share),
-            "MODEL_AGENT_STORE": str(self.store),
-            "MODEL_AGENT_CATALOG": str(root / "catalog.toml"),
-        }
-
-    def run(self, *args: str | Path, program: Path = LOADERS) -> Result:
-        """Run an agent, by default one that has sentence-transformers."""
-        return agents.run(*args, env=self._env, timeout=180, program=program)
-
-
 @pytest.fixture
-def st(tmp_path: Path, minilm_safetensors_dir: Path) -> SentenceTransformers:
-    """The real MiniLM, as sentence-transformers has it."""
+def st(tmp_path: Path, minilm_safetensors_dir: Path) -> Pod:
+    """A pod beside a tree with the real MiniLM, whose agent can run sentence-transformers."""
     if not LOADERS.exists():
         pytest.skip("sentence-transformers is not installed; run make test-slow")
-    return SentenceTransformers(tmp_path, minilm_safetensors_dir)
+    made = Pod(tmp_path, env={"MODEL_AGENT_DEVICE": ""})
+    made.program = LOADERS
+    made.share.catalog.write_text(CATALOG)
+    folder = tmp_path / "tree" / "sentence_transformers"
+    models.as_hub_cache(folder, models.MINILM, ST_REVISION, minilm_safetensors_dir)
+    return made
+
+
+def run(st: Pod, *args: str, **more: Any) -> Result:
+    """Run an agent, by default one that has sentence-transformers."""
+    return st.run(*args, timeout=180, **more)
+
+
+def published(st: Pod) -> Result:
+    """Publish the tree, and have the marker name it."""
+    done = st.publish_tree("v1", st.root / "tree", timeout=180).ok()
+    assert run(st, "promote", "v1").code == 0
+    return done
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_sentence_transformers_is_run_where_it_is_installed(st: SentenceTransformers) -> None:
+def test_sentence_transformers_is_run_where_it_is_installed(st: Pod) -> None:
     """There a release gets a canary and is held to it; elsewhere it is said that it was not run."""
-    published = st.run("publish", "--from", st.tree, "--version", "v1")
-    assert published.code == 0, published.lines
-    assert published.named("model.not_run") == []
-    assert st.run("promote", "v1").code == 0
-    elsewhere = st.run("init", program=agents.PROGRAM)
+    assert published(st).named("model.not_run") == []
+    elsewhere = run(st, "init", program=agents.PROGRAM)
     assert elsewhere.code == 0, elsewhere.lines
     (event,) = elsewhere.named("model.not_run")
     assert "is not installed (extra st)" in event["reason"]
-    done = st.run("warm")
+    done = run(st, "warm")
     assert done.code == 0, done.lines
     print(f"\n{done.stdout}")
     assert "torch on cpu" in done.stdout
     assert "cosine 1.000000, at least 0.999" in done.stdout
-    there = st.run("warm", program=agents.PROGRAM)
+    there = run(st, "warm", program=agents.PROGRAM)
     assert there.code == 0
     assert "not run, only its files were checked" in there.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_worker_runs_it_where_it_is_installed(st: SentenceTransformers, tmp_path: Path) -> None:
+def test_the_worker_runs_it_where_it_is_installed(st: Pod, tmp_path: Path) -> None:
     """The worker serves the loader's own vectors; without the library it says what it lacks."""
-    assert st.run("publish", "--from", st.tree, "--version", "v1").code == 0
-    assert st.run("promote", "v1").code == 0
-    assert st.run("init").code == 0
+    published(st)
+    assert run(st, "init").code == 0
     python = LOADERS.with_name("python")
     with worker(st.store, model=models.MINILM, log=tmp_path / "log", python=python) as running:
         running.wait("ready", "v1", seconds=60)
@@ -246,10 +238,10 @@ def test_the_worker_runs_it_where_it_is_installed(st: SentenceTransformers, tmp_
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_its_pooling_is_held_to_the_canary(st: SentenceTransformers) -> None:
+def test_its_pooling_is_held_to_the_canary(st: Pod) -> None:
     """One line of JSON makes another model of it: the canary finds that, digests or not."""
-    assert st.run("publish", "--from", st.tree, "--version", "v1").code == 0
-    release = st.share / "releases" / "v1"
+    published(st)
+    release = st.share.release("v1")
     (config,) = release.rglob("1_Pooling/config.json")
     pooling = json.loads(config.read_text())
     pooling |= {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
@@ -257,21 +249,19 @@ def test_its_pooling_is_held_to_the_canary(st: SentenceTransformers) -> None:
     kept = json.loads((release / "manifest.json").read_text())["models"]
     entries = [stores.a_model(**entry) for entry in kept]
     stores.write_manifest(release, entries)
-    assert st.run("promote", "v1").code == 0
-    done = st.run("init", "--no-fallback")
+    done = run(st, "init", "--no-fallback")
     assert done.code == 7, done.lines
     assert "fails its canary" in done.sentence
-    assert not (st.store / "current").exists()
+    assert st.active() is None
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_its_gpu_is_as_strict(st: SentenceTransformers) -> None:
+def test_its_gpu_is_as_strict(st: Pod) -> None:
     """Torch without CUDA is named, and nothing falls back to the CPU."""
-    assert st.run("publish", "--from", st.tree, "--version", "v1").code == 0
-    assert st.run("promote", "v1").code == 0
-    assert st.run("init", "--device", "cpu").code == 0
-    done = st.run("warm", "--device", "cuda")
+    published(st)
+    assert run(st, "init", "--device", "cpu").code == 0
+    done = run(st, "warm", "--device", "cuda")
     assert done.code == 7, done.lines
     assert "does not run on cuda: The torch" in done.sentence
     assert "is the CPU build" in done.sentence

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from msgspec.structs import replace
 
-from agent.release import layout, manifest, space
-from tests.support import agents, models, stores, wrong_models
-from tests.support.cluster import Cluster
+from agent.release import layout, space
+from tests.support import models, stores, wrong_models
+from tests.support.agents import assert_failed
+from tests.support.pods import Pod
 from tests.support.scripted import obey, scripted
+from tests.support.shares import TestShare
 from tests.support.workers import until, worker
 
 if TYPE_CHECKING:
@@ -42,85 +43,86 @@ REMEDY: Final = "Publish the release again from the right files."
 @pytest.fixture(scope="module")
 def share(
     minilm_external_dir: Path, minilm_fp16_dir: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
+) -> Iterator[TestShare]:
     """Releases with the right canary: `right`, rounded ones, and one of each wrong model."""
     root = tmp_path_factory.mktemp("wrong")
+    made = TestShare(root / "share")
     canary = stores.canary_of(minilm_external_dir, name=NAME, repo=REPO, scratch=root / "cache")
     models.write_minilm_onnx(root / "models" / "int8", weights="int8")
     for name, write in wrong_models.EVERY.items():
         write(minilm_external_dir, root / "models" / name)
-        release(root / "share", name, root / "models" / name, canary)
-    release(root / "share", "right", minilm_external_dir, canary)
-    release(root / "share", "fp16", minilm_fp16_dir, canary)
-    release(root / "share", "int8-as-fp32", root / "models" / "int8", canary)
-    release(root / "share", "int8", root / "models" / "int8", replace(canary, min_cosine=0.99))
-    yield root / "share"
+        release(made, name, root / "models" / name, canary)
+    release(made, "right", minilm_external_dir, canary)
+    release(made, "fp16", minilm_fp16_dir, canary)
+    release(made, "int8-as-fp32", root / "models" / "int8", canary)
+    release(made, "int8", root / "models" / "int8", replace(canary, min_cosine=0.99))
+    yield made
     shutil.rmtree(root)
 
 
+@pytest.fixture
+def pod(share: TestShare, tmp_path: Path) -> Pod:
+    """A pod on that share; its store is empty."""
+    return Pod(tmp_path, share)
+
+
 @pytest.fixture(scope="module")
-def store(share: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which `right` is active."""
-    made = tmp_path_factory.mktemp("pod") / "store"
-    done = init(share, made, "right")
-    assert done.code == 0, done.lines
+def right(share: TestShare, tmp_path_factory: pytest.TempPathFactory) -> Pod:
+    """A pod on that share in which `right` is active."""
+    made = Pod(tmp_path_factory.mktemp("pod"), share)
+    init(made, "right").ok()
     return made
 
 
-def release(share: Path, name: str, source: Path, canary: Canary) -> None:
-    stores.fastembed_release(share, name, source, name=NAME, repo=REPO, canary=canary, dim=384)
+def release(share: TestShare, name: str, source: Path, canary: Canary) -> None:
+    stores.fastembed_release(share.root, name, source, name=NAME, repo=REPO, canary=canary, dim=384)
 
 
-def init(share: Path, store: Path, version: str) -> Result:
-    store.mkdir(exist_ok=True)
-    (share / "VERSION").write_text(f"{version}\n")
-    arguments = ("--share", share, "--store", store, "--device", "cpu", "--no-fallback")
-    return agents.run("init", *arguments, timeout=120)
+def init(pod: Pod, version: str) -> Result:
+    """Run `init` with a warm-up once the marker names a release."""
+    pod.share.mark(version)
+    return pod.run("init", "--no-fallback", timeout=120)
 
 
-def assert_refused(done: Result, store: Path, name: str, words: list[str]) -> None:
-    """Exit 7 with these words and the remedy, and the release is not tried again by itself."""
-    assert done.code == 7, done.lines
-    assert [word for word in [NAME, *words, REMEDY] if word not in done.sentence] == []
-    assert "Traceback" not in "\n".join(done.lines)
-    state: Any = json.loads((store / ".agent" / "state.json").read_text())
-    assert words[0] in state["quarantined"][name]["reason"]
+def assert_refused(pod: Pod, name: str, words: list[str]) -> None:
+    """`init` is exit 7 with these words and the remedy, and does not try it again by itself."""
+    assert_failed(init(pod, name), 7, NAME, *words, REMEDY)
+    assert words[0] in pod.state()["quarantined"][name]["reason"]
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_init_refuses_it(name: str, share: Path, tmp_path: Path) -> None:
+def test_init_refuses_it(name: str, pod: Pod) -> None:
     """Exit 7, with the model, how far it is off and what to do; nothing is active."""
-    assert_refused(init(share, tmp_path / "store", name), tmp_path / "store", name, WORDS[name])
-    assert not (tmp_path / "store" / "current").exists()
+    assert_refused(pod, name, WORDS[name])
+    assert pod.active() is None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", wrong_models.EVERY)
-def test_what_was_active_stays_so(name: str, share: Path, store: Path) -> None:
+def test_what_was_active_stays_so(name: str, right: Pod) -> None:
     """It does not take the place of a good release."""
-    assert_refused(init(share, store, name), store, name, WORDS[name])
-    assert (store / "current").readlink().name == "right"
+    assert_refused(right, name, WORDS[name])
+    assert right.active() == "right"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fp16", "int8"])
-def test_rounded_weights_are_no_wrong_model(name: str, share: Path, tmp_path: Path) -> None:
+def test_rounded_weights_are_no_wrong_model(name: str, pod: Pod) -> None:
     """The same model in float16 passes even as fp32 would, in int8 with the room it is given."""
-    done = init(share, tmp_path / "store", name)
+    done = init(pod, name)
     assert done.code == 0, done.lines
-    assert (tmp_path / "store" / "current").readlink().name == name
+    assert pod.active() == name
 
 
 @pytest.mark.slow
-def test_int8_is_not_what_fp32_would_be(share: Path, tmp_path: Path) -> None:
+def test_int8_is_not_what_fp32_would_be(pod: Pod) -> None:
     """Int8 weights under a manifest that was made of fp32 ones are not the model it speaks of."""
-    done = init(share, tmp_path / "store", "int8-as-fp32")
-    assert_refused(done, tmp_path / "store", "int8-as-fp32", ["cosine 0.99", "at least 0.999"])
+    assert_refused(pod, "int8-as-fp32", ["cosine 0.99", "at least 0.999"])
 
 
 @pytest.mark.slow
 def test_a_provider_s_bug_shows_in_long_texts_only(
-    share: Path, minilm_external_dir: Path, tmp_path: Path
+    minilm_external_dir: Path, tmp_path: Path
 ) -> None:
     """What makes it hard to find: its short texts are right to the last bit."""
     wrong_models.provider_bug(minilm_external_dir, tmp_path / "wrong")
@@ -134,21 +136,20 @@ def test_a_provider_s_bug_shows_in_long_texts_only(
 
 
 @pytest.fixture(scope="module")
-def serving(share: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def serving(share: TestShare, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """A worker that serves `right`; its store is the share itself."""
-    stores.activate(share, "right")
+    stores.activate(share.root, "right")
     log = tmp_path_factory.mktemp("worker") / "log"
-    with worker(share, model=NAME, log=log) as running:
+    with worker(share.root, model=NAME, log=log) as running:
         running.wait("ready", "right")
         yield running
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", wrong_models.EVERY)
-def test_the_worker_refuses_it(name: str, share: Path, serving: Worker) -> None:
+def test_the_worker_refuses_it(name: str, share: TestShare, serving: Worker) -> None:
     """Asked to reload to it, the worker says why it does not, and serves the right one on."""
-    path = share / "releases" / name / manifest.FILE_NAME
-    serving.reload(manifest.parse(path.read_bytes()))
+    serving.reload(share.manifest(name))
     model = serving.wait("failed", name)
     assert model["version"] == "right"
     assert [word for word in [NAME, *WORDS[name]] if word not in model["reason"]] == []
@@ -156,16 +157,12 @@ def test_the_worker_refuses_it(name: str, share: Path, serving: Worker) -> None:
 
 
 @pytest.mark.slow
-def test_the_sidecar_refuses_it(share: Path, tmp_path: Path) -> None:
+def test_the_sidecar_refuses_it(pod: Pod) -> None:
     """It is quarantined, and the worker never hears of it."""
-    cluster = Cluster(tmp_path)
-    shutil.rmtree(cluster.share)
-    cluster.share = share
-    (share / "VERSION").write_text("right\n")
-    cluster.agent("init")
-    with scripted(obey) as asked, cluster.sidecar(asked.url) as sidecar:
-        asked.serve("right", cluster.digest("right"))
-        (share / "VERSION").write_text("cls-pooling\n")
+    init(pod, "right").ok()
+    with scripted(obey) as asked, pod.sidecar(asked.url) as sidecar:
+        asked.serve("right", pod.share.manifest("right").digest)
+        pod.share.mark("cls-pooling")
         sidecar.look_now()
         event = sidecar.wait_for("release.quarantined", version="cls-pooling")
         assert "fails its canary" in event["reason"]
@@ -175,37 +172,33 @@ def test_the_sidecar_refuses_it(share: Path, tmp_path: Path) -> None:
         assert "cls-pooling" not in {request["version"] for request in asked.asked}
         assert sidecar.status()["quarantined"]["cls-pooling"]["reason"] == event["reason"]
         assert sidecar.get("/readyz").status_code == 200
-    assert cluster.active() == "right"
+    assert pod.active() == "right"
 
 
-def publish(share: Path, name: str, cluster: Cluster) -> Result:
-    """Publish the files of a release as if they were found in a tree."""
-    tree = cluster.root / f"tree-{name}"
-    shutil.copytree(share / "releases" / name / layout.FASTEMBED, tree / layout.FASTEMBED)
-    arguments = ("publish", "--from", tree, "--version", name)
-    return agents.run(*arguments, env=cluster.environment(), timeout=120)
+def publish(share: TestShare, name: str, site: Pod) -> Result:
+    """Publish the files of a release of `share` on another one, as if they were found in a tree."""
+    tree = site.root / f"tree-{name}"
+    shutil.copytree(share.release(name) / layout.FASTEMBED, tree / layout.FASTEMBED)
+    return site.publish_tree(name, tree, timeout=120)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "minimum"), [("right", 0.999), ("fp16", 0.99), ("int8", 0.99)])
 def test_publish_makes_the_canary_that_fits(
-    name: str, minimum: float, share: Path, tmp_path: Path
+    name: str, minimum: float, share: TestShare, tmp_path: Path
 ) -> None:
     """Rounded weights get a wider tolerance than others, and the release passes its own warm-up."""
-    cluster = Cluster(tmp_path)
-    assert publish(share, name, cluster).code == 0
-    path = cluster.share / "releases" / name / manifest.FILE_NAME
-    (model,) = manifest.parse(path.read_bytes()).models
+    site = Pod(tmp_path)
+    assert publish(share, name, site).code == 0
+    (model,) = site.share.manifest(name).models
     assert model.canary is not None
     assert model.canary.min_cosine == minimum
-    assert init(cluster.share, cluster.store, name).code == 0
+    assert init(site, name).code == 0
 
 
 @pytest.mark.slow
-def test_publish_refuses_what_is_no_number(share: Path, tmp_path: Path) -> None:
+def test_publish_refuses_what_is_no_number(share: TestShare, tmp_path: Path) -> None:
     """A model that gives NaN for one text is no release: exit 7, nothing on the share."""
-    cluster = Cluster(tmp_path)
-    done = publish(share, "nan", cluster)
-    assert done.code == 7, done.lines
-    assert "zero or not finite" in done.sentence
-    assert not list((cluster.share / "releases").glob("*"))
+    site = Pod(tmp_path)
+    assert_failed(publish(share, "nan", site), 7, "zero or not finite")
+    assert not list(site.share.root.glob("releases/*"))

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.support.secrecy import checked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Self
 
 REPO: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = Path(sys.executable).with_name("model-agent")
 _KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_", "COV_CORE_")
+
+
+class AgentFailedError(Exception):
+    """`model-agent` ended with another code than 0."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,25 @@ class Result:
         """The log's events of this name, in order."""
         return [each for each in self.events if each["event"] == event]
 
+    def ok(self) -> Self:
+        """Return this result.
+
+        Raises:
+            AgentFailedError: The run ended with another code than 0.
+        """
+        if self.code:
+            raise AgentFailedError(f"exit {self.code}: " + "\n".join(self.lines))
+        return self
+
+
+def assert_failed(done: Result, code: int, *words: str) -> None:
+    """It ended with `code`, and its last line is a sentence with these words; never a traceback."""
+    assert done.code == code, done.lines
+    assert done.sentence.startswith("model-agent: ")
+    assert done.sentence.endswith(".")
+    assert [word for word in words if word not in done.sentence] == [], done.sentence
+    assert "Traceback" not in "\n".join(done.lines)
+
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of an agent: no setting, no GPU, no Hub, and this checkout's code."""
@@ -53,30 +77,33 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def run(
     *args: str | Path,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
     timeout: float = 60.0,
-    program: Path = PROGRAM,
+    **more: Any,
 ) -> Result:
-    """Run `model-agent` with `args` to its end."""
-    with start(*args, env=env, cwd=cwd, program=program) as process:
+    """Run `model-agent` with `args` to its end; `more` is as `start` takes it."""
+    with start(*args, env=env, **more) as process:
         return finish(process, timeout=timeout)
 
 
 def start(
     *args: str | Path,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
     program: Path = PROGRAM,
+    prefix: Sequence[str] = (),
+    **more: Any,
 ) -> subprocess.Popen[str]:
-    """Start `model-agent` with `args`; give it to `finish`."""
+    """Start `model-agent` with `args`; give it to `finish`.
+
+    Args:
+        args: Of the command line.
+        env: Variables of its environment; see `environment`.
+        program: Another `model-agent`, or another program.
+        prefix: What it is started with.
+        more: As `subprocess.Popen` takes it.
+    """
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(
-        [program, *args],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(env),
-        cwd=cwd,
+        [*prefix, program, *args], text=True, env=environment(env), **(streams | more)
     )
 
 

@@ -14,10 +14,10 @@ from msgspec import structs
 
 from agent.release import manifest, marker
 from agent.shares.lock_holder import RECORD_BYTES, Holder
-from tests.support import agents
 from tests.support.azure_clients import key_credential, share_client
+from tests.support.pods import Pod
 from tests.support.rest import NAME
-from tests.support.shares import snapshot
+from tests.support.shares import TestShare, snapshot
 from tests.support.stores import a_model, write_release
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from azure.storage.fileshare import ShareClient
 
     from tests.support.agents import Result
+    from tests.support.crashing import Crasher
     from tests.support.rest import RestShare
 
 NEW: Final = "v3"
@@ -52,33 +53,30 @@ class Parts:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._share = directory / "share"
-        self.source = directory / "source"
-        self.store = directory / "store"
         self.catalog = directory / "catalog.toml"
         self.catalog.write_text(_CATALOG)
+        self.source = directory / "source"
+        self._pod = Pod(directory, TestShare(directory / "share", catalog=self.catalog))
         for version in ("v0", "v1", "v2"):
             content = {"fastembed/model": version.encode() * 1000}
             write_release(self.release(version), content, [a_model()])
         _write_model(self.source / _FLAT)
-        self._run("publish", "--from", self.source, "--version", NEW)
-        (self._share / "VERSION").write_bytes(RECORD)
-        self.store.mkdir()
-        self._run("init", "--no-warm", "--store", self.store)
+        self._pod.publish_tree(NEW, self.source).ok()
+        (self._pod.share.root / "VERSION").write_bytes(RECORD)
+        self._pod.init().ok()
+
+    @property
+    def store(self) -> Path:
+        """A store that holds v1."""
+        return self._pod.store
 
     def release(self, version: str) -> Path:
         """Where a release is kept."""
-        return self._share / "releases" / version
+        return self._pod.share.release(version)
 
     def digest(self, version: str) -> str:
         """What a release holds."""
-        return manifest.parse((self.release(version) / manifest.FILE_NAME).read_bytes()).digest
-
-    def _run(self, *args: str | Path) -> None:
-        flags = ("--share", self._share, "--catalog", self.catalog, "--device", "cpu")
-        done = agents.run(args[0], *flags, *args[1:])
-        if done.code:
-            raise RuntimeError("\n".join(done.lines))
+        return self._pod.share.manifest(version).digest
 
 
 def _write_model(directory: Path) -> None:
@@ -135,32 +133,36 @@ class Stage:
         parts: What to fill the prefix with.
         command: What will be run.
         directory: An empty directory; its name is the prefix.
+        crasher: Runs the command.
     """
 
-    def __init__(self, share: RestShare, parts: Parts, command: Command, directory: Path) -> None:
+    def __init__(
+        self,
+        share: RestShare,
+        parts: Parts,
+        command: Command,
+        directory: Path,
+        crasher: Crasher,
+    ) -> None:
         self.command = command
         self.prefix = directory.name
         self.root = share.disk.root / self.prefix
         self.share = share
         self._parts = parts
-        self._store = directory / "store"
         with share_client(share.double, NAME, key_credential(share.double)) as client:
             self._fill(client)
+        disk = TestShare(self.root, catalog=parts.catalog)
+        address = {"MODEL_AGENT_SHARE": f"{share.address}/{self.prefix}"}
+        own = {"MODEL_AGENT_CATALOG": str(parts.catalog)}
+        self._pod = Pod(directory, disk, env=share.env() | address | own, crasher=crasher)
         if command.held:
-            shutil.copytree(parts.store, self._store, symlinks=True)
-        else:
-            self._store.mkdir()
+            shutil.copytree(parts.store, self._pod.store, symlinks=True, dirs_exist_ok=True)
         self._before = snapshot(self.root / "releases")
 
     def run(self, *, timeout: float) -> Result:
         """Run the command to its end."""
-        env = self.share.env() | {
-            "MODEL_AGENT_SHARE": f"{self.share.address}/{self.prefix}",
-            "MODEL_AGENT_CATALOG": str(self._parts.catalog),
-            "MODEL_AGENT_STORE": str(self._store),
-        }
         places = {"SOURCE": self._parts.source}
-        return agents.run(*(places.get(a, a) for a in self.command.args), env=env, timeout=timeout)
+        return self._pod.run(*(places.get(a, a) for a in self.command.args), timeout=timeout)
 
     @property
     def is_done(self) -> bool:
@@ -170,7 +172,7 @@ class Stage:
         if command.promotes:
             return self._marked() == command.promotes
         if command.name.startswith("init"):
-            return (self._store / "current").exists()
+            return self._pod.active() is not None
         return (command.adds in now) if command.adds else (command.removes not in now)
 
     def assert_good(self) -> None:

@@ -1,22 +1,23 @@
-"""A Hub for real `model-agent` processes: the loopback double, with a tiny model in it."""
+"""A pod beside a Hub: the loopback double, with a tiny model in it."""
 
 from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.support import agents, models
+from tests.support import models
 from tests.support.hub_double import Hub, name_branch, running_hub
-from tests.support.shares import REVISION, built
+from tests.support.pods import Pod
+from tests.support.shares import REVISION, TestShare, built
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.agents import Result
     from tests.support.certificates import Certificate
+    from tests.support.hub_double import Hub
 
 VERSION: Final = "2026-11-25"
 NEWER: Final = "f" * 40
@@ -30,17 +31,25 @@ optimize = true
 """
 
 
-@dataclass(frozen=True)
-class Site:
-    """Where a catalog is made a release: a Hub, a share in a directory, a store.
+class HubPod(Pod):
+    """A pod whose catalog names a model on a Hub; its share and its store are empty.
 
-    Attributes:
+    Args:
         root: A directory for all of it.
         hub: The Hub, with its faults and counters.
     """
 
-    root: Path
-    hub: Hub
+    def __init__(self, root: Path, hub: Hub) -> None:
+        env = {
+            "HF_ENDPOINT": hub.url,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HOME": str(root / "home"),
+            "TMPDIR": str(root / "tmp"),
+            "NO_PROXY": "127.0.0.1",
+        }
+        share = TestShare(root / "share", catalog=root / "catalog.toml", bare=True)
+        super().__init__(root, share, env=env)
+        self.hub = hub
 
     @property
     def repo(self) -> Path:
@@ -50,39 +59,11 @@ class Site:
     @property
     def catalog(self) -> Path:
         """The catalog that names the model."""
-        return self.root / "catalog.toml"
+        return self.share.catalog
 
-    @property
-    def share(self) -> Path:
-        """An empty share."""
-        return self.root / "share"
-
-    @property
-    def store(self) -> Path:
-        """An empty store."""
-        return self.root / "store"
-
-    def env(self, **more: str) -> dict[str, str]:
-        """The environment of an agent here."""
-        return {
-            "MODEL_AGENT_SHARE": str(self.share),
-            "MODEL_AGENT_STORE": str(self.store),
-            "MODEL_AGENT_CATALOG": str(self.catalog),
-            "MODEL_AGENT_DEVICE": "cpu",
-            "HF_ENDPOINT": self.hub.url,
-            "HF_HUB_OFFLINE": "0",
-            "HF_HOME": str(self.root / "home"),
-            "TMPDIR": str(self.root / "tmp"),
-            "NO_PROXY": "127.0.0.1",
-        } | more
-
-    def run(self, *args: str | Path, env: Mapping[str, str] | None = None, **more: Any) -> Result:
-        """Run `model-agent` to its end; `env` replaces variables."""
-        return agents.run(*args, env=self.env(**dict(env or {})), **more)
-
-    def publish(self, *args: str | Path, env: Mapping[str, str] | None = None) -> Result:
+    def publish(self, *args: str | Path, **more: Any) -> Result:
         """Run `publish` on the catalog."""
-        return self.run("publish", self.catalog, *args, env=env)
+        return self.run("publish", self.catalog, *args, **more)
 
     def fetched(self) -> int:
         """Requests for the bytes of files, and not for what they are."""
@@ -91,9 +72,9 @@ class Site:
 
 
 @contextmanager
-def site(root: Path, *flags: str, certificate: Certificate | None = None) -> Iterator[Site]:
-    """A Hub with a tiny model at a pinned revision, while the block runs."""
-    for name in ("share", "store", "tmp", "home", "hub"):
+def hub_pod(root: Path, *flags: str, certificate: Certificate | None = None) -> Iterator[HubPod]:
+    """A pod beside a Hub with a tiny model at a pinned revision, while the block runs."""
+    for name in ("tmp", "home", "hub"):
         (root / name).mkdir()
     (root / "catalog.toml").write_text(CATALOG)
     repo = root / "hub" / models.MINILM_REPO
@@ -101,4 +82,4 @@ def site(root: Path, *flags: str, certificate: Certificate | None = None) -> Ite
     (repo / REVISION / "README.md").write_text("# A tiny model\n")
     name_branch(root / "hub", models.MINILM_REPO, "main", REVISION)
     with running_hub(root / "hub", *flags, certificate=certificate) as hub:
-        yield Site(root, hub)
+        yield HubPod(root, hub)

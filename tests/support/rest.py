@@ -109,12 +109,9 @@ def rest_share(
         certificate: To serve over TLS with.
         fill: Puts files on the share before the double starts.
     """
-    disk = TestShare(root / NAME)
-    fill(disk)
     # The double adopts all that lies in its root; the catalog is none of that.
-    catalog = root.with_name(f"{root.name}-catalog.toml")
-    disk.catalog.rename(catalog)
-    disk.catalog = catalog
+    disk = TestShare(root / NAME, catalog=root.with_name(f"{root.name}-catalog.toml"))
+    fill(disk)
     with (
         running_double(root=root, certificate=certificate) as double,
         identity_server() as identity,

@@ -72,6 +72,14 @@ def obey(worker: ScriptedWorker, request: dict[str, str]) -> int:
     return 202
 
 
+def stuck(worker: ScriptedWorker, request: dict[str, str]) -> int:
+    """The script of a worker that never gets v2 loaded."""
+    if request["version"] == "v2":
+        worker.load(request)
+        return 202
+    return obey(worker, request)
+
+
 @contextmanager
 def scripted(script: Script) -> Iterator[ScriptedWorker]:
     """Run a scripted worker on a loopback port while the block runs."""

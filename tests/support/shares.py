@@ -6,6 +6,7 @@ do not load anything.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import json
@@ -36,6 +37,7 @@ loader = "fastembed"
 """
 
 _cache = tempfile.TemporaryDirectory(prefix="model-agent-releases-")
+atexit.register(_cache.cleanup)
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,22 @@ ELSEWHERE: Final = Tiny(seed=1)
 
 
 class TestShare:
-    """A share in a directory.
+    """A share in a directory, and a catalog beside it.
 
     Args:
-        root: Where; made if it is missing.
+        root: Where the share is; made if it is missing.
+        catalog: Where the catalog is; one that names a tiny MiniLM is made if it is missing.
+        bare: Do not make `releases/`.
     """
 
     __test__ = False
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, catalog: Path | None = None, bare: bool = False) -> None:
         self.root = root
-        (root / "releases").mkdir(parents=True, exist_ok=True)
-        self.catalog = root.with_name(f"{root.name}-catalog.toml")
-        self.catalog.write_text(CATALOG)
+        (root if bare else root / "releases").mkdir(parents=True, exist_ok=True)
+        self.catalog = catalog or root.with_name(f"{root.name}-catalog.toml")
+        if not self.catalog.exists():
+            self.catalog.write_text(CATALOG)
 
     def release(self, version: str) -> Path:
         """Where a release is."""
@@ -76,6 +81,15 @@ class TestShare:
         """Add a release of a tiny model, as `model-agent publish --from` makes it."""
         shutil.copytree(_published(kind), self.release(version), copy_function=shutil.copyfile)
         return self.sign(version, lambda raw: raw.update(version=version))
+
+    def fill_from(self, other: Path) -> None:
+        """Add what another share has."""
+        shutil.copytree(other, self.root, dirs_exist_ok=True)
+
+    def add_plain(self, *versions: str) -> None:
+        """Add releases of one file of 100 KB each, which nobody loads."""
+        for version in versions:
+            self.add_files(version, {"model.onnx": version.encode() * 50_000})
 
     def add_files(
         self, version: str, files: Mapping[str, bytes], *, chunk_size: int = 64 * 1024
@@ -136,9 +150,12 @@ def in_memory() -> Iterator[Path]:
         yield Path(scratch)
 
 
-def tree(directory: Path, kind: Tiny = INLINE) -> Path:
-    """Lay a tiny MiniLM out as `publish --from` takes it: `directory/fastembed/models--…`."""
-    source = built(kind)
+def tree(directory: Path, kind: Tiny | Path = INLINE) -> Path:
+    """Lay a MiniLM, a tiny one or what a directory holds, out as `publish --from` takes it.
+
+    Its files are in `directory/fastembed/models--…` then.
+    """
+    source = built(kind) if isinstance(kind, Tiny) else kind
     models.as_hub_cache(directory / "fastembed", models.MINILM_REPO, REVISION, source)
     return directory
 
@@ -188,7 +205,5 @@ def _published(kind: Tiny) -> Path:
     share = TestShare(directory / "share")
     source = tree(directory / "tree", kind)
     flags = ("--share", share.root, "--catalog", share.catalog)
-    done = agents.run("publish", *flags, "--from", source, "--version", "cached")
-    if done.code:
-        raise RuntimeError("\n".join(done.lines))
+    agents.run("publish", *flags, "--from", source, "--version", "cached").ok()
     return share.release("cached")

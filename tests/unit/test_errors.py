@@ -58,7 +58,7 @@ def test_each_failure_has_its_exit_code(kind: type[AgentError], code: int) -> No
 
 
 def test_another_space_is_refused_and_says_how_to_allow_it() -> None:
-    """The operator is told that stored vectors must be made anew."""
+    """The operator is told that stored vectors must be recomputed."""
     error = errors.NewSpaceError("v2 embeds into another space.")
     assert error.exit_code == 9
     assert "--allow-new-space" in error.remedy

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from agent import cli, settings
-from agent.doctor.variables import DIRECTORIES
+from agent.doctor.judge.variables import DIRECTORIES
 from agent.errors import AgentError
 from agent.release import catalog
 from embeddings_worker.flags import parser

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from agent import logs, settings
 from agent.context import Context
-from agent.doctor import azure, examination, findings, serving
+from agent.doctor import azure, examination, serving
 from agent.doctor.case import Case
 from agent.doctor.examination import Check
+from agent.doctor.judge import findings
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from agent.doctor.findings import Finding
+    from agent.doctor.judge.findings import Finding
 
 
 def made(check: Check) -> list[Finding]:

@@ -6,17 +6,18 @@ import json
 
 import pytest
 
-from agent.doctor import findings, misplaced, rates, variables
-from agent.doctor.findings import Finding
-from agent.doctor.rates import MIB, Sample
-from agent.doctor.variables import Process
+from agent.doctor.judge import findings, misplaced, rates, variables
+from agent.doctor.judge.findings import Finding
+from agent.doctor.judge.rates import MIB, Sample
+from agent.doctor.judge.variables import Process
 from agent.errors import ConfigError, UnreachableError
+from agent.release.model_ref import ModelRef
 from agent.release.tree import Node
 from agent.release.wanted import Wanted
 
 STORE = "/mnt/models"
-BGE = Wanted("BAAI/bge", "fastembed", "Qdrant/bge-onnx", "model.onnx")
-MINILM = Wanted("org/minilm", "sentence-transformers", "org/minilm")
+BGE = Wanted(ModelRef("BAAI/bge", "fastembed", "Qdrant/bge-onnx"), "model.onnx")
+MINILM = Wanted(ModelRef("org/minilm", "sentence-transformers", "org/minilm"))
 
 
 def test_one_line_a_finding() -> None:
@@ -175,6 +176,6 @@ def test_what_loaders_expect() -> None:
         "sentence-transformers wants config.json, model.safetensors and tokenizer.json in "
         "sentence_transformers/models--org--minilm/"
     )
-    assert misplaced.expected(Wanted("org/any", "huggingface", "org/any")) == (
+    assert misplaced.expected(Wanted(ModelRef("org/any", "huggingface", "org/any"))) == (
         "huggingface wants the files of org/any in huggingface/hub/models--org--any/"
     )

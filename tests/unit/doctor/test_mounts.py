@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.doctor import mounts
+from agent.doctor.judge import mounts
 
 TEXT = r"""
 rootfs / overlay rw,relatime 0 0

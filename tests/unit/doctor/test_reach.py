@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.doctor import reach
-from agent.doctor.reach import Failure, Network
+from agent.doctor.judge import reach
+from agent.doctor.judge.reach import Failure, Network
 
 HOST = "acct.file.core.windows.net"
 PUBLIC = Network(HOST, ("20.60.1.2",))
@@ -33,11 +33,9 @@ def test_what_the_service_says(code: str, name: str) -> None:
 
 def test_clock_and_missing_credential() -> None:
     """A clock that is off is not called a wrong credential; none at all is."""
-    clock = Failure(
-        "The clock here is 900 s behind, so x refuses.", "Set it.", "AuthenticationFailed"
-    )
+    clock = Failure("It is 900 s behind.", "Set it.", "AuthenticationFailed", "clock")
     assert reach.diagnose(clock, PUBLIC).name == "wrong clock"
-    none = Failure("There is no credential for x: no key.", "Give one.")
+    none = Failure("There is no key.", "Give one.", kind="no credential")
     assert reach.diagnose(none, PUBLIC).name == "wrong credentials"
 
 

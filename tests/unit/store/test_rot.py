@@ -10,7 +10,7 @@ import pytest
 
 from agent.errors import StoppedError
 from agent.release import layout
-from agent.store import records, rot
+from agent.store import intact, records, rot
 from agent.store.rot import Reverifier, Seen
 from agent.store.store import Store
 from tests.support.shares import SNAPSHOT, TestShare, flip
@@ -18,7 +18,7 @@ from tests.support.shares import SNAPSHOT, TestShare, flip
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.release.manifest import Manifest
+    from agent.release.manifest import File, Manifest
 
 _CHUNK: Final = 64 * 1024
 _INTERVAL: Final = 1000.0
@@ -64,13 +64,13 @@ def store(tmp_path: Path) -> Store:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """The chunks that were read, as they are read."""
     seen: list[tuple[str, int]] = []
-    is_right = rot._is_right
+    is_right = intact.is_right
 
-    def spy(release: Manifest, home: Path, piece: rot.Piece) -> bool:
-        seen.append((piece[0].path, piece[1]))
-        return is_right(release, home, piece)
+    def spy(release: Manifest, home: Path, file: File, index: int) -> bool:
+        seen.append((file.path, index))
+        return is_right(release, home, file, index)
 
-    monkeypatch.setattr(rot, "_is_right", spy)
+    monkeypatch.setattr(intact, "is_right", spy)
     return seen
 
 

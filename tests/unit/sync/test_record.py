@@ -1,18 +1,22 @@
-"""The state on disk, where the disk does not take it."""
+"""The state on disk: what each change leaves there, and where the disk does not take it."""
 
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
 from agent import logs
+from agent.release import marker
+from agent.store.store import Store
 from agent.sync import record as record_module
 from agent.sync import state
-from agent.sync.record import FILE_NAME, Record, load
+from agent.sync.record import FILE_NAME, Record, load, may_go
 from agent.warmup import passes
+from tests.support.stores import activate, bare_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,3 +78,94 @@ def test_a_state_that_was_deleted_is_put_back(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).unlink()
     record.ensure()
     assert load(tmp_path) == record.state
+
+
+def test_an_attempt_is_on_disk_while_it_lasts(tmp_path: Path) -> None:
+    """Whoever is killed in the middle leaves a count; whoever comes to an end leaves none."""
+    record = Record(tmp_path, logs.get())
+    record.begin("v1")
+    record.begin("v2")
+    record.begin("v2")
+    assert load(tmp_path).attempts == {"v1": 1, "v2": 2}
+    assert [version for version in ("v1", "v2", "v3") if record.worn_out(version)] == ["v2"]
+    record.end("v2")
+    assert load(tmp_path).attempts == {"v1": 1}
+
+
+def test_a_quarantine(tmp_path: Path) -> None:
+    """It has the marker's bytes and the digest that it holds for; the release has passed nothing.
+
+    Where there is no marker it is for none, so that any marker is another one.
+    """
+    record, read = Record(tmp_path, logs.get()), marker.parse(b"v2\n")
+    record.passed("v2", "2" * 64)
+    record.begin("v2")
+    record.quarantine("v2", "It is bad.", marker=read, digest="2" * 64)
+    record.quarantine("v3", "It is worse.", marker=None, digest=None)
+    found = load(tmp_path)
+    entry = found.quarantined["v2"]
+    assert (entry.reason, entry.marker_sha256, entry.digest) == (
+        "It is bad.",
+        read.sha256,
+        "2" * 64,
+    )
+    assert (found.quarantined["v3"].marker_sha256, found.quarantined["v3"].digest) == ("", None)
+    assert (found.attempts, found.checked, found.last_error) == ({}, {}, "It is worse.")
+
+
+def test_an_activation(tmp_path: Path) -> None:
+    """It ends all that was against the release; what was active is what to go back to."""
+    record = Record(tmp_path, logs.get())
+    record.activated("v1")
+    record.begin("v2")
+    record.quarantine("v2", "It is bad.", marker=None, digest=None)
+    record.quarantine("v3", "It is bad.", marker=None, digest=None)
+    record.update(pointed="v2", rot=state.Rot("v1", ("a",), "now"), outdated="v1")
+    record.activated("v2")
+    found = load(tmp_path)
+    assert (found.active, found.previous, found.pointed) == ("v2", "v1", None)
+    assert (found.rot, found.outdated, found.last_error, found.attempts) == (None, None, None, {})
+    assert set(found.quarantined) == {"v3"}
+    assert found.last_success
+    record.activated("v2")
+    assert load(tmp_path).previous == "v1"
+
+
+def test_a_repair(tmp_path: Path) -> None:
+    """Nothing is rotten any more; what the worker made of it may be."""
+    record = Record(tmp_path, logs.get())
+    record.update(rot=state.Rot("v1", ("a",), "now"))
+    record.repaired("v1")
+    assert (load(tmp_path).rot, load(tmp_path).outdated) == (None, "v1")
+
+
+def test_a_release_that_was_removed(tmp_path: Path) -> None:
+    """It must pass its check anew, should it come again."""
+    record = Record(tmp_path, logs.get())
+    record.passed("v1", "1" * 64)
+    record.passed("v2", "2" * 64)
+    record.removed("v1")
+    assert load(tmp_path).checked == {"v2": "2" * 64}
+
+
+def test_a_state_that_is_there_is_left(tmp_path: Path) -> None:
+    """What is on disk is not written again if nothing is new."""
+    record = Record(tmp_path, logs.get())
+    record.update(active="v1")
+    before = (tmp_path / FILE_NAME).stat()
+    record.ensure()
+    record.update(active="v1")
+    assert (tmp_path / FILE_NAME).stat() == before
+
+
+def test_what_may_go(tmp_path: Path) -> None:
+    """A quarantined release goes first, the previous one last; active and desired stay."""
+    for version in ("v1", "v2", "v3", "v4", "v5"):
+        bare_release(tmp_path, version)
+        os.utime(tmp_path / "releases" / version / "manifest.json", ns=(1, int(version[1])))
+    activate(tmp_path, "v3")
+    known = state.State(previous="v1", quarantined={"v5": state.Quarantine("", "", None, "")})
+    store = Store(tmp_path)
+    assert may_go(store, known, keep=1, desired="v4") == ("v5", "v2", "v1")
+    assert may_go(store, known, keep=3, desired="v4") == ("v5", "v2")
+    assert may_go(store, known, keep=1, desired=None) == ("v5", "v2", "v4", "v1")

@@ -1,0 +1,1 @@
+"""Judges what the checks of the doctor saw. Pure: observations in, findings out."""
