@@ -1,4 +1,4 @@
-"""The marker over REST: `write` changes a record in one request."""
+"""A share over REST alone: its requests, and what may come between two of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from agent.machine import threads
 from agent.shares.azurefiles.share import AzureFilesShare
 from tests.support.azure_double import Double, running_double
 from tests.support.services import service
+from tests.support.workers import until
+from tests.unit.shares.conformance.releases import publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +25,13 @@ def double() -> Iterator[Double]:
     """A double with one share."""
     with running_double(f"--share={SHARE}") as double:
         yield double
+
+
+@pytest.fixture
+def share(double: Double) -> Iterator[AzureFilesShare]:
+    """The share, without the faults of the test before."""
+    yield AzureFilesShare(service(double.url, SHARE))
+    double.heal()
 
 
 def written(double: Double, data: bytes) -> list[tuple[str, int]]:
@@ -43,3 +53,15 @@ def test_a_record_is_written_in_place(double: Double) -> None:
         ("DeleteDirectory", 0),
     ]
     assert written(double, RECORD.replace(b"v1", b"v2")) == [("PutRange", 512)]
+
+
+def test_a_removal_that_another_tidies_up(double: Double, share: AzureFilesShare) -> None:
+    """A release is removed though another deletes the empty `.staging` before it is moved there."""
+    share.publish(publication())
+    double.fault("delay", operation="RenameDirectory", seconds=0.3)
+    removing = threads.start(share.remove, "releases/v1")
+    until(lambda: double.faults()[0]["hits"])
+    AzureFilesShare(service(double.url, SHARE)).tidy()
+    removing.result(30)
+    assert share.names("releases") == ()
+    assert ".staging" not in share.names("")

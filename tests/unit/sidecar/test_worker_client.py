@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
 
-from agent.errors import ReloadError, WorkerRestartedError
+from agent import settings
+from agent.errors import ReloadError, ReloadFailedError, WorkerRestartedError
 from agent.release.target import Target
-from agent.sidecar.worker_client import WorkerClient
+from agent.sidecar.worker_client import WorkerClient, worker_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 
@@ -166,3 +170,120 @@ async def test_worker_that_is_gone_after_it_took_a_reload(serve: Serve) -> None:
 
     with pytest.raises(WorkerRestartedError, match="took v2, and does not answer any more"):
         await client(await serve(answer)).reload(TARGET)
+
+
+async def test_a_worker_that_gets_there(serve: Serve) -> None:
+    """It is believed once it serves the very target and is ready, not before."""
+    asked = {"version": TARGET.version, "digest": TARGET.digest}
+    steps = [
+        GOOD | {"state": "loading", "target": asked},
+        GOOD | {"state": "ready", "target": asked},
+        GOOD | asked | {"state": "loading", "target": asked},
+        GOOD | asked | {"state": "ready", "target": asked},
+    ]
+    seen: list[dict[str, object]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            seen.append(await request.json())
+            return web.json_response({}, status=202)
+        return web.json_response(steps.pop(0) if seen else GOOD)
+
+    confirmed = await WorkerClient(await serve(answer), timeout=10).reload(TARGET)
+    assert steps == []
+    assert seen == [asked | {"path": "releases/v2"}]
+    assert 0 < confirmed.seconds < 10
+
+
+async def test_a_worker_that_fails_to_load_it(serve: Serve) -> None:
+    """Its own reason is told, and the release is to blame."""
+    asked = {"version": TARGET.version, "digest": TARGET.digest}
+
+    async def answer(request: web.Request) -> web.Response:
+        body = GOOD | {"state": "failed", "reason": "out of tune.", "target": asked}
+        return web.json_response(body, status=200 if request.method == "GET" else 202)
+
+    with pytest.raises(ReloadFailedError, match=r"failed to load v2: out of tune\. ") as raised:
+        await client(await serve(answer)).reload(TARGET)
+    assert raised.value.blames_release
+
+
+async def test_a_worker_that_restarts(serve: Serve) -> None:
+    """Another instance has forgotten what it was asked: it may have died of the release."""
+    asked = {"version": TARGET.version, "digest": TARGET.digest}
+    instances = ["i", "i", "j"]
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            return web.Response(status=202)
+        instance = instances.pop(0) if instances else "j"
+        return web.json_response(GOOD | {"instance": instance, "target": asked})
+
+    with pytest.raises(WorkerRestartedError, match="restarted while it loaded v2"):
+        await client(await serve(answer)).reload(TARGET)
+
+
+async def test_an_answer_without_end(serve: Serve) -> None:
+    """What is longer than any worker's answer is not read to its end."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(GOOD | {"more": "x" * 300_000})
+
+    assert await client(await serve(answer)).view() is None
+
+
+async def test_a_worker_behind_a_socket(tmp_path: Path) -> None:
+    """Both containers may mount a directory with its socket."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(GOOD)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / "s")).start()
+    try:
+        view = await client(f"unix://{tmp_path}/s").view()
+    finally:
+        await runner.cleanup()
+    assert view
+    assert view.serving == Target("v1", "a" * 64)
+
+
+def signalled(url: str, process: str) -> WorkerClient:
+    """Return what talks to a worker that is told by a signal, as the settings say."""
+    flags = {"reload_url": url, "reload_method": "signal", "reload_process": process}
+    return worker_client(settings.parse(flags, {}))
+
+
+async def test_a_worker_that_is_signalled(serve: Serve, tmp_path: Path) -> None:
+    """It is told by a signal alone, and may not have looked yet when it is asked."""
+    asked = {"version": TARGET.version, "digest": TARGET.digest}
+    answers = [GOOD, GOOD, GOOD | asked | {"target": asked}]
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(answers.pop(0)) if request.method == "GET" else web.Response()
+
+    script, told = tmp_path / f"worker-{tmp_path.name}.sh", tmp_path / "told"
+    script.write_text(f"trap 'touch {told}; exit' HUP; echo; while :; do sleep 0.1; done")
+    process = await asyncio.create_subprocess_exec("sh", script, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout
+    try:
+        await process.stdout.readline()
+        await signalled(await serve(answer), script.name).reload(TARGET)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+    assert (told.exists(), answers) == (True, [])
+
+
+async def test_a_worker_that_is_not_there_to_be_signalled(serve: Serve) -> None:
+    """It is the set-up's fault, and said as such."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(GOOD)
+
+    with pytest.raises(ReloadError, match="No process is called nobody-is"):
+        await signalled(await serve(answer), "nobody-is").reload(TARGET)
