@@ -93,7 +93,7 @@ def test_a_bump(init: str, sidecar: str, worker: str, pod: Pod, first: Pod) -> N
     agent = {"today": pod, "0.1.0": first}
     agent[init].agent("init")
     with pod.worker(**({"today": {}, "0.1.0": old.WORKER}[worker])) as running:
-        running.wait("ready", "v1")
+        running.wait("ready", "v1", seconds=60)
         with agent[sidecar].sidecar(running.admin) as following:
             pod.agent("promote", "v2")
             following.look_now()
