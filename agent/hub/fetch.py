@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 _PARALLEL: Final = 4
 _SHA_LENGTH: Final = 40
-# The agent ends a child that was silent for too long: this gives up before that, and says why.
+# The agent kills a child that was silent for too long: give up before that, with the reason.
 _PATIENCE: Final = 0.8
 
 
@@ -42,15 +42,15 @@ class Fetcher:
     """Fetches what one request asks for.
 
     Args:
-        request: What.
-        tell: Told of everything that happens.
+        request: The request.
+        tell: Called with everything that happens.
     """
 
     def __init__(self, request: Request, tell: Callable[[Event], None]) -> None:
         self._request = request
         self._tell = tell
         self._api = HfApi()
-        # Of one wait, so that another fits into what the Hub is given.
+        # For one answer, so that a second try fits into the time that the Hub has.
         self._timeout = request.seconds / 3
 
     def resolve(self, want: Wanted) -> Resolved:
@@ -59,7 +59,7 @@ class Fetcher:
         Raises:
             ReleaseMissingError: The Hub does not have it, or not all that its loader needs.
             PickleError: Nothing safe remains.
-            RemoteError: The Hub does not say.
+            RemoteError: The Hub does not answer.
         """
         ref = want.ref
         info = self._attempt(
@@ -93,7 +93,7 @@ class Fetcher:
             (home / "refs" / "main").write_text(model.ref.revision)
 
     def _file(self, model: Resolved, home: Path, remote: Remote) -> None:
-        """Fetch one file; one that is there and right is kept."""
+        """Fetch one file; one that is already there with the right bytes is kept."""
         with writing(remote.path):
             self._have(model, home, remote)
         self._tell(Fetched(remote.path))
@@ -121,7 +121,7 @@ class Fetcher:
         part.replace(path)
 
     def _get(self, model: Resolved, remote: Remote, part: Path) -> None:
-        """Fetch what is missing of a file: a killed process, or a broken connection, left a part.
+        """Fetch the rest of a file of which a killed process, or a broken connection, left a part.
 
         (`hf_hub_download` starts a file from its beginning in every process.)
         """

@@ -37,10 +37,10 @@ class Hub:
     """The Hub, as `HF_ENDPOINT`, `HF_TOKEN` and the proxies of the environment have it.
 
     Attributes:
-        log: Told of renamed models and of retries.
+        log: Logs renamed models and retries.
         stop: Ends it early.
-        seconds: How long the Hub may be silent.
-        allow_pickle: Whether files that run code may be all there is of a model.
+        seconds: The seconds that the Hub may be silent.
+        allow_pickle: Whether a model may come as pickles alone, which run code when loaded.
     """
 
     log: FilteringBoundLogger
@@ -54,7 +54,7 @@ class Hub:
         Raises:
             ReleaseMissingError: The Hub does not have it all.
             PickleError: Nothing safe remains of a model.
-            UnreachableError: The Hub does not say, or was silent for too long.
+            UnreachableError: The Hub does not answer, or was silent for too long.
             StoppedError: `stop` was set.
         """
         request = Request(self.seconds, resolve=tuple(wanted), allow_pickle=self.allow_pickle)
@@ -63,11 +63,11 @@ class Hub:
     def fetch(self, models: Sequence[Resolved], directory: Path, moved: ByteCounter) -> None:
         """Fetch models into `directory`, laid out as a Hub cache without links.
 
-        What an earlier run left there is used: whole files as they are, others from where they end.
+        Files of an earlier run are used: complete ones as they are, others from their end on.
 
         Args:
             models: As `resolve` gave them.
-            directory: Where to.
+            directory: The target.
             moved: Counts bytes as they come.
 
         Raises:
@@ -108,7 +108,7 @@ class Hub:
     def _hear(
         self, events: queue.SimpleQueue[Event | None], arrived: Callable[[], int]
     ) -> tuple[Resolved, ...]:
-        """Hear the child out, as long as something comes."""
+        """Take the child's events until it is done, as long as something comes."""
         resolved: list[Resolved] = []
         # Loading the libraries is not the Hub's silence.
         there, since = arrived(), time.monotonic() + _START_SECONDS
@@ -152,7 +152,7 @@ class _EndedError(Exception):
 
 
 def _events(child: Child) -> queue.SimpleQueue[Event | None]:
-    """Return a queue of what the child says, as it says it; None at its end."""
+    """Return a queue that fills with the child's events; its last entry is None."""
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 
     def read() -> None:

@@ -1,4 +1,4 @@
-"""Starts the agent's child processes, and says what each of them does first."""
+"""Starts the agent's child processes, which import nothing from the current directory."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def started(
     """Run a module of this agent in a child process, which is killed when the block ends.
 
     Args:
-        module: Its name.
-        stdin: Where it reads from.
-        stdout: Where it writes to.
-        stderr: Where its libraries complain.
+        module: The module's name.
+        stdin: As for `subprocess`, like the next two.
+        stdout: For its answer.
+        stderr: For what its libraries say.
         env: Variables to set besides those of `environment`.
 
     Raises:

@@ -1,6 +1,6 @@
-"""FastEmbed's own list of models, which says what a name of the catalog means in files.
+"""Finds the files of the catalog's models by FastEmbed's own list.
 
-It is read in a child process, since importing FastEmbed takes a second and 100 MB.
+A child process reads the list, since importing FastEmbed takes a second and 100 MB.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The memory that loading a model takes, estimated before the kernel answers with a kill.
+"""Estimates the memory that loading a model takes: if it runs out, the kernel kills the process.
 
 A check runs in a child process of its own, a worker loads beside what it has loaded already: they
 take different amounts, and each was measured.
@@ -82,7 +82,7 @@ def is_half(snapshot: Path) -> bool:
 
 
 def _checked(snapshot: Path) -> tuple[int, str]:
-    """Return the bytes that a check takes, and what about the weights makes it so many."""
+    """Return the bytes that a check takes, and the words for weights that make it so many."""
     if _is_surely_half(snapshot):
         files = (path for path in snapshot.rglob("*") if path.suffix in _ONNX)
         weights = sum(path.stat().st_size for path in files)

@@ -24,7 +24,7 @@ _COPY_REMEDY: Final = "copy the cache again with its links resolved (cp -rL, rsy
 
 @dataclass(frozen=True)
 class Found:
-    """One model found: its files by their name in the snapshot, with the paths to read."""
+    """One model that was found: its files by their name in the snapshot, with the paths to read."""
 
     ref: ModelRef
     files: Mapping[str, str]
@@ -37,9 +37,9 @@ class Plan:
     Attributes:
         files: Path in the release → path in the tree.
         written: Path in the release → bytes that the tree lacks.
-        models: What the release holds.
-        absent: Wanted models of which the tree has no sign.
-        problems: What is wrong with models that are there but not whole, a sentence each.
+        models: The models that the release holds.
+        absent: Wanted models that the tree does not have at all.
+        problems: A sentence for each model that is incomplete.
         optimize: Paths in the release of ONNX models whose weights are to be external data.
     """
 

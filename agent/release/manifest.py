@@ -1,4 +1,4 @@
-"""The manifest, which says what a release holds, to the byte. Pure: JSON in, a checked value out.
+"""The manifest lists the content of a release, to the byte. Pure: JSON in, a checked value out.
 
 A manifest is canonical JSON (sorted keys, no blanks, UTF-8, no floats outside canaries). One that
 breaks any rule below is refused whole: half of a manifest is no manifest.

@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from agent.context import Context
     from agent.release.marker import Marker
     from agent.store.store import Store
-    from agent.sync.listening import Event, Events
+    from agent.sync.listening import Events
     from agent.sync.locate import Found, Locator
     from agent.sync.record import Record
     from agent.sync.summary import SyncSummary
-    from agent.warmup.protocol import Measured
     from agent.warmup.warmer import Warmer
 
 _ORIGIN: Final = {Manifest: "share", HandMadeTree: "adopted", Catalogued: "hub"}
@@ -234,7 +233,7 @@ class Steps:
         if not report.write(self.store.agent, release, measured):
             self.log.warning("report.unsaved", reason="the store is full")
         for seen in measured:
-            self.events.tell(_seen(version, seen))
+            self.events.tell(events.of_model(version, seen))
 
     def activate(self, version: str) -> None:
         """Point `current` at a release of the store, then delete releases that are not kept."""
@@ -288,18 +287,3 @@ class Steps:
             self.record.end(version)
         if isinstance(error, VerificationError):
             self.events.tell(events.VerificationFailed(version))
-
-
-def _seen(version: str, seen: Measured) -> Event:
-    """Return the event for a model that was warmed, or of which only the files were checked."""
-    if seen.load_seconds is None or seen.first_seconds is None:
-        return events.ModelNotRun(version, seen.ref.name, seen.not_run)
-    return events.ModelWarmed(
-        version,
-        seen.ref.name,
-        str(seen.device),
-        seen.load_seconds,
-        seen.first_seconds,
-        seen.canary_seconds,
-        seen.canary_cosine,
-    )

@@ -1,4 +1,4 @@
-"""Has a child process warm models, and says where it hangs if it does."""
+"""Lets a child process warm models, and says at which step it hangs if it does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 # How often a step that takes long is logged.
 _BEAT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.02
-# What a runtime dies of by itself; others come from outside, as when a terminal stops all at once.
+# Signals that a runtime ends itself by; others come from outside, as when a terminal stops all at
+# once.
 _CRASHES: Final = {
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT),
     *(signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS),
@@ -41,7 +42,7 @@ _CHILD: Final = "agent.warmup.child"
 def ask(
     request: Request, *, stop: threading.Event, timeout: float, log: FilteringBoundLogger
 ) -> Outcome:
-    """What a child process made of `request`.
+    """Let a child process answer `request`, and return its answer.
 
     Raises:
         WarmupError: It took longer than `timeout` seconds, was killed, or could not start.
@@ -72,7 +73,7 @@ def _ask(
 
 
 def _not_started(error: OSError) -> NoSpaceError | WarmupError:
-    """What the system refused says nothing of the release."""
+    """Return the error for a child that the system did not start: the release is not to blame."""
     if error.errno in durable.FULL:
         return NoSpaceError(
             f"The warm-up could not start: {tempfile.gettempdir()} is full.",
@@ -86,7 +87,7 @@ def _not_started(error: OSError) -> NoSpaceError | WarmupError:
 
 
 class _Watch:
-    """Waits for a child, and knows what it is doing."""
+    """Waits for a child, and remembers the step that it is at."""
 
     def __init__(self, child: Child, answer: IO[bytes], log: FilteringBoundLogger) -> None:
         self._child = child
@@ -112,7 +113,7 @@ class _Watch:
         return status
 
     def _look(self) -> None:
-        """See whether the child has begun another step; say so if one takes long."""
+        """Note the step that the child is at; log it now and then if it takes long."""
         now = time.monotonic()
         steps = [line.doing for line in _lines(self._answer) if isinstance(line, Step)]
         if steps and steps[-1] != self._doing:
@@ -123,7 +124,7 @@ class _Watch:
 
 
 def _lines(answer: IO[bytes]) -> list[Line]:
-    """The whole lines that the child wrote until now, whatever it is writing."""
+    """Return the complete lines that the child has written until now."""
     # The child writes where the file's own offset is, which is shared: it must not be moved.
     written = os.pread(answer.fileno(), os.fstat(answer.fileno()).st_size, 0)
     whole = written.rpartition(b"\n")[0].splitlines()

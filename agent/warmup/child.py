@@ -84,7 +84,7 @@ def _load(ref: ModelRef, release: Path, device: Device) -> Model:
 
 
 class _NotRunError(Exception):
-    """Nothing here can run the model; the sentence says why."""
+    """No runtime here can run the model; the sentence says why."""
 
 
 def _explain(name: str, error: Exception, device: Device) -> Failure:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.release.canary import Precision
     from agent.warmup.protocol import Request, Subject
 
-# How often a shape runs again, and the seconds after which that is enough.
+# A shape runs again at most this often, and no more once its runs took so many seconds.
 _STEADY_RUNS: Final = 3
 _STEADY_SECONDS: Final = 0.1
 
@@ -50,14 +50,14 @@ def measure(
 
     Args:
         model: The model.
-        subject: What it must give.
-        request: Where it runs, and in which shapes.
+        subject: The canary that it is held to.
+        request: The device and the shapes that it runs in.
         precision: Of its weights.
         taken: The device's memory, looked at before the model was loaded.
-        begin: Told of every step as it begins.
+        begin: Called with every step as it begins.
 
     Raises:
-        Exception: Whatever the model raises.
+        Exception: Any error of the model.
     """
     texts = subject.canary.texts if subject.canary else space.CANARY_TEXTS
     name = subject.ref.name
@@ -118,7 +118,7 @@ def _seconds(model: Model, texts: Sequence[str]) -> float:
 
 
 class Taken:
-    """The most device memory that is taken from now on; None where it cannot be told.
+    """The most device memory that was taken since this was made; None where it cannot be told.
 
     onnxruntime's arena never shrinks by itself, so that looking after each shape misses nothing.
     """
@@ -129,7 +129,7 @@ class Taken:
         self.bytes: int | None = None
 
     def look(self) -> None:
-        """See how much is taken now; what other processes take or give meanwhile is in it."""
+        """Look how much is taken now; changes by other processes are in it."""
         free = self._look()
         if free is not None and self._free is not None:
             self.bytes = max(self.bytes or 0, self._free - free)

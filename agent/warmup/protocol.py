@@ -1,4 +1,4 @@
-"""Messages between an agent and a warm-up's child process, of which it hears line by line."""
+"""Messages between an agent and a warm-up's child process, which answers line by line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Subject(msgspec.Struct, frozen=True):
 
     Attributes:
         ref: Which one.
-        canary: What it must give; without one, its vectors for the fixed texts are measured.
+        canary: The vectors that it must give; without one, those of the fixed texts are measured.
         ask: Another text whose vector is wanted.
     """
 
@@ -45,7 +45,7 @@ class Timing(msgspec.Struct, frozen=True):
 
     @property
     def texts_per_second(self) -> float:
-        """Once it is warm."""
+        """Texts a second, once the model is warm."""
         return self.shape.batch / self.steady_seconds
 
 
@@ -54,16 +54,16 @@ class Measured(msgspec.Struct, frozen=True):
 
     Attributes:
         ref: Which one.
-        not_run: Why it was not run, and only its files were looked at.
+        not_run: The reason why it was not run, and only its files were looked at.
         first_seconds: Of its very first run.
-        share_on_device: How much of a run was really computed on the device.
+        share_on_device: The part of a run that was really computed on the device.
         canary_seconds: Of all texts of the canary.
         cosines: With the canary's vectors, text by text.
         finite: Whether no vector was zero or NaN.
         peak_rss_bytes: Of the whole child process.
         peak_device_bytes: Of the device, other processes' changes included.
         vectors: For the fixed texts, where there was no canary.
-        answer: The vector of what was asked.
+        answer: The vector of the subject's other text.
     """
 
     ref: ModelRef
@@ -87,12 +87,12 @@ class Measured(msgspec.Struct, frozen=True):
 
     @property
     def canary_cosine(self) -> float | None:
-        """At the worst text."""
+        """The cosine of the worst text."""
         return min(self.cosines, default=None)
 
     @property
     def steady_seconds(self) -> float | None:
-        """Of the first shape."""
+        """Seconds of a steady run of the first shape."""
         return self.timings[0].steady_seconds if self.timings else None
 
 
@@ -106,8 +106,8 @@ class Failure(msgspec.Struct, frozen=True):
     """The failure of one model, in a sentence for people.
 
     Attributes:
-        blames: What is at fault: the release's own model, or the device here.
-        what: What happened.
+        blames: The model, which is the release's fault, or the device here.
+        what: What happened, as in `AgentError`.
         remedy: What to do about it.
     """
 
@@ -117,7 +117,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
-    """All models that were measured, up to the first that failed, and why that one did."""
+    """All models that were measured, up to the first that failed, and its failure."""
 
     models: tuple[Measured, ...]
     failure: Failure | None = None

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from agent.warmup.protocol import Measured
 
 _MIB: Final = 1024 * 1024
-# Large, and told in other words.
+# Fields that are large, or stand in the report under other names.
 _INSIDE: Final = {"ref", "vectors", "answer", "finite", "timings", "cosines"}
 
 
 def document(release: Manifest, measured: Sequence[Measured]) -> dict[str, Any]:
-    """Return all of it, as JSON has it: seconds, bytes."""
+    """Return the report as a JSON object: seconds, bytes."""
     return {
         "schema": 1,
         "version": release.version,
@@ -37,7 +37,7 @@ def document(release: Manifest, measured: Sequence[Measured]) -> dict[str, Any]:
 
 
 def as_json(release: Manifest, measured: Sequence[Measured]) -> str:
-    """Return what programs see."""
+    """Return the report as text in JSON, for programs."""
     return msgspec.json.format(msgspec.json.encode(document(release, measured)), indent=2).decode()
 
 
@@ -48,7 +48,7 @@ def write(agent: Path, release: Manifest, measured: Sequence[Measured]) -> bool:
 
 
 def table(release: Manifest, measured: Sequence[Measured]) -> str:
-    """Return the lines that people see."""
+    """Return the report as a table, for people."""
     lines = [f"Release {release.version}, digest {release.digest[:12]}"]
     for model, seen in zip(release.models, measured, strict=True):
         lines += ["", *(_rows(model, seen))]

@@ -1,4 +1,4 @@
-"""Warms a release in a child process: each model must load where it should, and be right."""
+"""Warms a release in a child process: each model must load on its device, and pass its canary."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Warmer:
-    """The way to warm.
+    """Loads and runs the models of releases.
 
     Attributes:
         requested: The device, as `--device` says.
-        shapes: What is run; None for what fits the device.
+        shapes: The shapes that are run; None for the device's own.
         timeout: Seconds that it may take.
         stop: Ends the child early.
         log: Told of steps that take long, and of the device that was chosen.
@@ -67,7 +67,7 @@ class Warmer:
     def has_passed(self, release: Manifest, agent: Path) -> bool:
         """Return whether to warm `release` would only repeat what is on record in `agent`.
 
-        What was asked for in shapes of one's own is run in any case.
+        If shapes are given, they are run in any case.
         """
         if self.shapes is not None or devices.choose(self.requested).kind != "cpu":
             return False
@@ -75,7 +75,7 @@ class Warmer:
         return models <= passes.held(agent, release.digest)
 
     def measure(self, subjects: Sequence[Subject], directory: Path) -> tuple[Measured, ...]:
-        """Load each model on the CPU and measure it, without a judgement.
+        """Load each model on the CPU and measure it; it is held to nothing.
 
         Raises:
             ConfigError: The container's memory limit is too low for it.

@@ -42,6 +42,8 @@ ST = "all-MiniLM-L6-v2"
 ST_CACHE = "models--sentence-transformers--all-MiniLM-L6-v2"
 TEXTS = ["A man is eating food.", "the sky", "hello world"]
 UNKNOWN = "0" * 40
+# Have an agent go by the built-in catalog.
+BUILT_IN = {"MODEL_AGENT_CATALOG": ""}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ class Bench(Pod):
     """A pod whose share has a tree and no release, and `init` in this process."""
 
     def __init__(self, root: Path, source: Path, wanted: tuple[Wanted, ...]) -> None:
-        super().__init__(root)
+        super().__init__(root, env=BUILT_IN)
         self.source = source
         self.wanted = wanted
 
@@ -436,12 +438,11 @@ def test_published_and_adopted_are_the_same(bench: Bench, tmp_path: Path) -> Non
     bench.flat()
     shutil.copytree(bench.share.root, tmp_path / "tree")
     (bench.share.root / "VERSION").write_text("v1\n")
-    bench.env["MODEL_AGENT_CATALOG"] = ""
     done = bench.run("init")
     assert done.code == 0, done.lines
     adopted = bench.manifest("v1")
     assert done.named("model.warmed")[0]["model"] == NAME
-    other = Pod(tmp_path, env={"MODEL_AGENT_CATALOG": ""})
+    other = Pod(tmp_path, env=BUILT_IN)
     done = other.publish_tree("v1", tmp_path / "tree", "--no-optimize")
     assert done.code == 0, done.lines
     published = other.share.manifest("v1")

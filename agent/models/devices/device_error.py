@@ -14,7 +14,7 @@ class DeviceError(Exception):
     """A model does not run on the device that was asked for; the release is not to blame.
 
     Args:
-        seen: What there was to see.
+        seen: The facts that its cause is found by.
     """
 
     def __init__(self, seen: Evidence) -> None:

@@ -44,7 +44,7 @@ def externalize(source: Path, target: Path) -> bool:
 
     Args:
         source: A model, its name ending in `.onnx`.
-        target: Where to; its directory is there.
+        target: The new model; its directory is there.
 
     Returns:
         Whether it was written. It is not if there is nothing to move, or if any tensor of the
@@ -80,7 +80,7 @@ class _Moved:
         self._size = 0
 
     def add(self, raw: Field) -> bytes:
-        """Append a tensor's raw data; give the fields of the tensor that say where it went."""
+        """Append a tensor's raw data; return the fields of the tensor that say where it is now."""
         gap = -self._size % _PAGE_BYTES
         offset = self._size + gap
         self._size = offset + raw.size

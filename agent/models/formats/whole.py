@@ -1,4 +1,4 @@
-"""Checks that a file is whole, as far as its format tells where no digest does.
+"""Checks by a file's format that it is complete, where no digest says so.
 
 Hand-made trees have no manifest. A failed upload to Azure Files leaves a file of full size whose
 end is zeros, a Git clone without LFS leaves pointers, and a broken copy leaves a shorter file:
@@ -30,11 +30,11 @@ _NAME_BYTES: Final = 255
 
 
 def check(path: Path, name: str) -> None:
-    """Make sure that the file at `path` is whole, as far as its format tells.
+    """Make sure that the file at `path` is complete, as far as its format tells.
 
     Args:
-        path: Where it is; what it refers to must lie beside it.
-        name: How errors call it.
+        path: The file; files that it refers to must lie beside it.
+        name: Its name in errors.
 
     Raises:
         VerificationError: It is not.
@@ -51,7 +51,7 @@ def check(path: Path, name: str) -> None:
 
 @contextmanager
 def refusing(name: str) -> Iterator[None]:
-    """Turn what a walk through damaged data raises into a refusal of the file.
+    """Refuse the file if a walk through damaged data raises.
 
     Raises:
         VerificationError: The block raised ValueError, OverflowError or RecursionError.

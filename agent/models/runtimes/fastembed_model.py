@@ -36,7 +36,7 @@ class FastEmbedModel:
     Args:
         ref: Which one; its name is as FastEmbed knows it.
         release: The directory of the release.
-        device: Where it must run.
+        device: The device that it must run on.
 
     Raises:
         DeviceError: It would not run there.

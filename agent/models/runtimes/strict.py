@@ -1,4 +1,4 @@
-"""Sessions of onnxruntime that run where they were told to, or not at all.
+"""Sessions of onnxruntime that run on the device that was asked for, or not at all.
 
 By itself onnxruntime falls back to the CPU, with no more than a warning, when CUDA fails.
 """
@@ -60,8 +60,8 @@ def require_most_on(device: Device, profile: Path) -> float:
     that has no kernel there, such as those of int8 weights, is placed on the CPU in silence.
 
     Args:
-        device: Where it was to run.
-        profile: What `InferenceSession.end_profiling` wrote of a run.
+        device: The device that it was to run on.
+        profile: The file that `InferenceSession.end_profiling` wrote of a run.
 
     Raises:
         DeviceError: Most of them were computed elsewhere.

@@ -35,7 +35,7 @@ class TorchModel:
     Args:
         ref: Which one.
         release: The directory of the release.
-        device: Where it must run.
+        device: The device that it must run on.
 
     Raises:
         DeviceError: It would not run there.
