@@ -23,6 +23,7 @@ _BYTES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | {
     "Gi": 2**30,
     "Ti": 2**40,
 }
+_STEP: Final = 1024
 _TRUE: Final = ("1", "true", "yes", "on")
 _FALSE: Final = ("0", "false", "no", "off", "")
 
@@ -49,6 +50,16 @@ def size(text: str) -> int:
     if not match:
         raise ValueError("is not a size such as 8Gi")
     return int(float(match[1]) * _BYTES[match[2] or ""])
+
+
+def amount(size: int) -> str:
+    """Return bytes as people read them, such as `8.0 GiB`."""
+    value, unit = float(size), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if abs(value) < _STEP:
+            break
+        value, unit = value / _STEP, larger
+    return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
 
 
 def boolean(text: str) -> bool:

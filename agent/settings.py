@@ -167,6 +167,19 @@ class Settings:
 
 BY_NAME: Final[Mapping[str, Field[Any]]] = {each.name: each for each in fields(Settings)}
 
+# The settings by what they belong to: commands take them so, and docs/reference.md lists them so.
+LOG: Final = ("log_format",)
+STORE: Final = ("store", "store_limit", "lock_timeout")
+_AZURE: Final = ("azure_endpoint", "azure_secret_dir")
+_TRUST: Final = ("allow_pickle", "verify_key", "require_signature")
+SHARE: Final = ("share", *_AZURE, "marker", "catalog", "require_manifest", *_TRUST)
+START: Final = ("populate", "hub_timeout", "no_fallback", "no_warm")
+DEVICE: Final = ("device", "warm_shapes", "warm_timeout")
+SPACE: Final = ("space_cosine", "allow_new_space")
+FOLLOW: Final = ("poll_interval", "reverify_interval", "listen", "kubernetes_events")
+WORKER: Final = ("reload_url", "reload_method", "reload_process", "reload_timeout")
+MAKE: Final = ("optimize", "sign_key")
+
 
 def variable(name: str) -> str:
     """Return the environment variable of a setting."""

@@ -8,13 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.errors import AgentError, VerificationError
-from agent.files import parallel
+from agent.files import parallel, progress
 from agent.files.progress import ByteCounter
 from agent.release.manifest import chunk_count
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
 
     from agent.files.source import Source
     from agent.release.manifest import File, Manifest
@@ -26,17 +28,19 @@ def verify(
     prefix: str,
     *,
     stop: threading.Event,
-    moved: ByteCounter,
+    log: FilteringBoundLogger,
+    what: str = "verify",
     whole: bool = False,
 ) -> None:
-    """Compare all files of a release with the chunk digests in its manifest.
+    """Compare all files of a release with the chunk digests in its manifest; show the progress.
 
     Args:
         manifest: The manifest with the digests.
         source: The place that holds the files.
         prefix: The prefix of their paths there, with its slash.
         stop: Ends it early.
-        moved: Counts the bytes as they are hashed.
+        log: Told of progress.
+        what: The name of the work, as progress shows it.
         whole: Compare the digest of each whole file too. The chunks cover every byte already; this
             finds a manifest that contradicts itself, and takes as long again.
 
@@ -46,6 +50,7 @@ def verify(
         UnreachableError: The share does not answer.
         StoppedError: `stop` was set.
     """
+    moved = ByteCounter()
     task = _Verifier(manifest.chunk_size, source, prefix, moved)
     tasks: list[Callable[[memoryview], None]] = [
         partial(task.check, file, index)
@@ -57,8 +62,11 @@ def verify(
     # One byte more than a chunk, so that a file that is too long is noticed.
     size = manifest.chunk_size + 1
     threads = parallel.crew(source.parallel, size)
-    # A whole file of gigabytes takes minutes over SMB. Without a pulse that would count as a stall.
-    parallel.run(tasks, buffer_size=size, stop=stop, threads=threads, pulse=lambda: task.read.total)
+    with progress.shown(log, what, moved, manifest.size):
+        # A whole file of gigabytes takes minutes over SMB. Without a pulse that counts as a stall.
+        parallel.run(
+            tasks, buffer_size=size, stop=stop, threads=threads, pulse=lambda: task.read.total
+        )
 
 
 def is_right(manifest: Manifest, source: Source, prefix: str, file: File, index: int) -> bool:

@@ -39,17 +39,16 @@ if TYPE_CHECKING:
 # Vectors are kept to this many digits: far finer than any tolerance, and short.
 _DIGITS: Final = 6
 
-
 # Published numbers by a model's name and loader.
 Numbers: TypeAlias = "Mapping[tuple[str, str], Expected]"
 
 
 @dataclass(frozen=True)
 class Builder:
-    """How to build.
+    """Builds releases.
 
     Attributes:
-        warmer: What measures the models.
+        warmer: Measures the models.
         stop: Ends it early.
         moved: Told of progress, as by `Copier`.
         optimize: Whether weights become external data where the plan says so. Not where a tree is
@@ -64,7 +63,7 @@ class Builder:
     expected: Numbers = field(default_factory=dict)
 
     def build(self, source: TreeSource, plan: Plan, version: str, directory: Path) -> Manifest:
-        """Fill `directory` with the release, its manifest last, and give that manifest.
+        """Fill `directory` with the release, its manifest last, and return that manifest.
 
         Raises:
             VerificationError: A file is damaged.
@@ -106,7 +105,7 @@ class Builder:
         return measured
 
     def _place(self, source: TreeSource, plan: Plan, directory: Path) -> dict[str, tuple[str, ...]]:
-        """Have all files in `directory`, checked by their formats; give their chunk digests."""
+        """Put all files into `directory`, check their formats, and return their chunk digests."""
         owned = source.owned
         digests = dict(
             self._link(owned, plan, directory)
@@ -131,7 +130,7 @@ class Builder:
         return copier.copy(jobs)
 
     def _link(self, owned: Path, plan: Plan, directory: Path) -> Mapping[str, tuple[str, ...]]:
-        """Give files that are ours a second name: no space, and no time but for their digests."""
+        """Link files that are ours: that takes no space, and time for their digests only."""
         for path, origin in plan.files.items():
             with writing(path):
                 durable.make_directory((directory / path).parent)
@@ -142,7 +141,7 @@ class Builder:
         )
 
     def _optimized(self, plan: Plan, directory: Path) -> dict[str, str]:
-        """Make weights external data; give the digest that each model's file had before."""
+        """Make weights external data; return the digest that each changed file had before."""
         before: dict[str, str] = {}
         for path in plan.optimize:
             digest = hashing.whole_digest(directory / path)
@@ -182,7 +181,7 @@ def _model(ref: ModelRef, measured: Measured) -> Model:
 
 
 def _canary(measured: Measured) -> Canary | None:
-    """The reference for every other device and machine; None for a model that was not run."""
+    """Return the vectors that all devices are held to; None for a model that was not run."""
     if measured.not_run:
         return None
     if not measured.finite:

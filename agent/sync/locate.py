@@ -75,7 +75,7 @@ class Locator:
             context.policy,
             s.require_manifest,
             s.populate,
-            lambda: context.catalog.version,
+            lambda: context.contents.catalog.version,
         )
 
     def locate(self, version: str) -> Manifest | HandMadeTree:

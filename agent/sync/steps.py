@@ -13,7 +13,6 @@ from agent.errors import (
     UnreachableError,
     VerificationError,
 )
-from agent.files import progress
 from agent.files.progress import ByteCounter
 from agent.release.manifest import Manifest
 from agent.store import intact, records
@@ -90,7 +89,7 @@ class Steps:
     @property
     def warmer(self) -> Warmer:
         """The warmer, which loads and checks models."""
-        return self.acquirer.warmer
+        return self.acquirer.workshop.warmer
 
     def stage(
         self,
@@ -207,10 +206,8 @@ class Steps:
         """
         with self.store.lock(self.stop):
             try:
-                release, moved = self.store.manifest(version), ByteCounter()
-                path = self.store.path(version)
-                with progress.shown(self.log, "verify", moved, release.size):
-                    intact.require(release, path, stop=self.stop, moved=moved)
+                release, path = self.store.manifest(version), self.store.path(version)
+                intact.require(release, path, stop=self.stop, log=self.log)
             except (ReleaseMissingError, UnreachableError) as error:
                 raise VerificationError(error.what, remedy=error.remedy) from error
             if not records.write(self.store.agent, release, path):

@@ -31,8 +31,8 @@ STEPS: Final = (
 def serve() -> None:
     """Answer a request a line, until stdin ends."""
     from agent import context, logs  # noqa: F401 - for forks
-    from agent.operate import operators  # noqa: F401 - for forks
-    from agent.publish import publish  # noqa: F401 - for forks
+    from agent.operate import promote, prune, status, verify  # noqa: F401 - for forks
+    from agent.publish import publisher  # noqa: F401 - for forks
     from agent.shares import reader
     from agent.shares.azurefiles import share  # noqa: F401 - for forks
     from agent.sync import init  # noqa: F401 - for forks

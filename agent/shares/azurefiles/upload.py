@@ -173,15 +173,10 @@ class Upload:
 
     def _read_back(self) -> None:
         """Read and check every byte on the share: neither a size nor an answer proves anything."""
-        moved = ByteCounter()
-        with progress.shown(self._log, "read back", moved, self._release.size):
-            verify.verify(
-                self._release,
-                self._share,
-                f"{self._staged}/",
-                stop=self._publication.stop,
-                moved=moved,
-            )
+        prefix, stop = f"{self._staged}/", self._publication.stop
+        verify.verify(
+            self._release, self._share, prefix, stop=stop, log=self._log, what="read back"
+        )
         self._require(self._manifest, self._release.encoded, manifest.MAX_BYTES)
         self._require(self._signature, stored.read(self._local), keys.MAX_BYTES)
 

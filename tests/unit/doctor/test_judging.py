@@ -59,23 +59,6 @@ def test_the_first_failure_gives_the_exit_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 bytes"),
-        (1023, "1023 bytes"),
-        (1024, "1.0 KiB"),
-        (3 * MIB // 2, "1.5 MiB"),
-        (-MIB, "-1.0 MiB"),
-        (5 * 2**40, "5.0 TiB"),
-        (5 * 2**50, "5120.0 TiB"),
-    ],
-)
-def test_amounts(size: int, text: str) -> None:
-    """Bytes are shown in the unit that fits."""
-    assert findings.amount(size) == text
-
-
-@pytest.mark.parametrize(
     ("mib", "level", "shown"), [(39.9, "warn", "39.9"), (40, "ok", "40.0"), (250, "ok", "250")]
 )
 def test_slow_is_below_forty(mib: float, level: str, shown: str) -> None:
