@@ -38,7 +38,7 @@ def structure(case: Case) -> Iterator[Finding]:
         sizes = source.sizes(plan)
         case.total = sum(sizes.values())
         case.largest = max(sizes.items(), key=lambda entry: entry[1])
-    names = ", ".join(f"{draft.name} ({draft.loader})" for draft in plan.models)
+    names = ", ".join(f"{ref.name} ({ref.loader})" for ref in plan.models)
     yield ok(f"The hand-made tree is complete: {names}.")
 
 
@@ -59,8 +59,8 @@ def _explained(
     plan = adoption.plan(tree.Tree(nodes), source.wanted, suffix=source.suffix)
     taken = {*plan.files.values()}
     free = {path: node for path, node in nodes.items() if path not in taken}
-    complete = {(draft.name, draft.loader) for draft in plan.models}
-    lost = [want for want in source.wanted if (want.name, want.loader) not in complete]
+    complete = {(ref.name, ref.loader) for ref in plan.models}
+    lost = [want for want in source.wanted if (want.ref.name, want.ref.loader) not in complete]
     places = misplaced.sentences(free, lost, source.suffix)
     others = [name for name in names if _is_suffixed(name, source.suffix)]
     other = f"There is {others[0]}/, which the marker {_suffix(others[0])} names." if others else ""

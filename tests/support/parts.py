@@ -8,13 +8,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from agent import logs, settings
-from agent.context import Context
 from agent.release import layout
 from agent.sync.acquire import Acquirer
 from agent.sync.listening import Events
 from agent.sync.record import Record
 from agent.sync.steps import Steps
+from tests.support.pods import Pod
 from tests.support.shares import SNAPSHOT, TestShare
 from tests.support.stores import a_model, write_release
 
@@ -73,12 +72,9 @@ class Parts:
     """
 
     def __init__(self, root: Path, **flags: str) -> None:
-        self.share = TestShare(root / "share")
-        self.share.catalog.write_text(_CATALOG)
-        (root / "store").mkdir(exist_ok=True)
-        places = {"share": str(self.share.root), "store": str(root / "store")}
-        usual = {"catalog": str(self.share.catalog), "device": "cpu", "populate": "never"}
-        self.context = Context(settings.parse(usual | places | flags, {}), logs.get())
+        pod = Pod(root, TestShare(root / "share"))
+        pod.share.catalog.write_text(_CATALOG)
+        self.share, self.context = pod.share, pod.context(**{"populate": "never"} | flags)
         self.store, self.reader = self.context.store, self.context.reader
         self.store.prepare()
         self.record = Record(self.store.agent, self.context.log)
@@ -112,11 +108,15 @@ class Parts:
             self.steps(keep=99).activate(active)
         self.heard.events.clear()
 
-    def unrun(self, version: str, config: bytes = CONFIG) -> Manifest:
-        """Have a release in the store whose model nothing here runs: only its files are checked."""
+    def unrun(self, version: str, config: bytes = CONFIG, *, shared: bool = False) -> Manifest:
+        """Have a release whose model nothing here runs, so that only its files are checked.
+
+        It is in the store, or on the share.
+        """
+        home = self.share.release(version) if shared else self.store.path(version)
         model = a_model(loader="huggingface", repo="Org/name", dim=8)
-        files = {f"{layout.snapshot_directory(model)}/config.json": config}
-        return write_release(self.store.path(version), files, [model])
+        files = {f"{layout.snapshot_directory(model.ref)}/config.json": config}
+        return write_release(home, files, [model])
 
     def weights(self, version: str) -> Path:
         """Return the path of a release's weights in the store."""

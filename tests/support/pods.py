@@ -153,14 +153,14 @@ class Pod:
         path = self.store / "releases" / version / manifest.FILE_NAME
         return manifest.parse(path.read_bytes())
 
-    @property
-    def _process(self) -> dict[str, Any]:
-        return {"program": self.program, "prefix": self.prefix}
-
     def assert_empty(self) -> None:
         """The worker sees nothing: the store has no release, and none is active."""
         assert self.held() == set()
         assert not (self.store / "current").is_symlink()
+
+    @property
+    def _process(self) -> dict[str, Any]:
+        return {"program": self.program, "prefix": self.prefix}
 
 
 def tiny_pod(root: Path) -> Pod:

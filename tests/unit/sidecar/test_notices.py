@@ -77,6 +77,11 @@ def test_failures(kind: str, reason: str) -> None:
             "v2 is refused and v1 stays active: No.",
         ),
         (
+            events.SyncBroken(summary("v2"), "internal error"),
+            True,
+            "v2 is tried again: internal error",
+        ),
+        (
             events.SyncTakenBack(summary("v1")),
             False,
             "The worker was brought back to v1, the active release.",
@@ -85,6 +90,7 @@ def test_failures(kind: str, reason: str) -> None:
         (events.ShareReachable(), False, "The share answers again."),
         (events.MarkerUnknown("it is empty"), True, "names no release: it is empty."),
         (events.StoreCorrupt("v1", "Rot."), True, "Rot."),
+        (events.SpareCorrupt("v1", "Rot."), True, "Rot."),
         (events.StoreCorrupt("v1", files=["a"]), True, "v1 are corrupt: ['a']."),
         (events.StoreRepaired("v1", ["a"], ["v1"], 0.1), False, "v1 were repaired: ['a']."),
     ],

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.errors import StoppedError, VerificationError
-from agent.files.progress import ByteCounter
 from agent.release import layout
 from agent.store import intact
 from tests.support.parts import WEIGHTS, Parts
@@ -31,12 +30,11 @@ def parts(tmp_path: Path) -> Parts:
     return made
 
 
-def require(parts: Parts, *, whole: bool = False, stop: threading.Event | None = None) -> int:
-    """Hold v1 to its manifest; return the bytes that were hashed."""
-    moved, release = ByteCounter(), parts.store.manifest("v1")
-    stop = stop or threading.Event()
-    intact.require(release, parts.store.path("v1"), stop=stop, moved=moved, whole=whole)
-    return moved.total
+def require(parts: Parts, *, whole: bool = False, stop: threading.Event | None = None) -> None:
+    """Hold v1 to its manifest."""
+    release, home = parts.store.manifest("v1"), parts.store.path("v1")
+    stop, log = stop or threading.Event(), parts.context.log
+    intact.require(release, home, stop=stop, log=log, whole=whole)
 
 
 def a_view(release: Manifest) -> str:
@@ -45,12 +43,23 @@ def a_view(release: Manifest) -> str:
 
 
 def test_every_byte_is_read(parts: Parts) -> None:
-    """A release that is as it was staged is right, its empty file as well."""
-    release = parts.store.manifest("v1")
-    assert require(parts) == release.size
-    assert require(parts, whole=True) == release.size
+    """A release that is as it was staged is right, its empty file as well.
+
+    The first and the last byte of each chunk count.
+    """
+    release, home = parts.store.manifest("v1"), parts.store.path("v1")
+    require(parts)
+    require(parts, whole=True)
     for file in release.files:
-        assert intact.is_intact(release, parts.store.path("v1"), file, threading.Event())
+        assert intact.is_intact(release, home, file, threading.Event())
+    size = (home / WEIGHTS).stat().st_size
+    starts = range(0, size, release.chunk_size)
+    for offset in (*starts, *(start - 1 for start in starts[1:]), size - 1):
+        flip(home / WEIGHTS, offset)
+        with pytest.raises(VerificationError, match=WEIGHTS):
+            require(parts)
+        flip(home / WEIGHTS, offset)
+    require(parts)
 
 
 @pytest.mark.parametrize(
