@@ -12,7 +12,7 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.compatibility import old
+from tests.compatibility import old, sources
 from tests.compatibility.pods import digest, status
 from tests.support import agents
 from tests.support.pods import NO_WORKER
@@ -172,6 +172,7 @@ def record_worker(pod: Pod, keeper: Keeper) -> None:
     with pod.worker(**old.WORKER) as worker:
         worker.wait("ready", "v2")
         keeper.say("worker/ready.json", worker.admin_http.get("/model").content)
+        keeper.say("worker/embeddings.json", worker.embed(*sources.TEXTS).content)
         keeper.say("worker/refused.json", ask(worker, "v1", digest="0" * 64))
         keeper.say("worker/loading.json", ask(worker, "v1"))
         worker.wait("ready", "v1")

@@ -38,18 +38,21 @@ def record(pod: Pod, keeper: Keeper) -> None:
     }
     key = make_key(pod.root)
     signed = ("--sign-key", key.private)
-    for version, flags in (("v1", ()), ("v2", signed), ("v3", ())):
-        pod.agent("publish", "--from", tree[version], "--version", version, *flags)
+    pod.publish_tree("v1", tree["v1"]).ok()
+    interrupted = _interrupted(pod, tree["v2"])
+    pod.publish_tree("v2", tree["v2"], *signed).ok()
+    pod.publish_tree("v3", tree["v3"]).ok()
     keeper.say("catalog.toml", pod.share.catalog.read_bytes())
     keeper.say("signer.pub", key.public.read_bytes())
     keeper.keep(pod.share.root, "share")
+    keeper.keep(interrupted, "interrupted")
     for name, command in MARKERS.items():
         pod.agent(*command)
         keeper.say(f"markers/{name}", (pod.share.root / "VERSION").read_bytes())
         keeper.say(f"markers/{name}.status.json", pod.agent("status", "--json"))
-    pod.agent("publish", "--from", tree["v2"], "--version", "v2", *signed, "--bundle", _bundle(pod))
-    keeper.keep(_bundle(pod), "bundle")
-    _interrupted(pod, tree["v1"], keeper)
+    bundle = pod.root / "bundle"
+    pod.publish_tree("v2", tree["v2"], *signed, "--bundle", bundle).ok()
+    keeper.keep(bundle, "bundle")
 
 
 def record_by_hand(pod: Pod, keeper: Keeper) -> None:
@@ -59,23 +62,17 @@ def record_by_hand(pod: Pod, keeper: Keeper) -> None:
     pod.agent("init")
     keeper.say("stores/adopted.status.json", pod.agent("status", "--json"))
     keeper.keep(pod.store, "stores/adopted")
-    pod.agent("publish", "--from", tree, "--version", "v1")
+    pod.publish_tree("v1", tree).ok()
     pod.agent("promote", "v1")
     keeper.keep(pod.share.root, "by-hand-published")
 
 
-def _bundle(pod: Pod) -> Path:
-    return pod.root / "bundle"
-
-
-def _interrupted(pod: Pod, tree: Path, keeper: Keeper) -> None:
-    """Keep what a publisher that was killed left on the share: a lock, and a staging directory."""
-    command = ("publish", "--from", tree, "--version", "v4")
+def _interrupted(pod: Pod, tree: Path) -> Path:
+    """Kill a publisher of v2; return a copy of the share with its lock and staging directory."""
+    command = ("publish", "--from", tree, "--version", "v2")
     with pod.start(*command) as publisher:
         # Canaries are made once all files are there, and that takes a second or more.
-        until(lambda: len(list(pod.share.root.glob(".staging/v4-*/**/model.onnx"))) or None)
+        until(lambda: len(list(pod.share.root.glob(".staging/v2-*/**/model.onnx"))) or None)
         publisher.kill()
         publisher.communicate()
-    keeper.keep(pod.share.root, "interrupted")
-    for name in (".locks", ".staging"):
-        shutil.rmtree(pod.share.root / name)
+    return shutil.copytree(pod.share.root, pod.root / "interrupted")

@@ -29,6 +29,8 @@ loader = "sentence-transformers"
 name = "{OTHER}"
 loader = "huggingface"
 """
+# What is embedded.
+TEXTS: Final = ("A man is eating food.", "The sky is blue.")
 _HIDDEN: Final = 8
 
 

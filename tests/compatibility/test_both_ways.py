@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.compatibility import old, sources
 from tests.compatibility.pods import stand, status
+from tests.compatibility.trees import HOME
 from tests.support.keys import make_key
 from tests.support.workers import until
 
@@ -25,7 +27,6 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),
 ]
-TEXTS = ["A man is eating food.", "The sky is blue."]
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,16 @@ def first(pod: Pod) -> Pod:
     return stand(pod.root, first=True)
 
 
+def assert_embedded(answer: dict[str, Any]) -> None:
+    """An answer has the fields of 0.1.0's, and its vectors for the same texts."""
+    before = json.loads((HOME / "worker" / "embeddings.json").read_bytes())
+    assert answer.keys() == before.keys()
+    assert (answer["model"], answer["usage"]) == (before["model"], before["usage"])
+    for one, other in zip(answer["data"], before["data"], strict=True):
+        assert one.keys() == other.keys()
+        assert one["embedding"] == pytest.approx(other["embedding"], abs=1e-4)
+
+
 def assert_nothing_came(done: Result) -> None:
     """The store had all that was wanted."""
     assert done.named("release.verified")
@@ -87,9 +98,9 @@ def test_a_bump(init: str, sidecar: str, worker: str, pod: Pod, first: Pod) -> N
             pod.agent("promote", "v2")
             following.look_now()
             following.wait_for("sync.done", version="v2")
-        answer = running.embed(*TEXTS)
-        assert answer.status_code == 200
-        assert answer.headers["X-Model-Version"] == "v2"
+        answer = running.embed(*sources.TEXTS).raise_for_status()
+    assert answer.headers["X-Model-Version"] == "v2"
+    assert_embedded(answer.json())
     for each in agent.values():
         assert_nothing_came(each.init().ok())
     assert pod.active() == "v2"

@@ -118,16 +118,15 @@ def test_a_lock_is_respected(crasher: Crasher, scratch: Path) -> None:
     """A publisher of 0.1.0 that may still be at it is named, and nothing of its is touched."""
     lay_out("interrupted", scratch / "share")
     pod = stand(scratch, crasher=crasher)
-    lock = pod.share.root / ".locks" / "publish-v4"
+    lock = pod.share.root / ".locks" / "publish-v2"
     holder = json.loads(lock.read_bytes())
     # On the machine that it was recorded on, one could see that this publisher is gone.
     there, elsewhere = holder["machine"].encode(), b"x" * len(holder["machine"])
     lock.write_bytes(lock.read_bytes().replace(there, elsewhere))
     before = snapshot(pod.share.root)
-    tree = sources.write(scratch / "tree")
-    command = ("publish", "--from", tree, "--version", "v4", "--lock-timeout", "0s")
-    assert_failed(pod.run(*command), 9, f"{holder['host']} (since {holder['since']})")
-    pod.agent("prune", "--on", "share")
+    bundle = lay_out("bundle", scratch / "bundle")
+    refused = pod.run("publish", "--from", bundle, "--lock-timeout", "0s")
+    assert_failed(refused, 9, f"{holder['host']} (since {holder['since']})")
     assert {path: snapshot(pod.share.root)[path] for path in before} == before
 
 
