@@ -75,7 +75,7 @@ def _nodes(case: Case, names: list[str]) -> dict[str, Node]:
     """Return everything on the share but its releases."""
     nodes: dict[str, Node] = {}
     for name in names:
-        # Azure Files refuses to list what is a file; a directory that can't be listed is no help.
+        # A directory that cannot be listed is no help.
         with suppress(AgentError):
             nodes |= case.share.tree((name,)).nodes
     return nodes

@@ -86,7 +86,7 @@ class Acquirer:
         Raises:
             RefusedError: It holds pickles.
             VerificationError: It is not signed as the settings want it.
-            AgentError: As `stage.stage`, `Builder.build` and what `populate` does raise.
+            AgentError: As `stage.stage`, `Builder.build` and the functions of `populate` raise.
         """
         moved = moved or ByteCounter()
         if isinstance(found, HandMadeTree):

@@ -64,7 +64,8 @@ def test_a_file_that_changed(change: str, store: Store) -> None:
 
 def test_another_release_of_that_name(store: Store) -> None:
     """A record is for one digest: other content under the version is not trusted by it."""
-    other = write_release(store.root / "other", FILES | {"fastembed/three": b"3"}, [a_model()])
+    files = FILES | {"fastembed/three": b"3"}
+    other = write_release(store.root / "other", files, [a_model()], version="v1")
     assert trusted(store, other) == set()
 
 

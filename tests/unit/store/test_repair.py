@@ -137,9 +137,14 @@ def test_a_file_that_adoption_made(parts: Parts) -> None:
 def test_the_share_has_no_right_one(
     spoil: Callable[[Path], object], kind: type[Exception], parts: Parts
 ) -> None:
-    """The bad file stays, and is trusted no more, nor in the release that shares it."""
-    flip(parts.store.path("v1") / TOKENIZER)
-    before = (parts.store.path("v1") / TOKENIZER).stat().st_ino
+    """The bad file stays, and is trusted no more, nor in the release that shares it.
+
+    It keeps its size and times, as it does when a disk rots.
+    """
+    bad = parts.store.path("v1") / TOKENIZER
+    times, before = (bad.stat().st_atime_ns, bad.stat().st_mtime_ns), bad.stat().st_ino
+    flip(bad)
+    os.utime(bad, ns=times)
     spoil(parts.share.release("v1") / TOKENIZER)
     with pytest.raises(kind):
         mend(parts, TOKENIZER)

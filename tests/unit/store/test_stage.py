@@ -225,6 +225,18 @@ def test_room_is_made(parts: Parts) -> None:
     assert_sound(parts, "v4")
 
 
+def test_a_file_that_stays_makes_no_room(parts: Parts) -> None:
+    """A release that may go frees nothing by a file that the new one has as well."""
+    same = os.urandom(2 * MIB)
+    parts.publish("v3", model__onnx=b"small", tokenizer__json=same)
+    parts.publish("v4", model__onnx=os.urandom(2 * MIB), tokenizer__json=same)
+    staged(parts, "v3")
+    parts.store.limit = room.used_bytes(parts.store) + stage.OVERHEAD_BYTES + MIB
+    with pytest.raises(NoSpaceError):
+        staged(parts, "v4", spare=("v3",))
+    assert parts.store.versions() == ("v3",)
+
+
 def test_links_that_were_left_take_no_room(parts: Parts) -> None:
     """What a crash left linked into the staging directory takes no space, so it frees none."""
     same = os.urandom(MIB)
