@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help environments demo test test-slow test-soak faults fuzz test-gpu test-containers test-k8s images wheelhouse lock lint docs bench clean
+.PHONY: help environments demo test test-slow fixtures test-soak faults fuzz test-gpu test-containers test-k8s images wheelhouse lock lint docs bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,8 +37,29 @@ $(LOADERS): pyproject.toml Makefile
 	  --editable '.[cpu,st]' torch==2.13.0 fastembed==0.9.0
 	touch $@
 
-test-slow: $(STAMP) $(LOADERS) ## The slow ones: lasting faults, kills, 1.3 GB in bounded memory, loaders
+# The agent as 0.1.0 was: its stores and shares are out there, and it reads ours.
+OLD_COMMIT := 5eb33cd19f753654cc0e8a42149d3dc0b56843bd
+OLD_HOME := .venv-0.1.0
+OLD := $(OLD_HOME)/.installed
+# A clone may belong to another user than the one who runs this, in a container say.
+OLD_GIT := git -c safe.directory='*'
+OLD_PIP := $(OLD_HOME)/bin/pip install --quiet --disable-pip-version-check --no-compile
+
+$(OLD): Makefile
+	@$(OLD_GIT) cat-file -e '$(OLD_COMMIT)^{commit}' 2>/dev/null || \
+	  { echo 'This clone lacks commit $(OLD_COMMIT), which is 0.1.0: git fetch --unshallow.' >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(OLD_HOME)
+	mkdir $(OLD_HOME)/src
+	$(OLD_GIT) archive $(OLD_COMMIT) | tar -x -C $(OLD_HOME)/src
+	$(OLD_PIP) --no-deps --require-hashes --requirement $(OLD_HOME)/src/images/locks/cpu.txt
+	$(OLD_PIP) '$(OLD_HOME)/src/[signing]'
+	touch $@
+
+test-slow: $(STAMP) $(LOADERS) $(OLD) ## The slow ones: lasting faults, kills, 1.3 GB in bounded memory, loaders, 0.1.0
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow -rP
+
+fixtures: $(STAMP) $(OLD) ## tests/compatibility/0.1.0, by 0.1.0 itself
+	$(BIN)/python -m tests.compatibility.record
 
 # How often each; docs/faults.md is held to what one round finds.
 ROUNDS ?= 1
@@ -135,7 +156,7 @@ $(CHECKOV): Makefile
 	touch $@
 
 # All that the tests want, for `make -j2`: most of an installation waits for the index or the disk.
-environments: $(STAMP) $(LOADERS) $(FUZZ) $(GPU) $(KUBECTL) $(CHECKOV)
+environments: $(STAMP) $(LOADERS) $(OLD) $(FUZZ) $(GPU) $(KUBECTL) $(CHECKOV)
 
 test-k8s: $(KUBECTL) $(CHECKOV) ## The manifests of k8s/, rendered and checked
 	REQUIRE_KUBECTL=1 REQUIRE_CHECKOV=1 CHECKOV=$(CHECKOV) $(BIN)/python -m pytest -n 2 -m k8s tests/k8s
@@ -164,4 +185,4 @@ bench: $(STAMP) ## Times beside what a user would run instead
 	$(BIN)/python -m tests.benchmarks
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) build .venv-bench .venv-checkov .venv-fuzz .venv-loaders .venv-gpu .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLD_HOME) build .venv-bench .venv-checkov .venv-fuzz .venv-loaders .venv-gpu .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

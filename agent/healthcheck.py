@@ -1,7 +1,7 @@
-"""Whether what runs in this container is alive, for engines that run a command to know it.
+"""The health check of a container, for engines that run a command as a health check.
 
-python -m agent.healthcheck [PORT]; the exit status is 0 or 1. Without PORT it is the sidecar's, as
-`MODEL_AGENT_LISTEN` has it. Kubernetes asks `/healthz` itself.
+python -m agent.healthcheck [PORT]; the exit status is 0 if the program is alive, else 1. Without
+PORT it asks the sidecar at `MODEL_AGENT_LISTEN`. Kubernetes asks `/healthz` itself.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from agent.quantities import address
 
 _DEFAULT: Final = "0.0.0.0:9090"
 _SECONDS: Final = 3.0
-# Where to ask what listens on every address.
+# The address to ask if a server listens on every address.
 _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 def main() -> int:
-    """Ask `/healthz` where it is served; on loopback, if that is everywhere."""
+    """Ask `/healthz` and return the exit status: 0 if the answer is 200, else 1."""
     host, port = address(os.environ.get("MODEL_AGENT_LISTEN") or _DEFAULT)
     if sys.argv[1:]:
         host, port = "", int(sys.argv[1])

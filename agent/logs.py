@@ -1,4 +1,4 @@
-"""Logging: events with fields, as JSON lines, or for people on a terminal. All of it on stderr."""
+"""Logging to stderr: events with fields, as JSON lines or as coloured text on a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIGNATURE = re.compile(r"sig=[^&\s]+")
 
 
 def configure(chosen: str | None) -> None:
-    """Set the format up once: `json` or `console`; None takes the one that fits stderr."""
+    """Configure logging in the format `json` or `console`; None means console on a terminal."""
     console = chosen == "console" or (chosen is None and sys.stderr.isatty())
     plain = structlog.dev.plain_traceback
     renderer: Processor = (
@@ -40,9 +40,9 @@ def configure(chosen: str | None) -> None:
 
 
 class _Relay(logging.Handler):
-    """Has what libraries warn of stand in our log, one line each, and once if it is repeated.
+    """Writes the warnings of libraries to our log, one line each; repetitions are dropped.
 
-    The identity library says over ten lines what it tried, at every poll.
+    The identity library writes ten lines about what it tried, at every poll.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class _Relay(logging.Handler):
         self._last = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log a record; the signature of a SAS in a URL is not shown."""
+        """Log a record, without the signature of a SAS in a URL."""
         text = _SIGNATURE.sub("sig=...", " ".join(record.getMessage().split()))
         if text != self._last:
             self._last = text
@@ -58,5 +58,5 @@ class _Relay(logging.Handler):
 
 
 def get() -> FilteringBoundLogger:
-    """The agent's logger."""
+    """Return the agent's logger."""
     return cast("FilteringBoundLogger", structlog.get_logger())

@@ -1,8 +1,8 @@
-"""One way of trying again, for every service that the agent asks over the network.
+"""Retries, with one policy for every service that the agent calls over the network.
 
-It is tried again while that may help, for a given time in all, after the time that the service asks
-for or a growing, jittered pause. Errors are explained first, so that what is logged is our sentence
-and never a library's, which may hold a token.
+A call is retried while that may help, for a given total time. The pause before a retry is the time
+that the service asks for, or a growing, jittered one. Errors are explained first, so that the log
+has our sentence and never a library's, which may hold a token.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _JITTER: Final = 0.5
 
-# Its own log line shows what was called, with everything in it.
+# Stamina's own log line is off: it shows the call with all its arguments.
 stamina.instrumentation.set_on_retry_hooks([])
 
 
@@ -37,8 +37,8 @@ class RemoteError(UnreachableError):
     Args:
         what: What happened.
         remedy: What to do.
-        transient: Whether another try may succeed.
-        retry_after: Seconds that the service asks to wait, if it does.
+        transient: True if another try may succeed.
+        retry_after: The seconds that the service asks to wait; None if it does not say.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class RemoteError(UnreachableError):
 def attempt(
     call: Callable[[], T], *, seconds: float, retried: Callable[[RemoteError, int], None]
 ) -> T:
-    """Give what `call` gives.
+    """Return the result of `call`, retried while that may help.
 
     Args:
-        call: Raises `RemoteError` for what may be tried again.
-        seconds: For about how long.
-        retried: Told of each failure that another try may help, and of its number.
+        call: Raises a transient `RemoteError` if it may be retried.
+        seconds: The approximate total time of all tries.
+        retried: Called with each transient failure and the number of the try.
 
     Raises:
-        RemoteError: It failed for good, or for `seconds`.
+        RemoteError: The call failed for good, or for `seconds`.
     """
     ends = time.monotonic() + seconds
 
@@ -69,7 +69,7 @@ def attempt(
             return False
         if error.retry_after is None:
             return True
-        # Whoever is throttled together must not come back together.
+        # Jitter, so that clients that were throttled together do not come back together.
         pause = error.retry_after + random.uniform(0, _JITTER)  # noqa: S311 - no secret
         return pause if time.monotonic() + pause < ends else False
 
@@ -93,5 +93,5 @@ def attempt(
 
 
 def retry_after(text: str) -> float | None:
-    """Seconds, of a Retry-After header that says them."""
+    """Return the seconds of a Retry-After header; None if it has another form, such as a date."""
     return float(text) if text.isascii() and text.isdigit() else None

@@ -1,4 +1,4 @@
-"""All settings, parsed once, every mistake reported together.
+"""All settings, parsed once; all mistakes are reported together.
 
 Every flag `--x-y` is also the environment variable `MODEL_AGENT_X_Y`; the flag wins.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "MODEL_AGENT_"
 
-# What Kubernetes injects into every pod for a Service that is called model-agent.
+# The variables that Kubernetes sets in every pod if a Service is called model-agent.
 _SERVICE_LINK = re.compile(r"MODEL_AGENT_(PORT|SERVICE_HOST|SERVICE_PORT)(_.*)?")
 
 _METAVARS: Final[Mapping[Callable[[str], Any], str]] = {
@@ -54,42 +54,44 @@ def _setting(parse: Callable[[str], Any], default: str | None, meaning: str) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What one run of the agent goes by. Times are seconds, sizes bytes."""
+    """The settings of one run of the agent; times are in seconds, sizes in bytes."""
 
     share: str | None = _setting(
-        str, None, "Where releases live: a directory, or azurefiles://ACCOUNT/SHARE[/PREFIX]."
+        str, None, "The share of releases: a directory, or azurefiles://ACCOUNT/SHARE[/PREFIX]."
     )
     store: Path = _setting(Path, "/mnt/models", "The local store.")
     catalog: Path | None = _setting(
-        Path, None, "TOML that says what one release must contain (built in: two models)."
+        Path, None, "TOML file with the models of one release (default: two built-in models)."
     )
     marker: str = _setting(q.marker_path, "VERSION", "The marker's path on the share.")
     populate: Populate = _setting(
         q.one_of("share", "store", "never"),
         "store",
-        "Where the catalog's own release goes if the share lacks it: share, store or never.",
+        "Where to put the catalog's own release if the share lacks it: share, store or never.",
     )
     hub_timeout: float = _setting(
-        q.positive_duration, "30s", "How long the Hub may send nothing before it is given up."
+        q.positive_duration, "30s", "Time without a byte from the Hub after which it is given up."
     )
     optimize: bool | None = _setting(
-        q.boolean, None, "Keep ONNX weights as external data, which load faster (else: catalog)."
+        q.boolean,
+        None,
+        "Store ONNX weights as external data, to load faster (default: see catalog).",
     )
     device: str = _setting(
-        devices.request, "auto", "auto, cpu, cuda or cuda:N; cuda must really run there."
+        devices.request, "auto", "auto, cpu, cuda or cuda:N; cuda fails if it does not run there."
     )
     warm_shapes: tuple[Shape, ...] | None = _setting(
-        shapes.parse, "auto", "What a warm-up runs: texts x tokens, e.g. 1x16,32x512."
+        shapes.parse, "auto", "Batches that a warm-up runs: texts x tokens, e.g. 1x16,32x512."
     )
     warm_timeout: float = _setting(
-        q.positive_duration, "15m", "How long the models of a release may take to warm."
+        q.positive_duration, "15m", "Longest time to warm the models of a release."
     )
-    keep: int = _setting(q.count, "2", "Releases kept in the store.")
+    keep: int = _setting(q.count, "2", "Number of releases kept in the store.")
     poll_interval: float = _setting(
-        q.positive_duration, "5s", "Time between two looks at the marker, jittered by 10 %."
+        q.positive_duration, "5s", "Time between two reads of the marker, jittered by 10 %."
     )
     reverify_interval: float = _setting(
-        q.duration, "24h", "Time in which all of the active release is read again; 0s: never."
+        q.duration, "24h", "Time in which all of the active release is verified again; 0s: never."
     )
     reload_url: str = _setting(
         q.worker_url, "http://127.0.0.1:8081", "The worker's admin listener, or unix:///PATH."
@@ -97,46 +99,52 @@ class Settings:
     reload_method: Method = _setting(
         q.one_of("http", "signal", "none"),
         "http",
-        "http; signal: SIGHUP to --reload-process; none where the worker cannot be told.",
+        "http, signal (SIGHUP to --reload-process), or none if the worker cannot be told.",
     )
     reload_process: str | None = _setting(
         str, None, "The worker's process, by the name of its program or script."
     )
     reload_timeout: float = _setting(
-        q.positive_duration, "120s", "From the worker's 202 to confirmed."
+        q.positive_duration,
+        "120s",
+        "Longest time from the worker's 202 until it serves the release.",
     )
-    store_limit: int | None = _setting(q.size, None, "Bytes that the store may take, e.g. 8Gi.")
+    store_limit: int | None = _setting(q.size, None, "Largest size of the store, e.g. 8Gi.")
     lock_timeout: float = _setting(
-        q.duration, "10m", "Wait for another agent on the same store, or the same new release."
+        q.duration,
+        "10m",
+        "Longest wait for another agent that has the store or publishes the release.",
     )
     space_cosine: float = _setting(
-        q.cosine, "0.99", "Releases agree at least this much, or are another embedding space."
+        q.cosine, "0.99", "Lowest cosine at which two releases share an embedding space."
     )
     allow_new_space: bool = _setting(
         q.boolean,
         "false",
-        "Take another embedding space: stored vectors are made anew.",
+        "Accept another embedding space (stored vectors must be recomputed).",
     )
-    listen: tuple[str, int] = _setting(q.address, "0.0.0.0:9090", "Probes, metrics and status.")
+    listen: tuple[str, int] = _setting(
+        q.address, "0.0.0.0:9090", "Address of probes, metrics and status."
+    )
     no_fallback: bool = _setting(q.boolean, "false", "Fail rather than use the previous release.")
     no_warm: bool = _setting(q.boolean, "false", "Activate without warming.")
-    require_manifest: bool = _setting(q.boolean, "false", "Adopt no tree without a manifest.")
+    require_manifest: bool = _setting(q.boolean, "false", "Do not adopt trees without a manifest.")
     allow_pickle: bool = _setting(q.boolean, "false", "Accept files that run code when loaded.")
     sign_key: Path | None = _setting(Path, None, "Sign with this private key (PEM, EC).")
     verify_key: Path | None = _setting(
-        Path, None, "Refuse releases whose signature is not of this public key's owner (PEM)."
+        Path, None, "Refuse releases whose signature does not match this public key (PEM)."
     )
     require_signature: bool = _setting(
         q.boolean, "false", "Refuse releases without a signature; needs --verify-key."
     )
     azure_endpoint: str | None = _setting(
-        q.endpoint, None, "Azure Files elsewhere than https://ACCOUNT.file.core.windows.net."
+        q.endpoint, None, "Azure Files' URL, if not https://ACCOUNT.file.core.windows.net."
     )
     azure_secret_dir: Path | None = _setting(
-        Path, None, "A mounted Secret: azurestorageaccountkey, sastoken or connectionstring."
+        Path, None, "Mounted Secret with azurestorageaccountkey, sastoken or connectionstring."
     )
     kubernetes_events: bool = _setting(
-        q.boolean, "false", "Events about the pod, and an annotation with the active release."
+        q.boolean, "false", "Write Events about the pod, and its active release as annotation."
     )
     log_format: str | None = _setting(
         q.one_of("json", "console"), None, "json, or console (the default on a terminal)."
@@ -144,34 +152,47 @@ class Settings:
 
     @property
     def share_address(self) -> str:
-        """The share, for what cannot do without one.
+        """The share's address.
 
         Raises:
-            ConfigError: None is set.
+            ConfigError: No share is set.
         """
         if self.share is None:
             raise ConfigError(
                 f"--share (or {variable('share')}) is required here.",
-                remedy="Say where releases live.",
+                remedy="Give the directory or the Azure Files address of the share.",
             )
         return self.share
 
 
 BY_NAME: Final[Mapping[str, Field[Any]]] = {each.name: each for each in fields(Settings)}
 
+# The settings by what they belong to: commands take them so, and docs/reference.md lists them so.
+LOG: Final = ("log_format",)
+STORE: Final = ("store", "store_limit", "lock_timeout")
+_AZURE: Final = ("azure_endpoint", "azure_secret_dir")
+_TRUST: Final = ("allow_pickle", "verify_key", "require_signature")
+SHARE: Final = ("share", *_AZURE, "marker", "catalog", "require_manifest", *_TRUST)
+START: Final = ("populate", "hub_timeout", "no_fallback", "no_warm")
+DEVICE: Final = ("device", "warm_shapes", "warm_timeout")
+SPACE: Final = ("space_cosine", "allow_new_space")
+FOLLOW: Final = ("poll_interval", "reverify_interval", "listen", "kubernetes_events")
+WORKER: Final = ("reload_url", "reload_method", "reload_process", "reload_timeout")
+MAKE: Final = ("optimize", "sign_key")
+
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Return the environment variable of a setting."""
     return PREFIX + name.upper()
 
 
 def parse(
     flags: Mapping[str, str | None], environ: Mapping[str, str], *, required: Iterable[str] = ()
 ) -> Settings:
-    """Settings out of flags (by field name, None if not given) and the environment.
+    """Return the settings from flags (by field name, None if not given) and the environment.
 
     Raises:
-        ConfigError: Anything is wrong; every mistake is in it.
+        ConfigError: A setting is wrong; the error lists every mistake.
     """
     mistakes = _unknown(environ)
     values: dict[str, Any] = {}

@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING, Final
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "images" / "embeddings-worker"))
 
-from agent import cli, quantities
+from agent import quantities, settings
 from docs import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 PAGE: Final = Path(__file__).with_name("reference.md")
+# Each setting once, with those that it belongs to.
+_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "The share": settings.SHARE,
+    "The store": (*settings.STORE, "keep"),
+    "The start of a pod": settings.START,
+    "Devices and warm-up": settings.DEVICE,
+    "Embedding space": settings.SPACE,
+    "The sidecar": settings.FOLLOW,
+    "The worker": settings.WORKER,
+    "Making releases": settings.MAKE,
+    "The log": settings.LOG,
+}
 _PAGE: Final = """\
 # Reference
 
@@ -92,8 +104,8 @@ def page() -> str:
     return _PAGE.format(
         commands=table(("command", "what it does"), rows.commands()),
         own_flags=table(("flag", "commands", "default", "meaning"), rows.own_flags()),
-        duration=inspect.getdoc(quantities.duration),
-        size=inspect.getdoc(quantities.size),
+        duration=_returned(quantities.duration),
+        size=_returned(quantities.size),
         settings="\n\n".join(_settings()),
         credentials=table(("what", "variable", "file"), rows.credentials()),
         exits=table(("code", "name", "meaning", "what usually helps"), rows.exits()),
@@ -107,6 +119,10 @@ def page() -> str:
     )
 
 
+def _returned(function: Callable[[str], object]) -> str:
+    return (inspect.getdoc(function) or "").removeprefix("Return ")
+
+
 def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     whole = [heads, ["---"] * len(heads), *lines]
@@ -115,7 +131,7 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 def _settings() -> Iterator[str]:
     heads = ("flag", "variable", "default", "commands", "meaning")
-    for title, names in cli.GROUPS.items():
+    for title, names in _SETTINGS.items():
         yield f"### {title}\n\n{table(heads, map(rows.setting, names))}"
 
 

@@ -81,8 +81,8 @@ class Case:
     def tree_source(self) -> TreeSource:
         """Return the hand-made tree that pods should serve; else the one without a suffix."""
         suffix = self.tree.suffix if self.tree else ""
-        wanted, strict = self._context.wanted, self._context.strict
-        return TreeSource(self.share, wanted, suffix, strict=strict)
+        contents = self._context.contents
+        return TreeSource(self.share, contents.wanted, suffix, strict=contents.strict)
 
     @property
     def release(self) -> Manifest | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from agent.doctor.judge.findings import Finding, amount, fail, ok, skip, warn
+from agent.doctor.judge.findings import Finding, fail, ok, skip, warn
 from agent.errors import AgentError, ConfigError
+from agent.quantities import amount
 from agent.store import room, stage
 from agent.sync import record
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from agent.doctor.judge.findings import Finding, amount, ok, warn
+from agent.doctor.judge.findings import Finding, ok, warn
 from agent.errors import AgentError, UnreachableError
+from agent.quantities import amount
 from agent.release import pickles
 from agent.release.layout import RELEASES
 from agent.release.manifest import Manifest

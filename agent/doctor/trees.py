@@ -38,7 +38,7 @@ def structure(case: Case) -> Iterator[Finding]:
         sizes = source.sizes(plan)
         case.total = sum(sizes.values())
         case.largest = max(sizes.items(), key=lambda entry: entry[1])
-    names = ", ".join(f"{draft.name} ({draft.loader})" for draft in plan.models)
+    names = ", ".join(f"{ref.name} ({ref.loader})" for ref in plan.models)
     yield ok(f"The hand-made tree is complete: {names}.")
 
 
@@ -59,8 +59,8 @@ def _explained(
     plan = adoption.plan(tree.Tree(nodes), source.wanted, suffix=source.suffix)
     taken = {*plan.files.values()}
     free = {path: node for path, node in nodes.items() if path not in taken}
-    complete = {(draft.name, draft.loader) for draft in plan.models}
-    lost = [want for want in source.wanted if (want.name, want.loader) not in complete]
+    complete = {(ref.name, ref.loader) for ref in plan.models}
+    lost = [want for want in source.wanted if (want.ref.name, want.ref.loader) not in complete]
     places = misplaced.sentences(free, lost, source.suffix)
     others = [name for name in names if _is_suffixed(name, source.suffix)]
     other = f"There is {others[0]}/, which the marker {_suffix(others[0])} names." if others else ""
@@ -75,7 +75,7 @@ def _nodes(case: Case, names: list[str]) -> dict[str, Node]:
     """Return everything on the share but its releases."""
     nodes: dict[str, Node] = {}
     for name in names:
-        # Azure Files refuses to list what is a file; a directory that can't be listed is no help.
+        # A directory that cannot be listed is no help.
         with suppress(AgentError):
             nodes |= case.share.tree((name,)).nodes
     return nodes

@@ -1,1 +1,1 @@
-"""Bytes on disks and on their way: durable, copied, hashed, verified."""
+"""Files: durable writes, copies, hashes, verification and temporary directories."""

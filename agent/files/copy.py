@@ -1,7 +1,7 @@
 """Copies files of a share into a directory and verifies them in the same pass.
 
 Every chunk is read once, hashed, compared, and only then written at its place in a preallocated
-file. (Copying first and checking afterwards reads a big file twice: 0.24 GB/s against 1.3 GB/s.)
+file. (To copy first and check afterwards reads a big file twice: 0.24 GB/s instead of 1.3 GB/s.)
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Job:
     """One file to copy.
 
     Attributes:
-        path: Where it goes, relative to the target directory.
-        source: Where it is on the share.
-        size: Its bytes.
-        expected: The digest of each chunk, or None where nobody knows them yet.
+        path: The file to write, relative to the target directory.
+        source: The file's path on the share.
+        size: The file's size in bytes.
+        expected: The digest of each chunk, or None if they are not known yet.
     """
 
     path: str
@@ -52,7 +52,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Copier:
-    """How to copy: `moved(kind, bytes)` is told of progress, kind being `share` or `resumed`."""
+    """Copies files of a source into a directory.
+
+    Attributes:
+        source: The place to read from.
+        directory: The directory to write to.
+        chunk_size: Bytes of a chunk.
+        stop: Ends the copy between two chunks.
+        moved: Called as `moved(kind, bytes)` after each chunk; kind is `share` or `resumed`.
+        given_up: Set if the copy ended while a read hangs.
+    """
 
     source: Source
     directory: Path
@@ -62,16 +71,16 @@ class Copier:
     given_up: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
 
     def copy(self, jobs: Sequence[Job]) -> Mapping[str, tuple[str, ...]]:
-        """Copy all `jobs`; give the chunk digests by path.
+        """Copy all `jobs` and return the chunk digests by path.
 
-        A chunk that is already in place with the right digest (a crash came before) is kept. What
-        is written is on disk when this returns.
+        A chunk that a crashed copy left in place with the right digest is kept. All bytes are
+        synced to disk when this returns.
 
         Raises:
-            VerificationError: A chunk is not what was expected, also when read once more.
+            VerificationError: A chunk has another digest than expected, also when read again.
             ShortFileError: A file ends early.
             UnreachableError: The share does not answer.
-            ReleaseMissingError: A file is not there.
+            ReleaseMissingError: A file is missing.
             NoSpaceError: The target is full.
             ConfigError: The target cannot be written.
             StoppedError: `stop` was set.
@@ -93,7 +102,7 @@ class Copier:
 
 
 class _File:
-    """One file on its way: opened by its first chunk, synced and closed by its last."""
+    """One file that is being copied: its first chunk opens it, its last syncs and closes it."""
 
     def __init__(self, copier: Copier, job: Job) -> None:
         self.job = job
@@ -130,7 +139,7 @@ class _File:
         kept = self._kept(index, view, offset)
         if not kept:
             self.digests[index] = self._fetch(index, view, offset)
-            # A read that hung and woke after the copy was given up must not write.
+            # A read may hang and return after the copy was given up; it must not write then.
             if self._copier.stop.is_set() or self._copier.given_up.is_set():
                 return
             with writing(self.job.path):
@@ -144,7 +153,7 @@ class _File:
             self._finish()
 
     def _open(self) -> None:
-        # Not under `_lock`: an open may hang for ever, and `close` must not wait for it.
+        # Not under `_lock`: an open may hang for ever, and `close` must not wait for that.
         with self._opening:
             if self._fd >= 0:
                 return
@@ -157,7 +166,7 @@ class _File:
                 raise
 
     def _begin(self, reader: Reader) -> None:
-        # An open that hung and woke after the copy was given up must not write.
+        # An open may hang and return after the copy was given up; it must not write then.
         if self._closed:
             raise StoppedError
         path = self._copier.directory / self.job.path
@@ -167,13 +176,13 @@ class _File:
         self._reader = reader
 
     def _kept(self, index: int, view: memoryview, offset: int) -> bool:
-        """Whether the chunk is in place already: half-staged bytes are reused, never trusted."""
+        """Return true if the chunk is in place already; its bytes are hashed, never trusted."""
         if not self._resumed or self.job.expected is None:
             return False
         try:
             if os.preadv(self._fd, [view], offset) != len(view):
                 return False
-        except OSError:  # what the disk cannot read again is fetched
+        except OSError:  # The disk cannot read it again, so it is fetched.
             return False
         self.digests[index] = hashlib.sha256(view).hexdigest()
         return self.digests[index] == self.job.expected[index]
@@ -181,19 +190,19 @@ class _File:
     def _fetch(self, index: int, view: memoryview, offset: int) -> str:
         assert self._reader  # noqa: S101 - opened above
         got, digest = _read(self._reader, view, offset)
-        if self._right(index, got, digest, view):
+        if self._is_right(index, got, digest, view):
             return digest
-        # Once more, with a fresh open: the bad bytes may be of a cache or of a torn answer.
+        # Read once more with a fresh open: the bad bytes may come from a cache or a torn answer.
         again = self._copier.source.open(self.job.source)
         try:
             got, digest = _read(again, view, offset)
         finally:
             again.close()
-        if self._right(index, got, digest, view):
+        if self._is_right(index, got, digest, view):
             return digest
         raise self._bad(index, got, digest, view)
 
-    def _right(self, index: int, got: int, digest: str, view: memoryview) -> bool:
+    def _is_right(self, index: int, got: int, digest: str, view: memoryview) -> bool:
         known = self.job.expected is None or self.job.expected[index] == digest
         return known and got == len(view)
 
@@ -229,9 +238,9 @@ def _write_all(fd: int, view: memoryview, offset: int) -> None:
 
 
 def _is_left_over(path: Path, size: int) -> bool:
-    """Whether an earlier copy left `path` half done. A file with a second name is removed.
+    """Return true if an earlier copy left `path` half done. A file with a second name is removed.
 
-    It may be a hard link to a file of a published release: writing through it would corrupt that.
+    A second name may be a hard link of a published release: to write to it would corrupt that.
     """
     if not path.is_file():
         return False
@@ -243,7 +252,7 @@ def _is_left_over(path: Path, size: int) -> bool:
 
 
 def _preallocate(path: Path, size: int) -> int:
-    """Open `path` for writing with all its bytes reserved, so that a full disk shows at once."""
+    """Open `path` for writing and reserve all its bytes, so that a full disk fails at once."""
     durable.make_directory(path.parent)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(path, flags, durable.FILE_MODE)

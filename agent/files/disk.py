@@ -1,4 +1,4 @@
-"""What files take on disk, each inode counted once, whatever names it has."""
+"""Space that files take on disk; each inode counts once, however many names it has."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 
 def require(directory: Path, wanted: int) -> None:
-    """See that `wanted` bytes can be written below `directory`.
+    """Raise unless `wanted` bytes are free below `directory`.
 
     Raises:
-        NoSpaceError: They cannot.
+        NoSpaceError: Fewer bytes are free.
     """
     status = os.statvfs(directory)
     free = status.f_bavail * status.f_frsize
     if wanted > free:
         raise NoSpaceError(
             f"{directory} has {free} bytes free and the release needs {wanted}.",
-            remedy="Make room there; TMPDIR says where a release for Azure Files is put together.",
+            remedy="Free some space there, or set TMPDIR, where releases for Azure are built.",
         )
 
 
 def own_bytes(root: Path) -> int:
-    """Bytes on disk below `root` of files that have no other name."""
+    """Return the bytes on disk of files below `root` that have no second name."""
     return sum(blocks([root], only_own=True).values())
 
 
 def blocks(roots: Sequence[Path], *, only_own: bool = False) -> dict[int, int]:
-    """Bytes on disk by inode."""
+    """Return bytes on disk by inode, of files and of all files below directories."""
     seen: dict[int, int] = {}
     for root in roots:
         walk = os.walk(root) if root.is_dir() else [("", (), (str(root),))]

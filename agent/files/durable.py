@@ -1,4 +1,4 @@
-"""Writes that survive a crash: whole or not at all, and on disk when they return."""
+"""Writes that survive a crash: all or nothing, and on disk when they return."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
-# One volume, one fsGroup, any uid: hard links to another uid's files need group write
-# (fs.protected_hardlinks). A mode that is set after the fact would be lost to a crash in between,
-# and a chmod would take a directory's setgid bit away; so the process runs with this umask.
+# Agents with different uids share one volume and one fsGroup. Hard links to another uid's files
+# need group write (fs.protected_hardlinks). A mode that is set after a file is created would be
+# missing after a crash in between, and a chmod would clear a directory's setgid bit. So the process
+# runs with this umask.
 UMASK: Final = 0o002
 FILE_MODE: Final = 0o664
 DIRECTORY_MODE: Final = 0o775
@@ -29,12 +30,12 @@ _sync_file_range: Final = getattr(ctypes.CDLL(None), "sync_file_range", None)
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`: readers see the old bytes or the new, also after a crash."""
+    """Replace the file `path` by `data`: readers see old or new bytes, even after a crash."""
     _replace(path, lambda temporary: _write_synced(temporary, data))
 
 
 def try_write(path: Path, data: bytes) -> bool:
-    """Like `write`; False where the volume is full, and then nothing is changed."""
+    """Do as `write`; return false if the volume is full, and then nothing is changed."""
     try:
         write(path, data)
     except OSError as error:
@@ -45,15 +46,15 @@ def try_write(path: Path, data: bytes) -> bool:
 
 
 def link(path: Path, target: str) -> None:
-    """Make `path` a symbolic link to `target` in one step, whatever file or link stood there."""
+    """Make `path` a symbolic link to `target` in one step, replacing any file or link there."""
     _replace(path, lambda temporary: temporary.symlink_to(target))
 
 
 def links_reach(source: Path, directory: Path) -> bool:
-    """Whether files in `source` can have a second name in `directory`.
+    """Return true if files in `source` can have a hard link in `directory`.
 
-    Found out by trying: two mounts of one file system have the same device number, and take no
-    links between them (link(2), EXDEV). A share and a volume of the same node's disk are that.
+    It is tried: two mounts of one file system have the same device number and still allow no links
+    between them (link(2), EXDEV). A share and a volume on the same node's disk are such mounts.
     """
     first, second = (at / f".link.{secrets.token_hex(4)}" for at in (source, directory))
     try:
@@ -68,7 +69,7 @@ def links_reach(source: Path, directory: Path) -> bool:
 
 
 def _replace(path: Path, make: Callable[[Path], None]) -> None:
-    """Make a new entry under a random name, which no crash or other agent uses, and rename it."""
+    """Make a new entry under a random name, which nothing else uses, and rename it to `path`."""
     for last in (False, False, True):
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
@@ -76,7 +77,7 @@ def _replace(path: Path, make: Callable[[Path], None]) -> None:
             temporary.replace(path)
             break
         except FileNotFoundError:
-            # Another agent that starts just now took it for what a crash left, and swept it.
+            # An agent that has just started took the new entry for a crash's leftover, deleted it.
             if last:
                 raise
         except BaseException:
@@ -94,10 +95,10 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 
 def start_sync(fd: int, offset: int, size: int) -> None:
-    """Have the kernel write a range to disk from now on, so that `fsync` has little left to do.
+    """Tell the kernel to start writing a range to disk, so that `fsync` has little left to do.
 
-    It promises nothing (sync_file_range(2)), and does nothing where there is no such call.
-    Measured: 1.34 GB copied, hashed and synced in 0.63 s, and in 0.96 with all left to `fsync`.
+    It guarantees nothing (sync_file_range(2)), and does nothing on systems without that call.
+    Measured: 1.34 GB copied, hashed and synced in 0.63 s, and in 0.96 s with all left to `fsync`.
     """
     if _sync_file_range is not None:
         first, count = ctypes.c_int64(offset), ctypes.c_int64(size)
@@ -105,10 +106,10 @@ def start_sync(fd: int, offset: int, size: int) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Put a directory's entries on disk, so that a rename in it survives a power cut."""
+    """Sync a directory's entries to disk, so that a rename in it survives a power cut."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        # SMB and FUSE mounts answer EINVAL: they have no such thing, and nothing better exists.
+        # SMB and FUSE mounts answer EINVAL: they cannot sync a directory, and nothing else can.
         with suppress(OSError):
             os.fsync(fd)
     finally:
@@ -116,13 +117,13 @@ def sync_directory(path: Path) -> None:
 
 
 def sync_tree(root: Path) -> None:
-    """Put the entries of every directory under `root` on disk; writers sync their files."""
+    """Sync the entries of every directory under `root`; writers have synced their files."""
     for directory, _, _ in os.walk(root):
         sync_directory(Path(directory))
 
 
 def make_directory(path: Path) -> None:
-    """Make `path` and its parents, writable by the group."""
+    """Create the directory `path` and its parents, writable by the group."""
     path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
 
 

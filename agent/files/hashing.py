@@ -1,4 +1,4 @@
-"""Digests of files in a directory of this machine, by chunk and whole, on all cores."""
+"""Digests of files on this machine: of each chunk, on all cores, or of a whole file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def chunk_digests(
     directory: Path, paths: Sequence[str], *, chunk_size: int, stop: threading.Event
 ) -> Mapping[str, tuple[str, ...]]:
-    """The SHA-256 of each chunk of each file.
+    """Return the SHA-256 of each chunk of each file, by path.
 
     Raises:
         StoppedError: `stop` was set.
@@ -41,6 +41,6 @@ def chunk_digests(
 
 
 def whole_digest(path: Path) -> str:
-    """The SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Runs many small pieces of work on few threads, with one buffer a thread and no piece forgotten.
+"""Runs many small tasks on a few threads, with one buffer per thread.
 
 SHA-256 and positioned reads and writes release the GIL, so plain threads use all cores.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 THREADS: Final = max(2, min(4, os.cpu_count() or 2))
-# Of all buffers together; a release with huge chunks is read with fewer threads, not more memory.
+# Bytes of all buffers together. Huge chunks are read with fewer threads, not with more memory.
 BUDGET_BYTES: Final = 64 * 1024 * 1024
 STALL_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 2.0
@@ -26,7 +26,7 @@ _LOOK_SECONDS: Final = 0.2
 
 
 def crew(wanted: int, buffer_size: int) -> int:
-    """How many threads of `wanted` may run, so that their buffers stay below `BUDGET_BYTES`."""
+    """Return the number of threads to run: at most `wanted`, and buffers within `BUDGET_BYTES`."""
     return max(1, min(wanted, BUDGET_BYTES // buffer_size))
 
 
@@ -70,19 +70,20 @@ def run(
 
     Args:
         tasks: Called in order, several at a time.
-        buffer_size: Bytes of a buffer; there is one a thread.
+        buffer_size: Bytes of a buffer; each thread has one.
         stop: Ends the run between two tasks.
-        threads: How many run at a time.
-        stall_seconds: How long all may go on without one of them ending.
-        given_up: Set once the run is over while a task may still hang in a read: it must write
-            nothing if it ever wakes.
-        pulse: What it gives changes as a task that is long goes on, and counts as much as its end.
+        threads: The number of threads.
+        stall_seconds: The longest time in which no task may end.
+        given_up: Set if the run ends while a task hangs in a read: if that task ever continues, it
+            must write nothing.
+        pulse: Returns a value that changes while a long task makes progress; a change resets the
+            stall timer, as a task's end does.
 
     Raises:
         StoppedError: `stop` was set.
-        UnreachableError: Nothing ended for `stall_seconds`: a read hangs. Its thread is left behind
+        UnreachableError: No task ended for `stall_seconds`: a read hangs. Its thread is left behind
             with `given_up` set.
-        BaseException: What the first failed task raised.
+        BaseException: The first failed task's error.
     """
     crew = _Crew(tasks, threads)
     given_up = given_up or threading.Event()
@@ -107,7 +108,7 @@ def _watch(
     given_up: threading.Event,
     pulse: Callable[[], object],
 ) -> None:
-    """Wait until all threads left; go on without those that hang in a read."""
+    """Wait until all threads have ended; raise without waiting for those that hang in a read."""
     seen: tuple[int, object] | None = None
     since = time.monotonic()
     stopped_at: float | None = None
@@ -122,7 +123,7 @@ def _watch(
                 if now - stopped_at > STOP_SECONDS:
                     raise StoppedError
             elif now - since > stall_seconds:
-                # Not `stop`: the caller goes on, with what it has elsewhere.
+                # Not `stop`: the caller goes on, perhaps with another source.
                 given_up.set()
                 raise UnreachableError(
                     f"No byte arrived for {stall_seconds:g} s: a read hangs.",
@@ -131,7 +132,7 @@ def _watch(
 
 
 def _work(crew: _Crew, buffer_size: int, ends: tuple[threading.Event, ...]) -> None:
-    # Of the kernel: malloc would keep such a buffer, per thread that ever was, when it is freed.
+    # Mapped from the kernel: malloc would keep a freed buffer, one for each thread that ever ran.
     buffer = memoryview(mmap.mmap(-1, buffer_size))
     while not any(end.is_set() for end in ends) and (task := crew.next()):
         error: BaseException | None = None

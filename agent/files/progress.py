@@ -1,4 +1,4 @@
-"""Counts bytes of long work, and shows them: a bar on a terminal, log lines elsewhere."""
+"""Progress of long work in bytes, shown as a bar on a terminal and as log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _BAR_SECONDS: Final = 0.1
 
 @dataclass
 class ByteCounter:
-    """Bytes by where they came from, or went: `share`, `resumed`, `reused`, `uploaded`, …."""
+    """Bytes by source or kind: `share`, `resumed`, `reused`, `uploaded`, …."""
 
     by_source: dict[str, int] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, source: str, count: int) -> None:
-        """Count bytes; called from several threads."""
+        """Add bytes; several threads may call it."""
         with self.lock:
             self.by_source[source] = self.by_source.get(source, 0) + count
 
     def add_all(self, counts: Mapping[str, int]) -> None:
-        """Count what was counted elsewhere."""
+        """Add the counts of another counter."""
         for source, count in counts.items():
             self.add(source, count)
 
     @property
     def total(self) -> int:
-        """All bytes so far."""
+        """The sum of all bytes so far."""
         return sum(self.by_source.values())
 
 
 @contextmanager
 def shown(log: FilteringBoundLogger, what: str, moved: ByteCounter, total: int) -> Iterator[None]:
-    """Show `moved` against `total` bytes until the block ends."""
+    """Show the bytes in `moved` out of `total` until the block ends; `what` names the work."""
     done = threading.Event()
     show = _bar if sys.stderr.isatty() else _lines
     thread = threading.Thread(target=show, args=(log, what, moved, total, done), daemon=True)

@@ -1,7 +1,7 @@
-"""Room on this machine for a release in the making, which a killed process does not leave behind.
+"""Temporary directories and files on this machine, for building releases.
 
-A directory is under TMPDIR and locked while it is used; one that nobody has locked is of a process
-that was killed: the next one to come deletes it, or goes on with it.
+A directory is under TMPDIR and locked while it is in use. If nobody has locked it, its process was
+killed: the next process deletes the directory, or continues with it.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 _WHAT: Final = "a temporary file"
 _PREFIX: Final = ".model-agent-scratch-"
-# One that was made just now may not be locked yet.
+# A younger directory may have been made just now, and not be locked yet.
 _YOUNG_SECONDS: Final = 60.0
 
 
 @contextmanager
 def directory(what: str) -> Iterator[Path]:
-    """An empty directory while the block runs.
+    """Provide an empty directory while the block runs.
 
     Raises:
         NoSpaceError: TMPDIR is full.
-        ConfigError: It cannot be written.
+        ConfigError: TMPDIR cannot be written.
     """
     with writing(_WHAT):
         _sweep()
@@ -49,12 +49,12 @@ def directory(what: str) -> Iterator[Path]:
 
 @contextmanager
 def kept(what: str) -> Iterator[Path]:
-    """A directory that the next run goes on with if the block fails, or is killed in it.
+    """Provide a directory that keeps its content if the block fails or is killed.
 
-    One process of this user at a time has it; others wait.
+    The next run continues with it. One process of this user at a time has it; others wait.
 
     Raises:
-        ConfigError: There is something else, or another user made it, or TMPDIR cannot be written.
+        ConfigError: Its path is not a directory, or is another user's, or TMPDIR cannot be written.
     """
     with writing(_WHAT):
         root = Path(tempfile.gettempdir())
@@ -71,11 +71,11 @@ def kept(what: str) -> Iterator[Path]:
 
 @contextmanager
 def file() -> Iterator[IO[bytes]]:
-    """An empty file without a name while the block runs.
+    """Provide an empty file without a name while the block runs.
 
     Raises:
         NoSpaceError: TMPDIR is full.
-        ConfigError: It cannot be written.
+        ConfigError: TMPDIR cannot be written.
     """
     with ExitStack() as stack:
         with writing(_WHAT):
@@ -84,9 +84,9 @@ def file() -> Iterator[IO[bytes]]:
 
 
 def _open_own(path: Path) -> int:
-    """Open a directory that is ours, made if it is not there.
+    """Open a directory that this user owns; create it if it is missing.
 
-    Where everybody may write, somebody may have been here first, to swap files under us.
+    In a directory that everybody may write, another user may have created it to swap our files.
     """
     with suppress(OSError):
         path.mkdir(mode=0o700, exist_ok=True)
@@ -102,7 +102,7 @@ def _open_own(path: Path) -> int:
 
 def _sweep() -> None:
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        # Another user's, or gone by now.
+        # The directory is another user's, or another process has just deleted it.
         with suppress(OSError):
             if time.time() - left.lstat().st_mtime > _YOUNG_SECONDS and _is_abandoned(left):
                 shutil.rmtree(left, ignore_errors=True)

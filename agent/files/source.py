@@ -1,4 +1,4 @@
-"""Where bytes are read from: files at offsets, by several threads at a time."""
+"""Sources of bytes: files that several threads read at offsets."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# What a socket, a device without a driver, and a link in the place of a file answer.
+# The errors of opening a socket, a device without a driver, and a link instead of a file.
 NO_FILE: Final = (errno.ENXIO, errno.ENODEV, errno.ELOOP)
 NO_FILE_REMEDY: Final = "Put the file itself there."
-# A link in a circle leads to nothing, as one whose target is gone.
+# A circular link leads to nothing, like a link whose target is gone.
 GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _ABSENT: Final = (*GONE, errno.EACCES, errno.EPERM)
 
@@ -27,16 +27,16 @@ class Reader(Protocol):
     """One open file of a source."""
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Fill `buffer` from `offset`; give the bytes read, fewer only at the end of the file.
+        """Fill `buffer` from `offset`; return the bytes read, fewer only at the file's end.
 
         Raises:
             UnreachableError: The source does not answer.
-            ReleaseMissingError: The file is not there.
+            ReleaseMissingError: The file is missing.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         ...
 
 
@@ -45,32 +45,33 @@ class Source(Protocol):
 
     @property
     def address(self) -> str:
-        """The place, as people know it."""
+        """The place's address, for logs and errors."""
         ...
 
     @property
     def parallel(self) -> int:
-        """The number of reads at a time that is best."""
+        """The best number of reads at a time."""
         ...
 
     def open(self, path: str) -> Reader:
         """Open a file for reading at offsets.
 
         Raises:
-            ReleaseMissingError: It is not there (or the first read says so).
+            ReleaseMissingError: The file is missing (or the first read raises this).
             UnreachableError: The source does not answer.
         """
         ...
 
 
 class FileReader:
-    """One open file of a directory; each method is as `Reader` says."""
+    """One open file of a directory; `Reader` documents its methods."""
 
     def __init__(self, source: LocalSource, path: str) -> None:
         self._source = source
         self._path = path
         self._fd = source.open_file(path)
-        # The kernel reads ahead twice as far: 1.34 GB that no cache has, staged in 1.1 s, not 1.7.
+        # The kernel then reads ahead twice as far: 1.34 GB that no cache held was staged in 1.1 s
+        # instead of 1.7 s.
         with suppress(OSError):
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
@@ -91,11 +92,11 @@ class FileReader:
 
 
 class LocalSource:
-    """A directory whose files are read; no link in it is followed out of it.
+    """A directory whose files are read; links that lead out of it are refused.
 
     Args:
         root: The directory.
-        kind: The word for it in sentences, such as "share".
+        kind: The word for it in error sentences, such as "share".
     """
 
     parallel: Final = parallel.THREADS
@@ -114,9 +115,9 @@ class LocalSource:
         """Open a file for reading.
 
         Raises:
-            ReleaseMissingError: It is not there.
-            VerificationError: It is no regular file, or a link that leads out of the directory.
-            UnreachableError: The directory is not there, or does not let the agent in.
+            ReleaseMissingError: The file is missing.
+            VerificationError: It is not a regular file, or a link that leads out of the directory.
+            UnreachableError: The directory is missing, or the agent may not read it.
         """
         try:
             return FileReader(self, path)
@@ -129,16 +130,16 @@ class LocalSource:
             ) from None
 
     def open_file(self, path: str) -> int:
-        """Open a regular file and return its descriptor; a FIFO or a device is never waited for.
+        """Open a regular file and return its descriptor; a FIFO or a device does not block.
 
         Raises:
-            VerificationError: It is something else than a regular file.
+            VerificationError: It is not a regular file.
             OSError: It cannot be opened.
         """
         real = self.resolved(path)
         try:
             fd = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-            # The type is asked of what is open: by name, it may be another thing a moment later.
+            # The type of the open file is asked: its name may lead elsewhere a moment later.
             if stat.S_ISREG(os.fstat(fd).st_mode):
                 return fd
             os.close(fd)
@@ -148,7 +149,7 @@ class LocalSource:
         raise self.no_file(path)
 
     def resolved(self, path: str) -> Path:
-        """Return the path that `path` leads to once its links are followed.
+        """Return the real path of `path`, with its links followed.
 
         Raises:
             VerificationError: It leads out of the directory, or in a circle.
@@ -174,7 +175,7 @@ class LocalSource:
             raise self._failed(path, error) from None
 
     def no_file(self, path: str) -> VerificationError:
-        """Return the error for something that is no regular file."""
+        """Return the error for a path that is not a regular file."""
         return VerificationError(
             f"{path} {self._where} is not a regular file.", remedy=NO_FILE_REMEDY
         )
@@ -182,11 +183,11 @@ class LocalSource:
     def _is_there(self) -> bool:
         try:
             return self._root.is_dir()
-        except OSError:  # it, or what leads to it, may not be looked at
+        except OSError:  # No permission for it, or for a directory above it.
             return False
 
     def _failed(self, path: str, error: OSError) -> AgentError:
-        # A mount that answers with an error of its own is there, and may hang when asked again.
+        # Other errors come from a mount that exists. It is not asked again, which may hang.
         if error.errno in _ABSENT and not self._is_there():
             return UnreachableError(
                 f"The {self._kind} {self.address} is not there.",

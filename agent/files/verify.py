@@ -1,4 +1,4 @@
-"""Hashes every byte of a release where it lies, on a share or in a store, on all cores."""
+"""Verifies a release in place, on a share or in a store: hashes every byte, on all cores."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.errors import AgentError, VerificationError
-from agent.files import parallel
+from agent.files import parallel, progress
 from agent.files.progress import ByteCounter
 from agent.release.manifest import chunk_count
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
 
     from agent.files.source import Source
     from agent.release.manifest import File, Manifest
@@ -26,26 +28,29 @@ def verify(
     prefix: str,
     *,
     stop: threading.Event,
-    moved: ByteCounter,
+    log: FilteringBoundLogger,
+    what: str = "verify",
     whole: bool = False,
 ) -> None:
-    """Hold all files of a release to their chunk digests.
+    """Compare all files of a release with the chunk digests in its manifest; show the progress.
 
     Args:
-        manifest: What they should be.
-        source: The place that holds them.
-        prefix: Of their paths there, with its slash.
+        manifest: The manifest with the digests.
+        source: The place that holds the files.
+        prefix: The prefix of their paths there, with its slash.
         stop: Ends it early.
-        moved: Counts bytes as they are hashed.
-        whole: Whether to compare the digest of each whole file too. The chunks cover every byte
-            already; this finds a manifest that contradicts itself, and takes as long again.
+        log: Told of progress.
+        what: The name of the work, as progress shows it.
+        whole: Compare the digest of each whole file too. The chunks cover every byte already; this
+            finds a manifest that contradicts itself, and takes as long again.
 
     Raises:
         VerificationError: A file has other bytes, or more or fewer of them.
-        ReleaseMissingError: A file is not there.
+        ReleaseMissingError: A file is missing.
         UnreachableError: The share does not answer.
         StoppedError: `stop` was set.
     """
+    moved = ByteCounter()
     task = _Verifier(manifest.chunk_size, source, prefix, moved)
     tasks: list[Callable[[memoryview], None]] = [
         partial(task.check, file, index)
@@ -54,15 +59,18 @@ def verify(
     ]
     if whole:
         tasks = [*(partial(task.check_whole, file) for file in manifest.files), *tasks]
-    # One byte more than a chunk, so that a file that is longer than it should be shows.
+    # One byte more than a chunk, so that a file that is too long is noticed.
     size = manifest.chunk_size + 1
     threads = parallel.crew(source.parallel, size)
-    # A whole file of gigabytes takes minutes over SMB, in which no task may end.
-    parallel.run(tasks, buffer_size=size, stop=stop, threads=threads, pulse=lambda: task.read.total)
+    with progress.shown(log, what, moved, manifest.size):
+        # A whole file of gigabytes takes minutes over SMB. Without a pulse that counts as a stall.
+        parallel.run(
+            tasks, buffer_size=size, stop=stop, threads=threads, pulse=lambda: task.read.total
+        )
 
 
 def is_right(manifest: Manifest, source: Source, prefix: str, file: File, index: int) -> bool:
-    """Whether one chunk is what the manifest says; what cannot be read is not."""
+    """Return true if one chunk has the digest in the manifest; false if it cannot be read."""
     task = _Verifier(manifest.chunk_size, source, prefix, ByteCounter())
     buffer = memoryview(bytearray(manifest.chunk_size + 1))
     try:
@@ -78,12 +86,11 @@ class _Verifier:
     source: Source
     prefix: str
     moved: ByteCounter
-    read: ByteCounter = field(
-        default_factory=ByteCounter
-    )  # in whole files, which no other count has
+    # Bytes of whole files, which `moved` does not count.
+    read: ByteCounter = field(default_factory=ByteCounter)
 
     def check_whole(self, file: File, buffer: memoryview) -> None:
-        # Once more where it is wrong: the bad bytes may be of a cache, or of the way here.
+        # Read again if it is wrong: the bad bytes may come from a cache or a torn answer.
         if not any(self._hash(file, buffer) == file.sha256 for _ in range(2)):
             raise self._corrupt(f"{file.path} has another SHA-256 than its manifest says")
 

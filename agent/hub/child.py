@@ -52,8 +52,8 @@ def _answer(request: Request, tell: Callable[[Event], None]) -> Event:
     try:
         fetcher = Fetcher(request, tell)
         tell(Started())
-        for ask in request.resolve:
-            tell(fetcher.resolve(ask))
+        for want in request.resolve:
+            tell(fetcher.resolve(want))
         for resolved in request.fetch:
             fetcher.fetch(resolved)
     except AgentError as error:

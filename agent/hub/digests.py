@@ -1,4 +1,4 @@
-"""Is a file what the Hub says? Its SHA-256 where the Hub keeps it as LFS, else its git blob id."""
+"""Holds a file to the Hub's digest: SHA-256 where the Hub keeps it as LFS, else a git blob id."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _BEAT: Final = 64 * _PIECE
 
 
 def problem(path: Path, remote: Remote, hashing: Callable[[], object]) -> str | None:
-    """What is wrong with a fetched file, as far as that can be seen; None if it is the Hub's.
+    """Return what is wrong with a fetched file, as far as can be seen; None if it is the Hub's.
 
     Args:
         path: The file.
-        remote: What the Hub says of it.
+        remote: The Hub's description of it.
         hashing: Called now and then while it is hashed, so that nobody takes that for a hang.
     """
     size, known = path.stat().st_size, remote.sha256 or remote.blob_id
@@ -32,7 +32,7 @@ def problem(path: Path, remote: Remote, hashing: Callable[[], object]) -> str | 
 
 
 def _digest(path: Path, size: int, remote: Remote, hashing: Callable[[], object]) -> str:
-    """SHA-256, or git's id of a blob: SHA-1 of a header and the bytes ("Git Objects", Pro Git)."""
+    """Return SHA-256, or a git blob id: SHA-1 of a header and the bytes (Pro Git, Git Objects)."""
     digest = hashlib.sha256()
     if remote.sha256 is None:
         digest = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)

@@ -1,4 +1,4 @@
-"""What an error of huggingface_hub means, and what to do. Only the child imports this."""
+"""Explains errors of huggingface_hub, and what to do. Only the child imports this."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOKEN: Final = "Set HF_TOKEN to a token of somebody who may read it"  # noqa: S
 
 
 def explain(error: Exception, *, repo: str, about: str, endpoint: str) -> AgentError:
-    """The sentence for an error that came while `about` was asked of `repo`."""
+    """Return our error for one that came while `about` was asked of `repo`."""
     known = _missing(error, repo=repo, about=about)
     if known:
         return known
@@ -84,7 +84,7 @@ def _answered(response: httpx.Response, *, repo: str, about: str, endpoint: str)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what led to it: huggingface_hub hides a refusal behind 'not in the cache'."""
+    """Yield an error and its causes: huggingface_hub hides a refusal behind 'not in the cache'."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

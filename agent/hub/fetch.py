@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -19,21 +20,21 @@ from agent.hub.explain import explain
 from agent.hub.protocol import Fetched, Hashing, Note, Remote, Resolved
 from agent.release import layout, paths, wanted
 from agent.release.manifest import is_pickle
-from agent.release.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from huggingface_hub.hf_api import RepoSibling
 
-    from agent.hub.protocol import Ask, Event, Request
+    from agent.hub.protocol import Event, Request
+    from agent.release.wanted import Wanted
     from agent.retry import RemoteError
 
 T = TypeVar("T")
 
 _PARALLEL: Final = 4
 _SHA_LENGTH: Final = 40
-# The agent ends a child that was silent for too long: this gives up before that, and says why.
+# The agent kills a child that was silent for too long: give up before that, with the reason.
 _PATIENCE: Final = 0.8
 
 
@@ -41,39 +42,39 @@ class Fetcher:
     """Fetches what one request asks for.
 
     Args:
-        request: What.
-        tell: Told of everything that happens.
+        request: The request.
+        tell: Called with everything that happens.
     """
 
     def __init__(self, request: Request, tell: Callable[[Event], None]) -> None:
         self._request = request
         self._tell = tell
         self._api = HfApi()
-        # Of one wait, so that another fits into what the Hub is given.
+        # For one answer, so that a second try fits into the time that the Hub has.
         self._timeout = request.seconds / 3
 
-    def resolve(self, ask: Ask) -> Resolved:
-        """The revision of a model, and the files that its loader needs.
+    def resolve(self, want: Wanted) -> Resolved:
+        """Return the commit that a model is at, and the files that its loader needs.
 
         Raises:
             ReleaseMissingError: The Hub does not have it, or not all that its loader needs.
             PickleError: Nothing safe remains.
-            RemoteError: The Hub does not say.
+            RemoteError: The Hub does not answer.
         """
-        revision = ask.revision or "main"
+        ref = want.ref
         info = self._attempt(
             lambda: self._api.model_info(
-                ask.repo, revision=revision, files_metadata=True, timeout=self._timeout
+                ref.repo, revision=ref.revision, files_metadata=True, timeout=self._timeout
             ),
-            ask.repo,
-            f"revision {revision}",
+            ref.repo,
+            f"revision {ref.revision}",
         )
-        if info.id and info.id != ask.repo:
-            self._tell(Note("hub.renamed", {"repo": ask.repo, "now": info.id}))
+        if info.id and info.id != ref.repo:
+            self._tell(Note("hub.renamed", {"repo": ref.repo, "now": info.id}))
         remotes = {file.rfilename: _remote(file) for file in info.siblings or ()}
-        names = _choose(ask, list(remotes), allow_pickle=self._request.allow_pickle)
+        names = _choose(want, list(remotes), allow_pickle=self._request.allow_pickle)
         files = tuple(remotes[name] for name in names)
-        return Resolved(ask, _revision(info.sha, ask.repo), files)
+        return Resolved(replace(ref, revision=_revision(info.sha, ref.repo)), files)
 
     def fetch(self, model: Resolved) -> None:
         """Fetch the files of a model, and hold each to what the Hub says of it.
@@ -83,30 +84,29 @@ class Fetcher:
             ReleaseMissingError: A file is gone.
             RemoteError: The Hub does not give it now.
         """
-        directory = layout.repo_directory(model.ask.loader, model.ask.repo)
-        home = Path(self._request.directory) / directory
+        home = Path(self._request.directory) / layout.repo_directory(model.ref)
         with ThreadPoolExecutor(_PARALLEL) as pool:
             for _ in pool.map(partial(self._file, model, home), model.files):
                 pass
-        with writing(f"{model.ask.repo} refs/main"):
+        with writing(f"{model.ref.repo} refs/main"):
             (home / "refs").mkdir(exist_ok=True)
-            (home / "refs" / "main").write_text(model.revision)
+            (home / "refs" / "main").write_text(model.ref.revision)
 
     def _file(self, model: Resolved, home: Path, remote: Remote) -> None:
-        """Fetch one file; one that is there and right is kept."""
+        """Fetch one file; one that is already there with the right bytes is kept."""
         with writing(remote.path):
             self._have(model, home, remote)
         self._tell(Fetched(remote.path))
 
     def _have(self, model: Resolved, home: Path, remote: Remote) -> None:
-        path = home / "snapshots" / model.revision / remote.path
-        part = home / ".part" / model.revision / remote.path
+        path = home / "snapshots" / model.ref.revision / remote.path
+        part = home / ".part" / model.ref.revision / remote.path
         hashing = partial(self._tell, Hashing(remote.path))
         if path.is_file() and not digests.problem(path, remote, hashing):
             return
         part.parent.mkdir(parents=True, exist_ok=True)
         for last in (False, True):
-            self._attempt(partial(self._get, model, remote, part), model.ask.repo, remote.path)
+            self._attempt(partial(self._get, model, remote, part), model.ref.repo, remote.path)
             problem = digests.problem(part, remote, hashing)
             if not problem:
                 break
@@ -114,14 +114,14 @@ class Fetcher:
             part.unlink()
             if last:
                 raise VerificationError(
-                    f"{remote.path} of {model.ask.repo} as the Hub sends it {problem}.",
+                    f"{remote.path} of {model.ref.repo} as the Hub sends it {problem}.",
                     remedy="Look at what stands between here and the Hub: a proxy, HF_ENDPOINT.",
                 )
         path.parent.mkdir(parents=True, exist_ok=True)
         part.replace(path)
 
     def _get(self, model: Resolved, remote: Remote, part: Path) -> None:
-        """Fetch what is missing of a file: a killed process, or a broken connection, left a part.
+        """Fetch the rest of a file of which a killed process, or a broken connection, left a part.
 
         (`hf_hub_download` starts a file from its beginning in every process.)
         """
@@ -132,7 +132,7 @@ class Fetcher:
                 return
         headers = build_hf_headers() | {"Accept-Encoding": "identity"}
         headers |= {"Range": f"bytes={have}-"} if have else {}
-        url = hf_hub_url(model.ask.repo, remote.path, revision=model.revision)
+        url = hf_hub_url(model.ref.repo, remote.path, revision=model.ref.revision)
         with get_session().stream("GET", url, headers=headers, timeout=self._timeout) as answer:
             hf_raise_for_status(answer)
             going_on = answer.status_code == httpx.codes.PARTIAL_CONTENT
@@ -158,7 +158,7 @@ class Fetcher:
 
 
 def _revision(sha: str | None, repo: str) -> str:
-    """A commit as the Hub names it, which becomes a directory here."""
+    """Return a commit as the Hub names it, which becomes a directory here."""
     if sha is None or len(sha) != _SHA_LENGTH or not set(sha) <= set("0123456789abcdef"):
         raise VerificationError(
             f"The Hub gives {sha!r} for a revision of {repo}, which is no commit.",
@@ -173,25 +173,24 @@ def _remote(file: RepoSibling) -> Remote:
     return Remote(file.rfilename, file.size or 0, blob_id=file.blob_id)
 
 
-def _choose(ask: Ask, names: Sequence[str], *, allow_pickle: bool) -> list[str]:
-    want = Wanted(ask.name, ask.loader, ask.repo, ask.model_file, ask.additional, ask.allow)
+def _choose(want: Wanted, names: Sequence[str], *, allow_pickle: bool) -> list[str]:
+    repo = want.ref.repo
     picked = wanted.pick(want, names)
     if lacking := wanted.missing(want, picked):
         raise ReleaseMissingError(
-            f"{ask.repo} on the Hub has no {lacking}, which {ask.loader} needs.",
+            f"{repo} on the Hub has no {lacking}, which {want.ref.loader} needs.",
             remedy="Pin a revision that has it, or name another model in the catalog.",
         )
     # They come from outside, and become paths here and on the share.
     if odd := next((name for name in picked if paths.problem(name)), None):
         raise VerificationError(
-            f"{ask.repo} on the Hub has a file {odd!r}, which {paths.problem(odd)}.",
+            f"{repo} on the Hub has a file {odd!r}, which {paths.problem(odd)}.",
             remedy="Name another model, or leave the file out with allow.",
         )
     pickles = [name for name in picked if is_pickle(name)]
     if pickles and not allow_pickle:
         raise PickleError(
-            f"{ask.repo} has its weights only as {pickles[0]}, a pickle, which runs code when "
-            "loaded.",
+            f"{repo} has its weights only as {pickles[0]}, a pickle, which runs code when loaded.",
             remedy="Name a model with safetensors, or allow it with --allow-pickle.",
         )
     return picked

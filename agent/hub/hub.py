@@ -1,14 +1,13 @@
-"""Has a child process fetch models from the Hub, and ends it when the Hub falls silent."""
+"""Lets a child process fetch models from the Hub, and ends it when the Hub falls silent."""
 
 from __future__ import annotations
 
 import queue
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from subprocess import PIPE
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,7 +15,7 @@ import msgspec
 from agent import errors
 from agent.errors import AgentError, StoppedError, UnreachableError
 from agent.files import disk, scratch
-from agent.hub.protocol import Ask, Done, Event, Failed, Note, Request, Resolved
+from agent.hub.protocol import Done, Event, Failed, Note, Request, Resolved
 from agent.machine import children
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from agent.files.progress import ByteCounter
+    from agent.machine.children import Child
     from agent.release.wanted import Wanted
 
 _LOOK_SECONDS: Final = 0.2
@@ -37,10 +37,10 @@ class Hub:
     """The Hub, as `HF_ENDPOINT`, `HF_TOKEN` and the proxies of the environment have it.
 
     Attributes:
-        log: Told of renamed models and of retries.
+        log: Logs renamed models and retries.
         stop: Ends it early.
-        seconds: How long the Hub may be silent.
-        allow_pickle: Whether files that run code may be all there is of a model.
+        seconds: The seconds that the Hub may be silent.
+        allow_pickle: Whether a model may come as pickles alone, which run code when loaded.
     """
 
     log: FilteringBoundLogger
@@ -49,29 +49,25 @@ class Hub:
     allow_pickle: bool = False
 
     def resolve(self, wanted: Sequence[Wanted]) -> tuple[Resolved, ...]:
-        """Revisions and files of models, of which nothing is fetched.
+        """Return the revisions and files of models, of which nothing is fetched.
 
         Raises:
             ReleaseMissingError: The Hub does not have it all.
             PickleError: Nothing safe remains of a model.
-            UnreachableError: The Hub does not say, or was silent for too long.
+            UnreachableError: The Hub does not answer, or was silent for too long.
             StoppedError: `stop` was set.
         """
-        asks = tuple(
-            Ask(w.name, w.loader, w.repo, w.revision, w.model_file, w.additional, w.allow)
-            for w in wanted
-        )
-        request = Request(self.seconds, resolve=asks, allow_pickle=self.allow_pickle)
+        request = Request(self.seconds, resolve=tuple(wanted), allow_pickle=self.allow_pickle)
         return self._run(request, lambda: 0)
 
     def fetch(self, models: Sequence[Resolved], directory: Path, moved: ByteCounter) -> None:
         """Fetch models into `directory`, laid out as a Hub cache without links.
 
-        What an earlier run left there is used: whole files as they are, others from where they end.
+        Files of an earlier run are used: complete ones as they are, others from their end on.
 
         Args:
             models: As `resolve` gave them.
-            directory: Where to.
+            directory: The target.
             moved: Counts bytes as they come.
 
         Raises:
@@ -94,13 +90,7 @@ class Hub:
     def _run(self, request: Request, arrived: Callable[[], int]) -> tuple[Resolved, ...]:
         with (
             scratch.file() as log,
-            subprocess.Popen(
-                [sys.executable, "-m", "agent.hub.child"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=children.environment(),
-            ) as child,
+            children.started("agent.hub.child", stdin=PIPE, stdout=PIPE, stderr=log) as child,
         ):
             try:
                 assert child.stdin  # noqa: S101 - asked for above
@@ -114,13 +104,11 @@ class Hub:
                     f"The process that talks to the Hub ended: {last or 'it was killed'}.",
                     remedy="Raise the memory limit if it was killed, else report it.",
                 ) from None
-            finally:
-                child.kill()
 
     def _hear(
         self, events: queue.SimpleQueue[Event | None], arrived: Callable[[], int]
     ) -> tuple[Resolved, ...]:
-        """Hear the child out, as long as something comes."""
+        """Take the child's events until it is done, as long as something comes."""
         resolved: list[Resolved] = []
         # Loading the libraries is not the Hub's silence.
         there, since = arrived(), time.monotonic() + _START_SECONDS
@@ -163,8 +151,8 @@ class _EndedError(Exception):
     """The child ended without a word."""
 
 
-def _events(child: subprocess.Popen[bytes]) -> queue.SimpleQueue[Event | None]:
-    """What the child says, as it says it; None at its end."""
+def _events(child: Child) -> queue.SimpleQueue[Event | None]:
+    """Return a queue that fills with the child's events; its last entry is None."""
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -180,7 +168,7 @@ def _events(child: subprocess.Popen[bytes]) -> queue.SimpleQueue[Event | None]:
 
 
 def _as_error(failed: Failed) -> AgentError:
-    """The error that the child met, as one of ours."""
+    """Return the error that the child met, as one of ours."""
     kind = getattr(errors, failed.kind, UnreachableError)
     error: AgentError = kind(failed.what, remedy=failed.remedy)
     return error

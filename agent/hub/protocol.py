@@ -1,4 +1,4 @@
-"""What an agent asks of the child process that talks to the Hub, and what it hears back."""
+"""Messages between an agent and the child process that talks to the Hub."""
 
 from __future__ import annotations
 
@@ -6,27 +6,8 @@ from typing import Any
 
 import msgspec
 
-
-class Ask(msgspec.Struct, frozen=True):
-    """One model to fetch, as the catalog and FastEmbed's list have it.
-
-    Attributes:
-        name: As the worker asks for it.
-        loader: Who reads it in the worker.
-        repo: Where the Hub has it.
-        revision: The pinned commit; None takes what `main` is now.
-        model_file: FastEmbed's weights, None for other loaders.
-        additional: Further files of FastEmbed's list.
-        allow: Patterns of what to fetch, for the loader `huggingface`.
-    """
-
-    name: str
-    loader: str
-    repo: str
-    revision: str | None = None
-    model_file: str | None = None
-    additional: tuple[str, ...] = ()
-    allow: tuple[str, ...] = ()
+from agent.release.model_ref import ModelRef  # noqa: TC001 - msgspec reads the annotations
+from agent.release.wanted import Wanted  # noqa: TC001
 
 
 class Remote(msgspec.Struct, frozen=True):
@@ -39,10 +20,9 @@ class Remote(msgspec.Struct, frozen=True):
 
 
 class Resolved(msgspec.Struct, frozen=True, tag="resolved"):
-    """A model's revision, and the files that its loader needs."""
+    """A model at its present commit, and the files that its loader needs."""
 
-    ask: Ask
-    revision: str
+    ref: ModelRef
     files: tuple[Remote, ...]
 
 
@@ -50,41 +30,41 @@ class Request(msgspec.Struct, frozen=True):
     """Models to resolve, and resolved ones to fetch into a directory as a Hub cache.
 
     Attributes:
-        seconds: How long the Hub may be silent.
-        resolve: Models of which revision and files are wanted.
-        fetch: Models of which the files are wanted.
-        directory: Where to; what an earlier child left there is used.
-        allow_pickle: Whether files that run code may be all there is.
+        seconds: The seconds that the Hub may be silent.
+        resolve: Models to look up: revision and files.
+        fetch: Models to fetch.
+        directory: The target; files that an earlier child left there are used.
+        allow_pickle: Whether a model may come as pickles alone, which run code when loaded.
     """
 
     seconds: float
-    resolve: tuple[Ask, ...] = ()
+    resolve: tuple[Wanted, ...] = ()
     fetch: tuple[Resolved, ...] = ()
     directory: str = ""
     allow_pickle: bool = False
 
 
 class Note(msgspec.Struct, frozen=True, tag="note"):
-    """Something for the log."""
+    """An event for the log."""
 
     event: str
     fields: dict[str, Any]
 
 
 class Fetched(msgspec.Struct, frozen=True, tag="fetched"):
-    """A file is there, and is what the Hub says."""
+    """A file is fetched, and has the Hub's digest."""
 
     path: str
 
 
 class Hashing(msgspec.Struct, frozen=True, tag="hashing"):
-    """Bytes of a file that came are held to its digest, which takes long for gigabytes."""
+    """A file is being hashed, which takes long for gigabytes."""
 
     path: str
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """It did not work; `kind` names the error of `agent.errors`."""
+    """The request failed; `kind` is the name of an error of `agent.errors`."""
 
     kind: str
     what: str
@@ -92,7 +72,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):
-    """The libraries are loaded: from now on it is the Hub that is waited for."""
+    """The libraries are loaded: from now on the child waits for the Hub."""
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):

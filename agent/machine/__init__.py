@@ -1,1 +1,1 @@
-"""What this process stands on: threads, child processes, memory, the machine itself."""
+"""The process' environment: threads, child processes, memory, the clock, the machine."""

@@ -1,4 +1,4 @@
-"""The time of day, as it stands in state, reports and markers."""
+"""The current time, in the format of state, reports and markers."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def utc_now() -> str:
-    """Now, as it stands in state, reports and markers."""
+    """Return the current time in UTC, such as `2025-01-31T12:00:00Z`."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""What this process runs on: this start of the kernel, the processor, the libraries."""
+"""Identifies what this process runs on: the boot, the processor, the installed libraries."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _PROCESSORS: Final = Path("/proc/cpuinfo")
 
 
 def boot() -> str:
-    """The kernel's own name for this start of it, which also names the machine; see random(4).
+    """Return the kernel's boot id, which is unique to this machine and this boot; see random(4).
 
     Raises:
-        OSError: The kernel does not say.
+        OSError: The kernel does not give it.
     """
     return _BOOT.read_text(encoding="ascii").strip()
 
 
 def processor() -> str:
-    """A digest of what the first processor is and can do: to list all of them may take long.
+    """Return a digest of the first processor's model and features; to read all may take long.
 
     Raises:
-        OSError: The kernel does not say.
+        OSError: The kernel does not give them.
     """
     with _PROCESSORS.open("rb") as file:
         first = file.read(8192).partition(b"\n\n")[0].splitlines()
@@ -32,8 +32,8 @@ def processor() -> str:
 
 
 def installed(distribution: str) -> str | None:
-    """The version of a Python distribution; None if it is not installed."""
-    from importlib import metadata  # noqa: PLC0415 - 2 MB, which an idle sidecar need not hold
+    """Return the version of a Python distribution; None if it is not installed."""
+    from importlib import metadata  # noqa: PLC0415 - 2 MB, which an idle sidecar does not need
 
     try:
         return metadata.version(distribution)

@@ -1,4 +1,7 @@
-"""Is there memory enough to load a model? Asked before, since the kernel's answer is a kill."""
+"""Memory that this process may still take, by its control groups and the machine.
+
+It is checked before a model is loaded: if memory runs out, the kernel kills the process.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,21 @@ from typing import Final
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _MACHINE: Final = Path("/proc/meminfo")
 _OWN: Final = Path("/proc/self/cgroup")
-# "No limit" of cgroup v1 is a number, and beyond any machine.
+# cgroup v1 writes "no limit" as a number, which is larger than any machine's memory.
 _UNLIMITED: Final = 1 << 60
 
 
 def limit_bytes() -> int | None:
-    """What this process' control group may take; None where nothing limits it."""
+    """Return the memory limit of this process' control groups in bytes; None if there is none."""
     found = [value for path in _candidates() if (value := _read(path)) is not None]
     return min(found, default=None)
 
 
 def available_bytes() -> int | None:
-    """What this process may take now, by its control groups and the machine; None if unknown.
+    """Return the bytes that this process may still take; None if unknown.
 
-    Pages of files are not counted as taken: the kernel takes them back.
+    Both its control groups and the machine limit it. Cached pages of files count as free: the
+    kernel reclaims them.
     """
     left = [_left(path) for path in _candidates()]
     return min((each for each in [*left, _left_here()] if each is not None), default=None)
@@ -32,7 +36,7 @@ def _left(limit_file: Path) -> int | None:
     if limit is None:
         return None
     numbers = _pairs(limit_file.with_name("memory.stat"))
-    # The second ones are version 1's. What lies in a tmpfs is not taken back either.
+    # The second name of each pair is version 1's. The kernel cannot reclaim a tmpfs' pages either.
     own = numbers.get("anon", numbers.get("total_rss"))
     in_memory = numbers.get("shmem", numbers.get("total_shmem", 0))
     return None if own is None else max(0, limit - own - in_memory)
@@ -44,7 +48,10 @@ def _left_here() -> int | None:
 
 
 def _pairs(path: Path) -> dict[str, int]:
-    """The lines of a file such as `memory.stat`: a name, a number, and perhaps a unit."""
+    """Return the numbers of a file such as `memory.stat`, by name; empty if it cannot be read.
+
+    Each of its lines has a name, a number and perhaps a unit.
+    """
     try:
         lines = [line.split() for line in path.read_text().splitlines()]
     except OSError:
@@ -53,7 +60,7 @@ def _pairs(path: Path) -> dict[str, int]:
 
 
 def _candidates() -> list[Path]:
-    """The files that may hold the limit: of our own group, and of the container's root."""
+    """Return the files that may hold the limit: of our own group, and of the container's root."""
     files = [_CGROUPS / "memory.max", _CGROUPS / "memory" / "memory.limit_in_bytes"]
     try:
         lines = _OWN.read_text().splitlines()

@@ -1,7 +1,7 @@
-"""Calls that may never return, made in threads that may be left behind.
+"""Threads for calls that may never return.
 
-A read from a dead SMB mount can hang for ever and no signal ends it. So everything that touches a
-share runs in a daemon thread: the caller goes on at its deadline, and the process can still exit.
+A read from a dead SMB mount can hang for ever, and no signal ends it. So every call to a share runs
+in a daemon thread: the caller goes on at its deadline, and the process can still exit.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ _REMEDY: Final = "Check the mount or the network; the agent keeps trying."
 
 
 def be_nice(niceness: int) -> None:
-    """Lower the priority of this thread, and of what it starts, as far as the system lets it.
+    """Lower the priority of this thread, and of threads that it starts, if the system allows it.
 
-    For good: without CAP_SYS_NICE no thread may raise its priority again.
+    This is permanent: without CAP_SYS_NICE no thread may raise its priority again.
     """
-    if sys.platform == "linux":  # elsewhere, a priority is the whole process's
+    if sys.platform == "linux":  # Elsewhere a priority applies to the whole process.
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def start(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-    """Run `function` in a daemon thread of its own."""
+    """Run `function` in a new daemon thread and return the future of its result."""
     future: Future[T] = Future()
 
-    # From here on nobody can cancel it: the thread goes on in any case, and must not stumble over
-    # an answer that is no longer wanted.
+    # From here on the future cannot be cancelled: the thread goes on in any case, and setting the
+    # result of a cancelled future would raise.
     future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
             future.set_result(function(*args, **kwargs))
         except StopIteration as error:
-            # asyncio takes no such exception of a future: who awaits it would wait for ever.
+            # asyncio rejects a StopIteration from a future: its awaiter would wait for ever.
             failure = RuntimeError(f"{function.__name__} raised StopIteration")
             failure.__cause__ = error
             future.set_exception(failure)
@@ -61,20 +61,21 @@ def start(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future
 
 
 async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Await `function`, run in a daemon thread of its own.
+    """Run `function` in a new daemon thread, await it and return its result.
 
-    (`asyncio.to_thread` would keep the process from exiting while a read hangs.)
+    `asyncio.to_thread` would keep the process from exiting while a read hangs.
     """
     return await asyncio.wrap_future(start(function, *args, **kwargs))
 
 
 class Lane:
-    """Calls one after the other, each with a deadline, at most one of them left hanging.
+    """Makes calls one after the other, each with a deadline; at most one is left hanging.
 
-    Without the last part, an agent that polls a dead mount for a day would gather a thread a poll.
+    While one call hangs, further calls fail at once. Otherwise an agent that polls a dead mount for
+    a day would collect one thread per poll.
 
     Args:
-        what: Names what is called, for errors.
+        what: The name of what is called, for errors.
         seconds: The deadline of a call.
     """
 
@@ -84,10 +85,10 @@ class Lane:
         self._pending: Future[Any] | None = None
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Give what `function` gives.
+        """Return the result of `function`.
 
         Raises:
-            UnreachableError: It, or an earlier call, did not return in time.
+            UnreachableError: The call, or an earlier one, did not return in time.
         """
         if self._pending and not self._pending.done():
             raise self._hung()

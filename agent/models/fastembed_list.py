@@ -1,31 +1,32 @@
-"""FastEmbed's own list of models: what a name of the catalog means in files.
+"""Finds the files of the catalog's models by FastEmbed's own list.
 
-It is read in a child process, since importing FastEmbed takes a second and 100 MB.
+A child process reads the list, since importing FastEmbed takes a second and 100 MB.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from subprocess import DEVNULL, PIPE
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import ConfigError
-from agent.machine.children import environment
+from agent.machine import children
 from agent.release.wanted import Wanted
 
 if TYPE_CHECKING:
     from agent.release.catalog import Catalog, Entry
 
+_CHILD: Final = "agent.models.fastembed_list_child"
+_SECONDS: Final = 120.0
 
 # Repository, weights file, further files.
 Listed = tuple[str, str, list[str]]
 
 
 def wanted(catalog: Catalog) -> tuple[Wanted, ...]:
-    """What each entry of `catalog` needs: its repository, and the file FastEmbed loads.
+    """Return what each entry of `catalog` needs: its repository, and the file FastEmbed loads.
 
     Raises:
         ConfigError: FastEmbed does not know a name, or is not installed.
@@ -37,13 +38,7 @@ def wanted(catalog: Catalog) -> tuple[Wanted, ...]:
 
 
 def _resolve(entry: Entry, known: dict[str, Listed]) -> Wanted:
-    want = Wanted(
-        entry.name,
-        entry.loader,
-        entry.repo or entry.name,
-        allow=entry.allow,
-        revision=entry.revision,
-    )
+    want = Wanted(entry.ref, allow=entry.allow)
     if entry.loader != "fastembed":
         return want
     if entry.name not in known:
@@ -55,7 +50,7 @@ def _resolve(entry: Entry, known: dict[str, Listed]) -> Wanted:
     repo, model_file, additional = known[entry.name]
     return replace(
         want,
-        repo=entry.repo or repo,
+        ref=replace(want.ref, repo=entry.repo or repo),
         model_file=model_file,
         additional=tuple(additional),
         optimize=bool(entry.optimize),
@@ -63,18 +58,13 @@ def _resolve(entry: Entry, known: dict[str, Listed]) -> Wanted:
 
 
 def _ask() -> dict[str, Listed]:
-    done = subprocess.run(
-        [sys.executable, "-m", "agent.models.fastembed_list_child"],
-        capture_output=True,
-        check=False,
-        env=environment(),
-        timeout=120,
-    )
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    with children.started(_CHILD, stdin=DEVNULL, stdout=PIPE, stderr=PIPE) as child:
+        answer, said = child.communicate(timeout=_SECONDS)
+    if child.returncode:
+        last = said.decode(errors="replace").strip().rpartition("\n")[2]
         raise ConfigError(
             f"FastEmbed could not be asked for its models: {last}.",
             remedy="Install model-agent with the extra cpu or gpu.",
         )
-    listed: dict[str, Listed] = json.loads(done.stdout)
+    listed: dict[str, Listed] = json.loads(answer)
     return listed

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 
-from fastembed import TextEmbedding
+from agent.machine import children
 
 
 def main() -> None:
     """Print repository, weights file and further files by model name."""
+    children.die_with_parent()
+    from fastembed import TextEmbedding  # noqa: PLC0415 - a second, for which a parent may be gone
+
     models = TextEmbedding.list_supported_models()
     known = {
         m["model"]: (m["sources"]["hf"], m["model_file"], m["additional_files"])

@@ -1,4 +1,4 @@
-"""Shapes of inference: how many texts of how many tokens run at once. Pure."""
+"""Shapes of inference: the number of texts that run at once, and of tokens in each. Pure."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Shape(msgspec.Struct, frozen=True):
         return f"{self.batch}x{self.tokens}"
 
     def texts(self) -> list[str]:
-        """Texts of about this shape: one frequent word is one token in every vocabulary."""
+        """Return texts of about this shape: one frequent word is one token in every vocabulary."""
         return [" ".join(["the"] * max(1, self.tokens - _AROUND))] * self.batch
 
 
-# On a GPU what the worker serves, the longest text included, so that its first requests find their
-# kernels chosen and its memory taken. On a CPU there is nothing to choose, a batch of 32 long texts
-# takes bge-large minutes, and a pod's start waits for every run: one short text, to be told a rate.
+# A GPU runs the shapes that a worker serves, its longest text included: kernels are chosen and
+# memory is taken before the first request. A CPU chooses no kernels, a batch of 32 long texts takes
+# bge-large minutes, and a pod's start waits for every run: it runs one short text, to tell a rate.
 DEFAULTS: Final[Mapping[Kind, tuple[Shape, ...]]] = {
     "cpu": (Shape(1, 16),),
     "cuda": (Shape(1, 16), Shape(1, 512), Shape(32, 512), Shape(128, 512)),
@@ -41,7 +41,7 @@ DEFAULTS: Final[Mapping[Kind, tuple[Shape, ...]]] = {
 
 
 def parse(text: str) -> tuple[Shape, ...] | None:
-    """Shapes, of `1x16,32x512` (texts x tokens); None, of `auto`, for the device's own."""
+    """Return the shapes of `1x16,32x512` (texts x tokens); None for `auto`, the device's own."""
     if text == "auto":
         return None
     found = [_SHAPE.fullmatch(part) for part in text.split(",")]

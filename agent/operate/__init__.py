@@ -1,1 +1,1 @@
-"""What operators do: promote, roll back, verify, prune, look."""
+"""The work of operators: promote, roll back, verify, warm, prune, look."""

@@ -1,4 +1,4 @@
-"""How the store and the share are, for people and programs: `model-agent status`."""
+"""The state of the store and the share, for people and programs: `model-agent status`."""
 
 from __future__ import annotations
 
@@ -14,32 +14,39 @@ from agent.sync import record
 if TYPE_CHECKING:
     from agent.context import Context
     from agent.release.manifest import Manifest
+    from agent.shares.reader import ShareReader
+    from agent.store.store import Store
     from agent.sync.state import Rot
 
 
 def status(context: Context) -> dict[str, Any]:
-    """How the store and, where one is set, the share are."""
+    """Return the state of the store and, where one is set, of the share.
+
+    Raises:
+        ConfigError: There is no store.
+    """
     store = context.store
     store.require()
+    reader = context.reader if context.settings.share else None
     known = record.load(store.agent)
     held: dict[str, Any] = {"state": asdict(known), "active": store.active()}
     held["releases"] = {version: store.digest(version) for version in store.versions()}
     found: dict[str, Any] = {"store": {"path": str(store.root), **held}}
-    if context.settings.share:
-        found["share"] = {"address": context.share.address, **_share_status(context)}
-    wished = found["share"]["marker"] if "share" in found else None
-    if compared := _compared(context, wished or known.desired):
+    if reader:
+        found["share"] = {"address": reader.address, **_share_status(reader)}
+    wished = found["share"]["marker"] if reader else None
+    if compared := _compared(store, reader, known.previous, wished or known.desired):
         found["space"] = compared
     return found
 
 
 def as_json(found: dict[str, Any]) -> str:
-    """What programs see of `status`."""
+    """Return what programs see of `status`."""
     return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
 
 
 def describe(seen: dict[str, Any]) -> str:
-    """The lines that people see of `status`."""
+    """Return the lines that people see of `status`."""
     store, known = seen["store"], seen["store"]["state"]
     worker = known["worker"]
     rows = [
@@ -58,19 +65,23 @@ def describe(seen: dict[str, Any]) -> str:
 
 
 def distances(old: Manifest, new: Manifest) -> list[str]:
-    """How far the vectors of two releases are apart, text by text, for people."""
+    """Return lines for people that say, text by text, how far two releases' vectors are apart."""
     compared = space.compare(old, new)
     lines = [line for each in compared for line in space.describe(each)]
     return [f"{new.version} beside {old.version}:", *(lines or ["no model in common"])]
 
 
-def _compared(context: Context, desired: str | None) -> dict[str, Any] | None:
-    """The two releases that matter now: what is desired beside what is active, else was before."""
-    active = context.store.active()
-    previous = record.load(context.store.agent).previous
+def _compared(
+    store: Store, reader: ShareReader | None, previous: str | None, desired: str | None
+) -> dict[str, Any] | None:
+    """Compare the two releases that matter now; None if they are fewer, or one cannot be read.
+
+    That is what is desired beside what is active; where they are one, beside what was before.
+    """
+    active = store.active()
     pair = (active, desired) if desired not in {None, active} else (previous, active)
     try:
-        old, new = (_manifest(context, version) for version in pair)
+        old, new = (_manifest(store, reader, version) for version in pair)
     except AgentError:
         return None
     if old is None or new is None or old.version == new.version:
@@ -79,11 +90,11 @@ def _compared(context: Context, desired: str | None) -> dict[str, Any] | None:
     return {"old": old.version, "new": new.version, "models": models}
 
 
-def _manifest(context: Context, version: str | None) -> Manifest | None:
-    """The manifest of a release, in the store or on the share."""
-    if version is None or version in context.store.versions():
-        return context.store.manifest(version) if version else None
-    return context.reader.manifest(version) if context.settings.share else None
+def _manifest(store: Store, reader: ShareReader | None, version: str | None) -> Manifest | None:
+    """Return the manifest of a release, in the store or on the share."""
+    if version is None or version in store.versions():
+        return store.manifest(version) if version else None
+    return reader.manifest(version) if reader else None
 
 
 def _space_rows(compared: dict[str, Any]) -> list[tuple[str, str | None]]:
@@ -99,7 +110,7 @@ def _rot_rows(rot: Rot | None) -> list[tuple[str, str | None]]:
     if rot is None:
         return []
     why = rot.reason or "the sidecar repairs them"
-    return [("wrong", f"{path} of {rot.version}: {why}") for path in rot.files]
+    return [("corrupt", f"{path} of {rot.version}: {why}") for path in rot.files]
 
 
 def _share_rows(share: dict[str, Any]) -> list[tuple[str, str | None]]:
@@ -112,19 +123,19 @@ def _share_rows(share: dict[str, Any]) -> list[tuple[str, str | None]]:
     ]
 
 
-def _share_status(context: Context) -> dict[str, Any]:
+def _share_status(reader: ShareReader) -> dict[str, Any]:
     seen: dict[str, Any] = {"marker": None, "previous": [], "releases": {}, "error": None}
     try:
-        found = context.reader.understood()
+        found = reader.understood()
         seen |= {"marker": found.version, "previous": list(found.previous)} if found else {}
-        seen["releases"] = {v: _digest(context, v) for v in context.reader.releases()}
+        seen["releases"] = {version: _digest(reader, version) for version in reader.releases()}
     except AgentError as error:
         seen["error"] = str(error)
     return seen
 
 
-def _digest(context: Context, version: str) -> str | None:
+def _digest(reader: ShareReader, version: str) -> str | None:
     try:
-        return context.reader.manifest(version).digest
+        return reader.manifest(version).digest
     except AgentError:
         return None

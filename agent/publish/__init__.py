@@ -1,1 +1,1 @@
-"""How releases are made, and brought to a share."""
+"""Makes releases, and brings them to a share."""

@@ -1,4 +1,4 @@
-"""Which version the tree at a share's root is, once there are releases beside it."""
+"""The file `ADOPTED`: the version of the tree at a share's root, once releases stand beside it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from agent.release import layout, marker
 from agent.release.version import UNVERSIONED
 
 if TYPE_CHECKING:
-    from agent.context import Context
+    from agent.shares.base import Share
+    from agent.shares.reader import ShareReader
 
 ADOPTED: Final = "ADOPTED"
 
 
-def name_tree(context: Context) -> None:
-    """Before the first release: write down which version the tree at the share's root is.
+def name_tree(reader: ShareReader, share: Share) -> None:
+    """Write down the version of the tree at the share's root, before the first release comes.
 
-    Pods that start later would not know it for the marker's version, once there are releases.
+    Pods that start later could not take the tree for the marker's version any more: with releases
+    on the share, a version that is none of them is missing.
     """
-    names = context.reader.names("")
-    if context.reader.names(layout.RELEASES) or not any(root in names for root in layout.ROOTS):
+    names = reader.names("")
+    if reader.names(layout.RELEASES) or not any(root in names for root in layout.ROOTS):
         return
     try:
-        data = context.reader.marker_bytes()
+        data = reader.marker_bytes()
         version = marker.parse(data).version if data else UNVERSIONED
     except marker.UnknownMarkerError:
         version = UNVERSIONED
-    context.share.write(ADOPTED, f"{version}\n".encode())
+    share.write(ADOPTED, f"{version}\n".encode())

@@ -32,13 +32,12 @@ if TYPE_CHECKING:
     from agent.release.adoption import Plan
     from agent.release.catalog import Expected
     from agent.release.manifest import Manifest
-    from agent.release.wanted import Draft
+    from agent.release.model_ref import ModelRef
     from agent.warmup.protocol import Measured
     from agent.warmup.warmer import Warmer
 
 # Vectors are kept to this many digits: far finer than any tolerance, and short.
 _DIGITS: Final = 6
-
 
 # Published numbers by a model's name and loader.
 Numbers: TypeAlias = "Mapping[tuple[str, str], Expected]"
@@ -46,10 +45,10 @@ Numbers: TypeAlias = "Mapping[tuple[str, str], Expected]"
 
 @dataclass(frozen=True)
 class Builder:
-    """How to build.
+    """Builds releases.
 
     Attributes:
-        warmer: What measures the models.
+        warmer: Measures the models.
         stop: Ends it early.
         moved: Told of progress, as by `Copier`.
         optimize: Whether weights become external data where the plan says so. Not where a tree is
@@ -64,7 +63,7 @@ class Builder:
     expected: Numbers = field(default_factory=dict)
 
     def build(self, source: TreeSource, plan: Plan, version: str, directory: Path) -> Manifest:
-        """Fill `directory` with the release, its manifest last, and give that manifest.
+        """Fill `directory` with the release, its manifest last, and return that manifest.
 
         Raises:
             VerificationError: A file is damaged.
@@ -86,7 +85,7 @@ class Builder:
             generator=GENERATOR,
             chunk_size=manifest.CHUNK_SIZE,
             files=[_file(directory, path, c, upstream.get(path)) for path, c in chunks.items()],
-            models=[_model(d, m) for d, m in zip(plan.models, measured, strict=True)],
+            models=[_model(ref, m) for ref, m in zip(plan.models, measured, strict=True)],
         )
         with writing(manifest.FILE_NAME):
             durable.write(directory / manifest.FILE_NAME, release.encoded)
@@ -94,10 +93,10 @@ class Builder:
 
     def _measure(self, plan: Plan, directory: Path) -> tuple[Measured, ...]:
         """Run the models where canaries are made: in fp32 on the CPU, one text at a time."""
-        expected = [self.expected.get((draft.name, draft.loader)) for draft in plan.models]
+        expected = [self.expected.get((ref.name, ref.loader)) for ref in plan.models]
         subjects = [
-            Subject(d.name, d.loader, d.repo, d.revision, ask=e.text if e else None)
-            for d, e in zip(plan.models, expected, strict=True)
+            Subject(ref, ask=e.text if e else None)
+            for ref, e in zip(plan.models, expected, strict=True)
         ]
         measured = self.warmer.measure(subjects, directory)
         for seen, published in zip(measured, expected, strict=True):
@@ -106,7 +105,7 @@ class Builder:
         return measured
 
     def _place(self, source: TreeSource, plan: Plan, directory: Path) -> dict[str, tuple[str, ...]]:
-        """Have all files in `directory`, checked by their formats; give their chunk digests."""
+        """Put all files into `directory`, check their formats, and return their chunk digests."""
         owned = source.owned
         digests = dict(
             self._link(owned, plan, directory)
@@ -131,7 +130,7 @@ class Builder:
         return copier.copy(jobs)
 
     def _link(self, owned: Path, plan: Plan, directory: Path) -> Mapping[str, tuple[str, ...]]:
-        """Give files that are ours a second name: no space, and no time but for their digests."""
+        """Link files that are ours: that takes no space, and time for their digests only."""
         for path, origin in plan.files.items():
             with writing(path):
                 durable.make_directory((directory / path).parent)
@@ -142,7 +141,7 @@ class Builder:
         )
 
     def _optimized(self, plan: Plan, directory: Path) -> dict[str, str]:
-        """Make weights external data; give the digest that each model's file had before."""
+        """Make weights external data; return the digest that each changed file had before."""
         before: dict[str, str] = {}
         for path in plan.optimize:
             digest = hashing.whole_digest(directory / path)
@@ -154,7 +153,7 @@ class Builder:
 def _hold(seen: Measured, published: Expected) -> None:
     if reason := canary.unexpected(published, seen.answer):
         raise ModelError(
-            f"{seen.name} {reason}.",
+            f"{seen.ref.name} {reason}.",
             remedy="Check the repo and revision in the catalog, or correct its expected numbers.",
         )
 
@@ -169,12 +168,12 @@ def _file(directory: Path, path: str, chunks: tuple[str, ...], upstream: str | N
     )
 
 
-def _model(draft: Draft, measured: Measured) -> Model:
+def _model(ref: ModelRef, measured: Measured) -> Model:
     return Model(
-        name=draft.name,
-        loader=draft.loader,
-        repo=draft.repo,
-        revision=draft.revision,
+        name=ref.name,
+        loader=ref.loader,
+        repo=ref.repo,
+        revision=ref.revision,
         dim=measured.dim,
         max_length=measured.max_length,
         canary=_canary(measured),
@@ -182,12 +181,12 @@ def _model(draft: Draft, measured: Measured) -> Model:
 
 
 def _canary(measured: Measured) -> Canary | None:
-    """The reference for every other device and machine; None for a model that was not run."""
+    """Return the vectors that all devices are held to; None for a model that was not run."""
     if measured.not_run:
         return None
     if not measured.finite:
         raise ModelError(
-            f"{measured.name} gives vectors that are zero or not finite.",
+            f"{measured.ref.name} gives vectors that are zero or not finite.",
             remedy="Publish it from the right files.",
         )
     vectors = tuple(tuple(round(x, _DIGITS) for x in v) for v in measured.vectors)

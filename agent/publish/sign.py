@@ -1,4 +1,4 @@
-"""Signs releases: while they are made, and on the share."""
+"""Signs releases, while they are made and on the share."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from agent.signing import keys, stored
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.context import Context
     from agent.release.manifest import Manifest
     from agent.shares.base import Share
     from agent.shares.reader import ShareReader
@@ -20,15 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Signing:
-    """How new releases are signed.
+    """Signs new releases, and holds them to the rule about signatures.
 
     Attributes:
         key: The private key (`--sign-key`); None to sign nothing.
-        policy: The rule that they are held to.
+        policy: The rule.
     """
 
     key: Path | None
     policy: Policy
+
+    @classmethod
+    def of(cls, context: Context) -> Signing:
+        """Return the one of a run."""
+        return cls(context.settings.sign_key, context.policy)
 
     def put(self, release: Manifest, directory: Path) -> None:
         """Sign a new release, or let it keep the signature that it came with.

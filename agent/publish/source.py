@@ -37,10 +37,10 @@ class TreeSource:
     owned: Path | None = None
 
     def plan(self) -> Plan:
-        """Which files make the release.
+        """Choose the files that make the release.
 
         Raises:
-            ReleaseMissingError: A model is not whole, or not there; the missing file is named.
+            ReleaseMissingError: A model is incomplete or missing; the missing file is named.
         """
         tree = self.share.tree(tuple(root + self.suffix for root in layout.ROOTS))
         plan = adoption.plan(tree, self.wanted, suffix=self.suffix)
@@ -49,7 +49,7 @@ class TreeSource:
             problems += [f"{_home(want, self.suffix)} is missing" for want in plan.absent]
         if problems:
             raise ReleaseMissingError(
-                f"The models on {self.share.address} are not whole: {'; '.join(problems)}.",
+                f"Models in {self.share.address} are incomplete: {'; '.join(problems)}.",
                 remedy="Put the missing files there, or name what the release holds in --catalog.",
             )
         return plan
@@ -84,5 +84,5 @@ def _tops(plan: Plan) -> tuple[str, ...]:
 
 
 def _home(want: Wanted, suffix: str) -> str:
-    root, _, folder = layout.repo_directory(want.loader, want.repo).rpartition("/")
-    return f"{root}{suffix}/{folder} ({want.name})"
+    root, _, folder = layout.repo_directory(want.ref).rpartition("/")
+    return f"{root}{suffix}/{folder} ({want.ref.name})"

@@ -1,1 +1,1 @@
-"""What things are, and the rules about them. Pure: nothing here reads, writes, waits or logs."""
+"""The nouns of the agent, and the rules about them. Pure: nothing here does any I/O."""

@@ -1,4 +1,4 @@
-"""Adoption: which files of a hand-made tree make a release. Pure: a listing in, a plan out.
+"""Adoption picks the files of a hand-made tree that make a release. Pure: listing in, plan out.
 
 A tree is taken as operators left it: flat as documented, as a Hub cache with or without its links,
 with the lower-case folder of older FastEmbed releases, or under a suffix (`fastembed-v2/`).
@@ -6,17 +6,17 @@ with the lower-case folder of older FastEmbed releases, or under a suffix (`fast
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from agent.release import layout, paths
-from agent.release.wanted import Draft, Wanted, missing, pick
+from agent.release.wanted import Wanted, missing, pick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from agent.release.model_ref import ModelRef
     from agent.release.tree import Node, Tree
-
 
 _REVISION_LENGTH: Final = 40
 _COPY_REMEDY: Final = "copy the cache again with its links resolved (cp -rL, rsync -rL)"
@@ -24,28 +24,28 @@ _COPY_REMEDY: Final = "copy the cache again with its links resolved (cp -rL, rsy
 
 @dataclass(frozen=True)
 class Found:
-    """One model found: its files by their name in the snapshot, with the paths to read."""
+    """One model that was found: its files by their name in the snapshot, with the paths to read."""
 
-    model: Draft
+    ref: ModelRef
     files: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a tree gives.
+    """The release that a tree gives.
 
     Attributes:
         files: Path in the release → path in the tree.
         written: Path in the release → bytes that the tree lacks.
-        models: What the release holds.
-        absent: Wanted models of which the tree has no sign.
-        problems: What is wrong with models that are there but not whole, a sentence each.
+        models: The models that the release holds.
+        absent: Wanted models that the tree does not have at all.
+        problems: A sentence for each model that is incomplete.
         optimize: Paths in the release of ONNX models whose weights are to be external data.
     """
 
     files: Mapping[str, str]
     written: Mapping[str, bytes]
-    models: Sequence[Draft]
+    models: Sequence[ModelRef]
     absent: Sequence[Wanted] = ()
     problems: Sequence[str] = ()
     optimize: Sequence[str] = ()
@@ -55,7 +55,7 @@ def plan(tree: Tree, wanted: Iterable[Wanted], *, suffix: str = "") -> Plan:
     """Find each wanted model in `tree`, whose top directories carry `suffix`."""
     files: dict[str, str] = {}
     written: dict[str, bytes] = {}
-    models: list[Draft] = []
+    models: list[ModelRef] = []
     absent: list[Wanted] = []
     problems: list[str] = []
     optimize: list[str] = []
@@ -66,18 +66,18 @@ def plan(tree: Tree, wanted: Iterable[Wanted], *, suffix: str = "") -> Plan:
         elif isinstance(found, str):
             problems.append(found)
         else:
-            folder = layout.snapshot_directory(found.model)
+            folder = layout.snapshot_directory(found.ref)
             files |= {f"{folder}/{name}": path for name, path in found.files.items()}
-            written[layout.ref_path(want.loader, want.repo)] = found.model.revision.encode()
-            models.append(found.model)
+            written[layout.refs_main(found.ref)] = found.ref.revision.encode()
+            models.append(found.ref)
             optimize += [f"{folder}/{want.model_file}"] if want.optimize else []
     return Plan(files, written, tuple(models), tuple(absent), tuple(problems), tuple(optimize))
 
 
 def _find(tree: Tree, want: Wanted, suffix: str) -> Found | str | None:
-    """The first whole candidate; else what is wrong with the first that is there; else None."""
+    """Return the first complete candidate, else what the first one lacks, else None."""
     problem: str | None = None
-    for directory in _candidates(tree, want, suffix):
+    for directory in _candidates(tree, want.ref, suffix):
         found = _examine(tree, want, directory)
         if isinstance(found, Found):
             return found
@@ -85,20 +85,20 @@ def _find(tree: Tree, want: Wanted, suffix: str) -> Found | str | None:
     return problem
 
 
-def _candidates(tree: Tree, want: Wanted, suffix: str) -> list[str]:
-    org, _, base = want.name.rpartition("/")
-    if want.loader == "fastembed":
+def _candidates(tree: Tree, ref: ModelRef, suffix: str) -> list[str]:
+    org, _, base = ref.name.rpartition("/")
+    if ref.loader == "fastembed":
         root = layout.FASTEMBED + suffix
-        names = [layout.repo_folder(want.repo), layout.repo_folder(want.name)]
-        names += [f"fast-{base}", want.name, base]
-    elif want.loader == "huggingface":
-        root, names = f"{layout.HUGGINGFACE}{suffix}/hub", [layout.repo_folder(want.repo)]
+        names = [layout.repo_folder(ref.repo), layout.repo_folder(ref.name)]
+        names += [f"fast-{base}", ref.name, base]
+    elif ref.loader == "huggingface":
+        root, names = f"{layout.HUGGINGFACE}{suffix}/hub", [layout.repo_folder(ref.repo)]
     else:
         root = layout.SENTENCE_TRANSFORMERS + suffix
-        names = [layout.repo_folder(want.repo), base, f"{org}_{base}", want.name]
+        names = [layout.repo_folder(ref.repo), base, f"{org}_{base}", ref.name]
     paths = [f"{root}/{name}" for name in names]
-    if want.loader == "sentence-transformers":
-        paths.append(f"{layout.HUGGINGFACE}{suffix}/hub/{layout.repo_folder(want.repo)}")
+    if ref.loader == "sentence-transformers":
+        paths.append(f"{layout.HUGGINGFACE}{suffix}/hub/{layout.repo_folder(ref.repo)}")
     by_folded = {path.casefold(): path for path, n in tree.nodes.items() if n.kind == "directory"}
     found = [p if p in tree.nodes else by_folded.get(p.casefold()) for p in paths]
     return [path for path in dict.fromkeys(found) if path]
@@ -129,13 +129,13 @@ def _assemble(want: Wanted, directory: str, revision: str, nodes: dict[str, Node
     if absent and absent in nodes:
         return f"{directory}/{absent} is not a regular file"
     if absent:
-        return f"{directory}/{absent} is missing ({want.repo} on the Hub has it)"
-    model = Draft(want.name, want.loader, want.repo, revision)
-    return Found(model, {name: f"{directory}/{name}" for name in picked})
+        return f"{directory}/{absent} is missing ({want.ref.repo} on the Hub has it)"
+    ref = replace(want.ref, revision=revision)
+    return Found(ref, {name: f"{directory}/{name}" for name in picked})
 
 
 def _snapshot(nodes: Mapping[str, Node], ref: str) -> str | None:
-    """The snapshot to take: the one that `refs/main` names, else the only one that holds files."""
+    """Return the snapshot that `refs/main` names, else the only one that holds files."""
     held = {
         path.split("/")[1]
         for path, node in nodes.items()

@@ -1,4 +1,4 @@
-"""The catalog: the TOML that says what one release must contain. Pure: text in, a value out."""
+"""The catalog, a TOML that says what one release must contain. Pure: text in, a value out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from agent.errors import ConfigError
 from agent.release.manifest import Repo, Revision  # noqa: TC001 - msgspec reads the annotations
+from agent.release.model_ref import MAIN, ModelRef
 from agent.release.version import is_version
 
 Loader = Literal["fastembed", "sentence-transformers", "huggingface"]
@@ -42,9 +43,15 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow: tuple[str, ...] = ()
     expected: Expected | None = None
 
+    @property
+    def ref(self) -> ModelRef:
+        """The model that it names; where it names no repo, its name is taken for that."""
+        repo, revision = self.repo or self.name, self.revision or MAIN
+        return ModelRef(self.name, self.loader, repo, revision)
+
 
 class Catalog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one release must contain, and what that release is called."""
+    """The models of one release, and what that release is called."""
 
     version: str
     model: tuple[Entry, ...]

@@ -1,4 +1,4 @@
-"""Where each loader looks for a model: pure rules from names to paths.
+"""Rules for where each loader looks for a model: from names to paths. Pure.
 
 Sources: FastEmbed 0.9 and sentence-transformers resolve names through huggingface_hub's cache
 (`models--ORG--NAME/{refs/main,snapshots/<revision>/…}`); older releases of FastEmbed spelled its
@@ -8,12 +8,13 @@ load the bare directory by path.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from agent.release.manifest import Manifest
+    from agent.release.model_ref import ModelRef
 
 # Releases stand in this directory of a share, and of a store.
 RELEASES: Final = "releases"
@@ -36,19 +37,8 @@ _LOADER_ROOT: Final = {
 }
 
 
-class Placed(Protocol):
-    """What says where a model stands in a release."""
-
-    @property
-    def loader(self) -> str: ...  # noqa: D102 - the fields of a manifest's model
-    @property
-    def repo(self) -> str: ...  # noqa: D102
-    @property
-    def revision(self) -> str: ...  # noqa: D102
-
-
 def suffix(names: Collection[str], version: str) -> str:
-    """What the top directories of a hand-made tree end in: `-v2`, if it has some for this version.
+    """Return what the top directories of a hand-made tree end in: `-v2`, if it has some for v2.
 
     Args:
         names: What is at the top.
@@ -58,63 +48,64 @@ def suffix(names: Collection[str], version: str) -> str:
 
 
 def repo_folder(repo: str) -> str:
-    """The folder of a model in a Hub cache, e.g. `models--BAAI--bge-large-en-v1.5`."""
+    """Return the folder of a model in a Hub cache, e.g. `models--BAAI--bge-large-en-v1.5`."""
     return "models--" + repo.replace("/", "--")
 
 
-def repo_directory(loader: str, repo: str) -> str:
-    """Where in a release the Hub cache folder of `repo` stands."""
-    return f"{_LOADER_ROOT.get(loader, f'{HUGGINGFACE}/hub')}/{repo_folder(repo)}"
+def repo_directory(ref: ModelRef) -> str:
+    """Return where in a release a model's Hub cache folder stands."""
+    return f"{_LOADER_ROOT.get(ref.loader, f'{HUGGINGFACE}/hub')}/{repo_folder(ref.repo)}"
 
 
-def snapshot_directory(model: Placed) -> str:
-    """Where in a release the files of `model` stand."""
-    return f"{repo_directory(model.loader, model.repo)}/snapshots/{model.revision}"
+def snapshot_directory(ref: ModelRef) -> str:
+    """Return where in a release the files of a model stand."""
+    return f"{repo_directory(ref)}/snapshots/{ref.revision}"
 
 
-def ref_path(loader: str, repo: str) -> str:
-    """The file of a release that holds the name of the snapshot to load."""
-    return f"{repo_directory(loader, repo)}/refs/main"
+def refs_main(ref: ModelRef) -> str:
+    """Return the file of a release that holds the name of the snapshot to load."""
+    return f"{repo_directory(ref)}/refs/main"
 
 
 def views(manifest: Manifest) -> dict[str, str]:
-    """The further paths under which a store offers a release's files, each with its original.
+    """Return the paths under which a store offers a release's files too, each with its original.
 
     They are hard links, so they cost no space. A path that the release holds itself stays as it is.
     """
     own = {file.path for file in manifest.files}
-    bases = [_base(model) for model in manifest.models if model.loader == "sentence-transformers"]
+    refs = [model.ref for model in manifest.models]
+    bases = [_base(ref) for ref in refs if ref.loader == "sentence-transformers"]
     links = {
         link: file.path
-        for model in manifest.models
+        for ref in refs
         for file in manifest.files
-        for link in _view_paths(model, file.path, alone=bases.count(_base(model)) < 2)  # noqa: PLR2004
+        for link in _view_paths(ref, file.path, alone=bases.count(_base(ref)) < 2)  # noqa: PLR2004
     }
     return {link: path for link, path in links.items() if link not in own}
 
 
 def roots(paths: Iterable[str]) -> tuple[str, ...]:
-    """The top-level directories of a release that a worker's environment points to."""
+    """Return the top-level directories of a release that a worker's environment points to."""
     first = {path.split("/", 1)[0] for path in paths}
     return tuple(root for root in ROOTS if root in first)
 
 
-def _base(model: Placed) -> str:
-    return model.repo.rpartition("/")[2]
+def _base(ref: ModelRef) -> str:
+    return ref.repo.rpartition("/")[2]
 
 
-def _view_paths(model: Placed, path: str, *, alone: bool) -> Iterator[str]:
-    """The views of one file; one by the bare name only if no other model would share it."""
-    folder = repo_directory(model.loader, model.repo)
+def _view_paths(ref: ModelRef, path: str, *, alone: bool) -> Iterator[str]:
+    """Yield the views of one file; one by the bare name only if no other model would share it."""
+    folder = repo_directory(ref)
     inside = path.removeprefix(folder + "/")
     if inside == path:
         return
-    org, _, base = model.repo.rpartition("/")
-    if model.loader == "fastembed":
+    org, _, base = ref.repo.rpartition("/")
+    if ref.loader == "fastembed":
         yield f"{FASTEMBED}/{repo_folder(f'{org.lower()}/{base}')}/{inside}"
-    if model.loader == "sentence-transformers":
-        yield f"{HUGGINGFACE}/hub/{repo_folder(model.repo)}/{inside}"
-        flat = path.removeprefix(snapshot_directory(model) + "/")
+    if ref.loader == "sentence-transformers":
+        yield f"{HUGGINGFACE}/hub/{repo_folder(ref.repo)}/{inside}"
+        flat = path.removeprefix(snapshot_directory(ref) + "/")
         if flat != path:
             if alone:
                 yield f"{SENTENCE_TRANSFORMERS}/{base}/{flat}"

@@ -1,4 +1,4 @@
-"""The manifest: what a release holds, to the byte. Pure: JSON in, a checked value out.
+"""The manifest lists the content of a release, to the byte. Pure: JSON in, a checked value out.
 
 A manifest is canonical JSON (sorted keys, no blanks, UTF-8, no floats outside canaries). One that
 breaks any rule below is refused whole: half of a manifest is no manifest.
@@ -15,6 +15,7 @@ import msgspec
 
 from agent.errors import VerificationError
 from agent.release import paths
+from agent.release.model_ref import ModelRef
 from agent.release.version import is_version
 
 FILE_NAME: Final = "manifest.json"
@@ -74,6 +75,11 @@ class Model(_Strict, frozen=True):
     max_length: Annotated[int, msgspec.Meta(gt=0, le=100_000_000)]
     canary: Canary | None = None
 
+    @property
+    def ref(self) -> ModelRef:
+        """The model that it is."""
+        return ModelRef(self.name, self.loader, self.repo, self.revision)
+
 
 class Document(TypedDict):
     """A manifest before it is checked: what `build` takes."""
@@ -125,7 +131,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def is_pickle(path: str) -> bool:
-    """Whether a file of this name is, by its suffix, a Python pickle."""
+    """Return whether a file of this name is, by its suffix, a Python pickle."""
     return path.lower().endswith(PICKLES)
 
 
@@ -148,7 +154,7 @@ def parse(data: bytes, *, where: str = FILE_NAME) -> Manifest:
 
 
 def _read(data: bytes) -> tuple[dict[str, Any], _Content] | str:
-    """What the bytes say, or why they are refused.
+    """Return what the bytes say, or why they are refused.
 
     (No exception leaves it: it would hold on to all that was read, for as long as it is kept.)
     """
@@ -175,7 +181,7 @@ def build(**document: Any) -> Manifest:
 
 
 def canonical(value: object) -> bytes:
-    """JSON with sorted keys, no blanks, UTF-8."""
+    """Return JSON with sorted keys, no blanks, UTF-8."""
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -183,7 +189,7 @@ def canonical(value: object) -> bytes:
 
 
 def chunk_count(size: int, chunk_size: int) -> int:
-    """How many chunks a file of `size` bytes has; an empty file has none."""
+    """Return the number of chunks of a file of `size` bytes; an empty file has none."""
     return -(-size // chunk_size)
 
 

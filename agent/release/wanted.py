@@ -7,9 +7,15 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from agent.release.manifest import FASTEMBED_METADATA, is_pickle
+from agent.release.model_ref import ModelRef  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_IGNORED_SUFFIXES: Final = (".lock", ".incomplete", ".md", ".h5", ".ot", ".msgpack", ".gguf")
+_TOKENIZERS: Final = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spiece.model")
+_ALL: Final = ("*",)
+_OTHERS: Final = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -17,56 +23,28 @@ class Wanted:
     """One model to look for.
 
     Attributes:
-        name: As the worker asks for it.
-        loader: Who reads it there.
-        repo: Where the Hub has it.
+        ref: Which one.
         model_file: FastEmbed's weights, None for other loaders.
         additional: Further files of FastEmbed's list, such as weights beside the graph.
         allow: Patterns of the files that the loader `huggingface` is given.
-        revision: The pinned commit, if there is one.
         optimize: Whether ONNX weights are published as external data.
     """
 
-    name: str
-    loader: str
-    repo: str
+    ref: ModelRef
     model_file: str | None = None
     additional: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
-    revision: str | None = None
     optimize: bool = False
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A model of which nothing is measured yet: where it stands follows from these four."""
-
-    name: str
-    loader: str
-    repo: str
-    revision: str
-
-
-_IGNORED_SUFFIXES: Final = (".lock", ".incomplete", ".md", ".h5", ".ot", ".msgpack", ".gguf")
-
-
-_TOKENIZERS: Final = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spiece.model")
-
-
-_ALL: Final = ("*",)
-
-
-_OTHERS: Final = ".safetensors"
-
-
 def pick(want: Wanted, names: Sequence[str]) -> list[str]:
-    """The files that the loader may read, out of `names`; no pickle where safe weights are."""
+    """Return the files that the loader may read, out of `names`; no pickle beside safe weights."""
     kept = [n for n in names if not _ignored(n)]
     if want.model_file:
         beside = {"", want.model_file.rpartition("/")[0]}
         # Weights of other loaders may be gigabytes, and FastEmbed reads none of them.
         kept = [n for n in kept if n.rpartition("/")[0] in beside and not n.endswith(_OTHERS)]
-    elif want.loader == "huggingface":
+    elif want.ref.loader == "huggingface":
         kept = [n for n in kept if any(fnmatchcase(n, each) for each in want.allow or _ALL)]
     else:
         kept = [n for n in kept if n.split("/")[0] not in {"onnx", "openvino"}]
@@ -75,7 +53,7 @@ def pick(want: Wanted, names: Sequence[str]) -> list[str]:
 
 
 def missing(want: Wanted, names: Sequence[str]) -> str | None:
-    """The first file that the loader cannot do without and that is not in `names`."""
+    """Return the first file that the loader cannot do without and that is not in `names`."""
     if want.model_file:
         needed = (want.model_file, *want.additional, "tokenizer.json", "tokenizer_config.json")
         return next((name for name in needed if name not in names), None)

@@ -1,1 +1,1 @@
-"""Where releases come from: a directory, or an Azure Files share over REST."""
+"""Shares, which releases come from: a directory, or an Azure Files share over REST."""

@@ -1,4 +1,4 @@
-"""What the agent asks of a share: reads, and what `publish`, `promote` and `prune` write."""
+"""The interface of a share: what the agent reads, and what `publish`, `promote`, `prune` write."""
 
 from __future__ import annotations
 
@@ -26,35 +26,39 @@ _STAGED = re.compile(rf"(.+)-[0-9a-f]{{8}}(?:{re.escape(_TRASH)})?")
 
 
 def staging_path(version: str) -> str:
-    """Where to put `version` together: a name that no other publisher has, or will have."""
+    """Return a new path in `.staging` to build `version` in; no other publisher gets the same."""
     return f"{STAGING}/{version}-{secrets.token_hex(4)}"
 
 
 def trash_path(version: str) -> str:
-    """Where to rename what is deleted next, so that it is gone in one step."""
+    """Return a new path in `.staging` to rename a directory to just before it is deleted.
+
+    After the rename readers see nothing of it, however long the deletion takes.
+    """
     return staging_path(version) + _TRASH
 
 
 def staged_version(name: str) -> str | None:
-    """The version that a directory in `.staging` is, or was to be; None if it is not ours."""
+    """Return the version that a directory in `.staging` was made for; None if it is not ours."""
     match = _STAGED.fullmatch(name)
     return match[1] if match else None
 
 
 def is_trash(name: str) -> bool:
-    """Whether a directory in `.staging` waits to be deleted."""
+    """Return true if a directory in `.staging` waits to be deleted."""
     return name.endswith(_TRASH)
 
 
 @dataclass(frozen=True)
 class Publication:
-    """A release on its way to a share.
+    """A release that is being published to a share.
 
     Attributes:
-        version: What it is called.
-        make: Fills an empty directory with it, its manifest last, and gives the manifest.
-        check: Raises once another publisher has the lock; the last thing before the commit.
-        stop: Ends it early.
+        version: The release's version.
+        make: Fills an empty directory with the release, its manifest last, and returns the
+            manifest.
+        check: Raises if another publisher has the lock. Called last before the commit.
+        stop: Ends the publication early.
     """
 
     version: str
@@ -67,49 +71,57 @@ class Share(Source, Protocol):
     """A place that holds a marker and releases.
 
     Every call may take long or never return, so callers make them in threads with a deadline. Paths
-    are relative, `/`-separated and already checked. All raise `UnreachableError` where the share
-    does not answer; that is never mixed up with a file that is not there.
+    are relative, `/`-separated and already checked. All methods raise `UnreachableError` if the
+    share does not answer; a missing file is never reported that way.
     """
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """The first `limit` + 1 bytes of a small file, fresh from the share; None if there is none.
+        """Return the first `limit` + 1 bytes of a small file; None if there is no such file.
 
-        One open, one read, one close: on CIFS a `stat` may be 30 s old, while `open` asks again.
+        The bytes come from the share, not from a cache. It takes one open, one read and one close:
+        on CIFS the answer of `stat` may be 30 s old, while `open` asks the server again.
+
+        Raises:
+            VerificationError: It is something else than a file.
         """
         ...
 
     def names(self, path: str) -> tuple[str, ...]:
-        """The names in a directory, sorted; none if it is not there."""
+        """Return the names in a directory, sorted; empty if there is none, or if it is a file."""
         ...
 
     def tree(self, paths: tuple[str, ...]) -> Tree:
-        """Everything below the directories `paths`, as far as they are there."""
+        """Return the directories `paths` and all below them; a missing one adds nothing."""
         ...
 
     def write(self, path: str, data: bytes) -> None:
-        """Replace a small file by `data`, so that readers see the old bytes or the new, whole."""
+        """Replace a small file by `data`; readers see all of the old bytes or all of the new."""
         ...
 
     def lock_file(self, name: str) -> LockFile:
-        """What publishers agree by who of them goes first; see `agent.shares.lock.held`."""
+        """Return the lock file that decides which publisher goes first; see `lock.held`."""
         ...
 
     def publish(self, publication: Publication) -> None:
-        """Have the release made, then make it `releases/<version>` in one step.
+        """Build the release, then make it visible as `releases/<version>` in one step.
 
-        Nothing is visible to readers before that. The caller holds the lock for this version, so
-        whatever an earlier publisher of it left in `.staging` is used or deleted.
+        Readers see nothing of it before that step. The caller holds the lock for this version, so
+        whatever an earlier publisher of it left in `.staging` is reused or deleted. If another has
+        published the very same release meanwhile, that is as good.
 
         Raises:
-            RefusedError: Another publisher was first.
-            VerificationError: The share does not give back what was written.
+            RefusedError: Another publisher was first, with other content, or has the lock now.
+            VerificationError: The share does not return the bytes that were written.
         """
         ...
 
     def remove(self, path: str) -> None:
-        """Delete a directory with all that is in it: gone in one step, its bytes soon after."""
+        """Delete a directory: it disappears in one step, its bytes are deleted afterwards.
+
+        A file in `.staging` is deleted as well: a `promote` that was killed may have left one.
+        """
         ...
 
     def tidy(self) -> None:
-        """Delete `.staging` if it is empty, as a publisher that was killed at its end leaves it."""
+        """Delete `.staging` if it is empty; a publisher that was killed at its end leaves it."""
         ...

@@ -26,16 +26,16 @@ _REF_BYTES: Final = 256
 
 
 class DirectoryShare(LocalSource):
-    """A share under a local path; see `agent.shares.base.Share` for what each method promises."""
+    """A share under a local path; `agent.shares.base.Share` documents what each method promises."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, "share")
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """Read a small file by open, read, close alone.
+        """Read a small file with one open, one read and one close.
 
         Raises:
-            VerificationError: It is something else than a file.
+            VerificationError: It is not a regular file.
         """
         try:
             fd = os.open(self._root / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -47,14 +47,14 @@ class DirectoryShare(LocalSource):
             raise self._failed(path, error) from None
         try:
             file = os.fdopen(fd, "rb")
-        except OSError:  # a directory; the descriptor is still ours
+        except OSError:  # It is a directory; the descriptor is still ours to close.
             os.close(fd)
             raise self.no_file(path) from None
         with self.errors(path), file:
             return file.read(limit + 1)
 
     def names(self, path: str) -> tuple[str, ...]:
-        """List a directory."""
+        """Return the names in a directory, sorted."""
         try:
             return tuple(sorted(entry.name for entry in (self._root / path).iterdir()))
         except OSError as error:
@@ -63,7 +63,7 @@ class DirectoryShare(LocalSource):
             raise self._failed(path, error) from None
 
     def tree(self, paths: tuple[str, ...]) -> Tree:
-        """List directories with all that is below; a link counts as the file that it leads to."""
+        """Return everything below directories; a link counts as the file that it leads to."""
         nodes: dict[str, Node] = {}
         with self.errors(", ".join(paths)):
             for top in paths:
@@ -74,20 +74,20 @@ class DirectoryShare(LocalSource):
             return Tree(nodes, {path: self._text(path) for path in refs})
 
     def write(self, path: str, data: bytes) -> None:
-        """Write by rename: readers have the old bytes or the new, never a part."""
+        """Replace a file by rename: readers see the old bytes or the new, never a part."""
         with self.errors(path):
             durable.write(self._root / path, data)
 
     def lock_file(self, name: str) -> ExclusiveFile:
-        """A file that only one can create."""
+        """Return a lock file that only one publisher can create."""
         return ExclusiveFile(self._root, name, self.errors)
 
     def publish(self, publication: Publication) -> None:
-        """Have it made in `.staging/<version>-<random>`, then rename that."""
+        """Build the release in `.staging/<version>-<random>`, then rename that directory."""
         StagedRelease(self, self._root, self.errors, publication).run()
 
     def remove(self, path: str) -> None:
-        """Rename it away, then delete it."""
+        """Rename a directory into `.staging`, then delete it."""
         directory = self._root / path
         trash = self._root / trash_path(staged_version(directory.name) or directory.name)
         with self.errors(path):

@@ -1,11 +1,12 @@
-"""Who goes first, among publishers on machines that know nothing of each other.
+"""A lock between publishers on machines that cannot see each other.
 
-A lock file names its holder and carries a beat. Whoever waits judges by its own clock alone: a
-record that stays the same for `STALE_SECONDS` is of a holder that died, or of one of this machine
-whose process is gone. `flock` would not do: under `nobrl` it is per client, so it always succeeds.
+A lock file names its holder and carries a beat, a number that the holder increases. A waiting
+publisher uses only its own clock: a holder is dead if its record stays the same for
+`STALE_SECONDS`, or if its process on this machine has ended. `flock` would not work: with the
+mount option `nobrl` it is per client, so it always succeeds.
 
-The lock saves work; it is not what keeps releases whole. A holder that was silent for too long and
-comes back finds that its staging directory has another name, and its commit never replaces one.
+The lock saves work; releases stay consistent without it. A holder that was silent for too long and
+comes back finds that its staging directory was renamed, and its commit never replaces a release.
 """
 
 from __future__ import annotations
@@ -37,40 +38,43 @@ class LockLostError(RefusedError):
 
 
 class LockFile(Protocol):
-    """A lock file on a share. All calls raise `UnreachableError` where the share is away."""
+    """A lock file on a share; all calls raise `UnreachableError` if the share does not answer."""
 
     @property
     def path(self) -> str:
-        """Where it is, for people."""
+        """The file's path on the share, for logs and errors."""
         ...
 
     def look(self) -> bytes | None:
-        """What it says; None if it is not there."""
+        """Return the record in the file; None if there is no file."""
         ...
 
     def take(self, seen: bytes | None, record: bytes, *, force: bool = False) -> bool:
-        """Take it if it still looks as `seen`, and write `record`; False if another was first.
+        """Take the lock if its record is still `seen`, and write `record`.
 
-        `force` is for one that could not be taken for long, though it did not change: whoever took
-        it last was killed before that could be seen.
+        `force` is for a lock that could not be taken for a long time although its record did not
+        change: its last taker was killed after it took the lock and before it wrote its record.
+
+        Returns:
+            True if the lock is ours now, False if another was first.
         """
         ...
 
     def beat(self, record: bytes) -> None:
-        """Write `record`.
+        """Write `record`, whose beat shows that its holder lives.
 
         Raises:
-            LockLostError: Another has it.
+            LockLostError: Another publisher has the lock.
         """
         ...
 
     def release(self) -> None:
-        """Give it back, if it is still ours."""
+        """Release the lock, if it is still ours."""
         ...
 
 
 class Lock:
-    """A lock that is held; a thread keeps its record fresh."""
+    """A lock that this process holds; a thread keeps its record fresh."""
 
     def __init__(self, file: LockFile, holder: Holder) -> None:
         self._file = file
@@ -82,11 +86,11 @@ class Lock:
         self._thread.start()
 
     def check(self) -> None:
-        """See that it is still ours, on the share, now.
+        """Raise unless the share confirms, now, that the lock is still ours.
 
         Raises:
-            LockLostError: It is not.
-            UnreachableError: That cannot be seen.
+            LockLostError: Another publisher has it.
+            UnreachableError: The share does not answer.
         """
         with self._guard:
             if self._lost:
@@ -94,7 +98,7 @@ class Lock:
             self._beat()
 
     def end(self) -> None:
-        """Give it back."""
+        """Stop the thread and release the lock."""
         self._ended.set()
         self._thread.join(BEAT_SECONDS)
         with suppress(AgentError):
@@ -102,7 +106,7 @@ class Lock:
 
     def _keep(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
-            # A share that is away for a moment is no loss: the next beat tells.
+            # A share that is unreachable for a moment does not cost the lock: the next beat tells.
             with self._guard, suppress(AgentError):
                 self._beat()
 
@@ -125,10 +129,10 @@ def held(
         file: The lock file.
         timeout: Seconds to wait for another holder.
         stop: Ends the wait.
-        log: Told of a wait, and of a lock that is taken from a dead holder.
+        log: Receives a wait, and a lock that is taken from a dead holder.
 
     Raises:
-        RefusedError: Another holder did not let go in time.
+        RefusedError: Another holder did not release it in time.
         StoppedError: `stop` was set.
         UnreachableError: The share does not answer.
     """
@@ -164,10 +168,10 @@ def _acquire(
             log.info("lock.waiting", path=file.path, holder=_host(last))
         if time.monotonic() > ends:
             raise RefusedError(
-                f"{_host(last)} holds {file.path} and did not let go within {timeout:g} s.",
-                remedy="Wait for that publisher to end, or raise --lock-timeout.",
+                f"{_host(last)} holds {file.path} and did not release it within {timeout:g} s.",
+                remedy="Wait until that publisher has ended, or raise --lock-timeout.",
             )
-        # Unevenly, so that many who wait do not all come at once.
+        # A random wait, so that many publishers who wait do not all ask at once.
         if stop.wait(_LOOK_SECONDS * random.uniform(0.5, 1)):  # noqa: S311 - spreads load
             raise StoppedError
         seen = file.look()
@@ -176,7 +180,7 @@ def _acquire(
 
 
 def _is_free(record: bytes | None, seconds: float) -> bool:
-    """Whether a lock that looked like `record` for so long may be taken."""
+    """Return true if a lock whose record was `record` for `seconds` may be taken."""
     if record is None or seconds > STALE_SECONDS:
         return True
     holder = holders.parse(record)

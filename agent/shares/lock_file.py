@@ -1,6 +1,6 @@
-"""A lock file that only one can create: on a local disk, on NFS and on SMB alike.
+"""A lock file on a mounted share: creating a file is exclusive on local disks, NFS and SMB alike.
 
-Nothing else of POSIX locking can be relied on there: with `nobrl` every client's `flock` succeeds.
+POSIX locks cannot be relied on there: with the mount option `nobrl` each client's `flock` succeeds.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class ExclusiveFile:
-    """See `agent.shares.lock.LockFile` for what each method promises.
+    """A lock file that only one publisher can create; see `agent.shares.lock.LockFile`.
 
     Args:
-        root: The share.
-        name: Of the lock file.
+        root: The share's directory.
+        name: The lock file's name.
         errors: Turns an operating system's error about a path into one of ours.
     """
 
@@ -40,7 +40,7 @@ class ExclusiveFile:
         self._id = ""
 
     def look(self) -> bytes | None:
-        """Read it, by open, read and close."""
+        """Return the record with one open, one read and one close; None if there is no file."""
         with self._errors(self.path):
             try:
                 fd = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
@@ -52,9 +52,9 @@ class ExclusiveFile:
                 return file.read(RECORD_BYTES)
 
     def take(self, seen: bytes | None, record: bytes, *, force: bool = False) -> bool:
-        """Create it; a dead holder's is deleted first."""
+        """Create the file; a dead holder's file is deleted first."""
         with self._errors(self.path):
-            # Not `exist_ok`, which fails if whoever leaves deletes the directory just then.
+            # Not `exist_ok`: it fails if the last holder deletes the directory just then.
             with suppress(FileExistsError):
                 self._file.parent.mkdir()
             if seen is not None and not self._clear(seen, record, force=force):
@@ -63,7 +63,7 @@ class ExclusiveFile:
             return _create(self._file, record)
 
     def beat(self, record: bytes) -> None:
-        """Write in place, if the file is ours; it is never made anew."""
+        """Overwrite the record in place, if the file is ours; a missing file is not created."""
         held = self.look()
         if held is None or _id(held) != self._id:
             raise LockLostError(
@@ -76,7 +76,7 @@ class ExclusiveFile:
                 file.write(record)
 
     def release(self) -> None:
-        """Delete it, if it is ours."""
+        """Delete the file, if it is ours."""
         held = self.look()
         if held is not None and _id(held) == self._id:
             with self._errors(self.path), suppress(FileNotFoundError):
@@ -85,10 +85,11 @@ class ExclusiveFile:
             self._file.parent.rmdir()
 
     def _clear(self, seen: bytes, record: bytes, *, force: bool) -> bool:
-        """Delete the file of a dead holder, and never one that another has made since.
+        """Delete a dead holder's file; return false if another publisher was first.
 
-        Between a look and a deletion another may do both and take the lock. So only whoever creates
-        the dead holder's tombstone may delete its file.
+        Between our look and our deletion another publisher may do both and take the lock, and we
+        would delete its new file. So only the creator of the dead holder's tombstone, a second
+        file, may delete the lock file.
         """
         tombstone = self._file.with_name(f".{self._file.name}.{_id(seen)}")
         if not _create(tombstone, record):
@@ -103,19 +104,20 @@ class ExclusiveFile:
         return True
 
     def _sweep(self, tombstone: Path, *, force: bool) -> None:
-        """Delete the tombstone of one who died at the grave."""
+        """Delete a tombstone whose creator was killed before it deleted the lock file."""
         with suppress(FileNotFoundError):
-            digger = holders.parse(tombstone.read_bytes())
-            if force or (digger and digger.is_gone()):
+            creator = holders.parse(tombstone.read_bytes())
+            if force or (creator and creator.is_gone()):
                 tombstone.unlink()
 
 
 def _create(path: Path, record: bytes) -> bool:
-    """Make a file that is not there; False if it is."""
+    """Create a file with `record` in it; return false if it exists already."""
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(path, flags, durable.FILE_MODE)
-    except (FileExistsError, FileNotFoundError):  # another's, or who left took .locks along
+    # Another publisher created it, or the one that just left deleted `.locks`.
+    except (FileExistsError, FileNotFoundError):
         return False
     with os.fdopen(fd, "wb") as file:
         file.write(record)

@@ -1,4 +1,4 @@
-"""Who holds a lock on a share, as its file says it."""
+"""The record of a lock's holder, as it is written in the lock file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ import msgspec
 from agent.machine import identity
 from agent.machine.clock import utc_now
 
-# Of one size always, so that a beat is one write in place.
+# Bytes. The size is fixed, so that a beat is one write in place.
 RECORD_BYTES: Final = 512
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who holds a lock; `machine` and `process` let a neighbour see that it is gone.
+    """The holder of a lock.
 
-    `id` is a GUID, as leases have them.
+    Attributes:
+        id: A GUID, as leases of Azure Files have.
+        host: The host's name.
+        machine: The boot and process namespace, so that others on this machine can check `process`.
+        process: The process' number, and its start in clock ticks since boot.
+        since: The time at which the lock was asked for, in UTC.
+        beat: A number that the holder increases while it lives.
     """
 
     id: str
@@ -33,22 +39,22 @@ class Holder(msgspec.Struct, frozen=True):
 
     @classmethod
     def me(cls) -> Holder:
-        """This process, under an id that no other holder has."""
+        """Return this process as a holder, with a new id."""
         process = f"{os.getpid()}:{_started(os.getpid())}"
         return cls(str(uuid.uuid4()), socket.gethostname(), _machine(), process, utc_now())
 
     def record(self) -> bytes:
-        """As it stands in the file."""
+        """Return the `RECORD_BYTES` bytes that stand in the lock file."""
         return msgspec.json.encode(self)[:RECORD_BYTES].ljust(RECORD_BYTES, b"\n")
 
     def is_gone(self) -> bool:
-        """Whether it is a process of this machine that has ended. False says nothing."""
+        """Return true if it was a process of this machine that has ended; false proves nothing."""
         pid, _, started = self.process.partition(":")
         return self.machine == _machine() and pid.isdigit() and _started(int(pid)) != started
 
 
 def parse(record: bytes) -> Holder | None:
-    """The holder that a lock file names; None if it was made but not written yet, or is broken."""
+    """Return the holder that a lock file names; None if the file is empty yet, or broken."""
     try:
         return msgspec.json.decode(record, type=Holder)
     except msgspec.DecodeError:
@@ -56,15 +62,15 @@ def parse(record: bytes) -> Holder | None:
 
 
 def _machine() -> str:
-    """This boot of this machine and the process numbers that hold here; empty if unknown."""
+    """Return this boot's id and this process namespace; a random name if they are unknown."""
     try:
         return f"{identity.boot()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
-        return secrets.token_hex(8)  # like no other
+        return secrets.token_hex(8)  # equal to no other machine's
 
 
 def _started(pid: int) -> str:
-    """When a process began, in clock ticks since boot; empty if there is none."""
+    """Return the time a process began, in clock ticks since boot; empty if there is none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):

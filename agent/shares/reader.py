@@ -21,26 +21,27 @@ if TYPE_CHECKING:
 
 MARKER_SECONDS: Final = 10.0
 MANIFEST_SECONDS: Final = 60.0
-# Between the two reads that must agree; they count only if they are at most 0.5 s apart.
+# The pause between the two reads that must agree. They count only if at most 0.5 s apart.
 _PAUSE_SECONDS: Final = 0.1
 _APART_SECONDS: Final = 0.5
-# A retry in between takes longer than that; then, and where they differ, it is read once more.
+# Reads at most. A retry in between takes longer than 0.5 s; the marker is then read once more, as
+# it is after two reads that differ.
 _READS: Final = 5
 _WRITE: Final = "Write one: model-agent promote VERSION."
 
 
 class UnsettledMarkerError(marker.UnknownMarkerError):
-    """Two reads in a row differed: somebody is writing."""
+    """Two reads in a row differed, or took too long to count: somebody may be writing."""
 
 
 def read_marker(share: Share, path: str, *, known: str | None = None) -> bytes | None:
-    """The marker's bytes, or None where there is no marker.
+    """Return the marker's bytes, or None if there is no marker.
 
-    New bytes count only once they were read twice: a writer may be half way. Bytes whose digest was
-    `known` before count at once.
+    New bytes count only if two reads agree: a writer may have written only a part. Bytes whose
+    digest is `known` count after one read.
 
     Raises:
-        UnsettledMarkerError: They changed between the two reads, or the reads took too long.
+        UnsettledMarkerError: The bytes changed between the two reads, or the reads took too long.
         UnreachableError: The share does not answer.
     """
     last = share.read(path, marker.MAX_BYTES)
@@ -62,12 +63,12 @@ def read_marker(share: Share, path: str, *, known: str | None = None) -> bytes |
 
 
 class ShareReader:
-    """What a share says, each answer within a deadline.
+    """Reads a share; each call has a deadline.
 
     Args:
         share: The share.
         marker: The marker's path on it.
-        log: Told of a marker that says nothing sound.
+        log: Receives a warning about a marker that cannot be parsed.
     """
 
     def __init__(self, share: Share, marker: str, log: FilteringBoundLogger) -> None:
@@ -80,28 +81,28 @@ class ShareReader:
 
     @property
     def address(self) -> str:
-        """The share, as people know it."""
+        """The share's address, for logs and errors."""
         return self.share.address
 
     def marker_bytes(self, *, known: str | None = None) -> bytes | None:
-        """Return the marker's bytes, or None where there is none; see `read_marker`."""
+        """Return the marker's bytes, or None if there is no marker; see `read_marker`."""
         return self._marker_lane.call(read_marker, self.share, self._marker, known=known)
 
     def marker(self, *, known: str | None = None) -> Marker | None:
-        """Return what the marker says, or None where there is none.
+        """Return the parsed marker, or None if there is no marker.
 
         Raises:
-            UnknownMarkerError: It says nothing sound.
+            UnknownMarkerError: It cannot be parsed, or cannot be read reliably.
             UnreachableError: The share does not answer.
         """
         data = self.marker_bytes(known=known)
         return None if data is None else marker.parse(data)
 
     def understood(self, *, known: str | None = None) -> Marker | None:
-        """Return what the marker says, or None, with a warning if nothing in it is sound.
+        """Return the parsed marker, or None if there is none or, with a warning, it is malformed.
 
         Raises:
-            UnreachableError: The share does not answer.
+            UnreachableError: The share does not answer, or the marker cannot be read reliably.
         """
         try:
             return self.marker(known=known)
@@ -112,11 +113,11 @@ class ShareReader:
             return None
 
     def sound(self) -> Marker | None:
-        """Return what the marker says, or None where there is none.
+        """Return the parsed marker, or None if there is no marker.
 
         Raises:
-            ReleaseMissingError: It says nothing sound.
-            UnreachableError: The share does not answer.
+            ReleaseMissingError: The marker cannot be parsed.
+            UnreachableError: The share does not answer, or the marker cannot be read reliably.
         """
         try:
             return self.marker()
@@ -128,11 +129,11 @@ class ShareReader:
             ) from None
 
     def required(self) -> Marker:
-        """Return what the marker says.
+        """Return the parsed marker.
 
         Raises:
-            ReleaseMissingError: There is none, or it says nothing sound.
-            UnreachableError: The share does not answer.
+            ReleaseMissingError: There is no marker, or it cannot be parsed.
+            UnreachableError: The share does not answer, or the marker cannot be read reliably.
         """
         found = self.sound()
         if found is None:
@@ -144,20 +145,20 @@ class ShareReader:
         return self._lane.call(read_manifest, self.share, version)
 
     def signature(self, version: str) -> bytes | None:
-        """Return the signature beside the manifest of a release; None if there is none."""
+        """Return the signature beside a release's manifest; None if there is none."""
         path = f"{RELEASES}/{version}/{manifest.SIGNATURE}"
         return self._lane.call(self.share.read, path, keys.MAX_BYTES)
 
     def names(self, path: str) -> tuple[str, ...]:
-        """Return the names in a directory; none if it is not there."""
+        """Return the names in a directory; empty if there is no such directory."""
         return self._lane.call(self.share.names, path)
 
     def releases(self) -> tuple[str, ...]:
-        """Return the releases, complete or not, without names that no release may have."""
+        """Return the versions on the share, complete or not; other names are left out."""
         return tuple(name for name in self.names(RELEASES) if is_version(name))
 
     def read(self, path: str) -> bytes | None:
-        """Return a small file; see `agent.shares.base.Share.read`."""
+        """Return a small file's bytes; see `agent.shares.base.Share.read`."""
         return self._lane.call(self.share.read, path, marker.MAX_BYTES)
 
     @property
@@ -165,19 +166,19 @@ class ShareReader:
         return f"{self._marker} on {self.address}"
 
     def _unsettled(self, error: UnsettledMarkerError) -> UnreachableError:
-        """It is neither missing nor unsound, so nothing may be built on that."""
+        """Return the error for a marker that may be sound: it is unread, not malformed."""
         return UnreachableError(
-            f"What the marker {self._place} says is not sure: {error}.",
-            remedy="Try again once the share is quick, and nobody writes the marker.",
+            f"The marker {self._place} cannot be read reliably: {error}.",
+            remedy="Try again once the share answers faster and nobody writes the marker.",
         )
 
 
 def read_manifest(share: Share, version: str) -> Manifest:
-    """The manifest of a release on the share.
+    """Return the manifest of a release on the share.
 
     Raises:
-        ReleaseMissingError: There is none: the release is missing or not complete yet.
-        VerificationError: It is refused, or says another version.
+        ReleaseMissingError: There is no manifest: the release is missing or not complete yet.
+        VerificationError: The manifest is refused, or is for another version.
         UnreachableError: The share does not answer.
     """
     path = f"{RELEASES}/{version}/{manifest.FILE_NAME}"
@@ -199,10 +200,10 @@ def read_manifest(share: Share, version: str) -> Manifest:
 
 
 def require_whole(share: Share, release: Manifest) -> None:
-    """See that every file of a release is on the share with its size; its bytes are not read.
+    """Raise unless every file of a release is on the share with its size; no file is read.
 
     Raises:
-        ReleaseMissingError: A file is not there, or shorter or longer than the manifest says.
+        ReleaseMissingError: A file is missing, or shorter or longer than the manifest says.
         UnreachableError: The share does not answer.
     """
     home = f"{RELEASES}/{release.version}"

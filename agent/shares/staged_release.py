@@ -1,6 +1,6 @@
-"""Brings a release into a share that is a directory: visible whole, by one rename.
+"""Publishes a release to a share that is a directory, and makes it visible with one rename.
 
-It is put together in a directory of `.staging` whose name no other publisher has.
+It is built in a directory of `.staging` whose name no other publisher uses.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 class StagedRelease:
-    """One release on its way.
+    """Publishes one release.
 
     Args:
-        share: Where to.
+        share: The share to publish to.
         root: The share's directory.
         errors: Turns an operating system's error about a path into one of ours.
-        publication: What it is published as.
+        publication: The version, its builder, the check of the lock, and the stop flag.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class StagedRelease:
         self._release: Manifest | None = None
 
     def run(self) -> None:
-        """Make it, and commit.
+        """Build the release and commit it.
 
         Raises:
             RefusedError: Another publisher was first, with other content, or has the lock now.
@@ -64,7 +64,7 @@ class StagedRelease:
             self._discard_left_over()
             with_parent(self._staged, self._staged.mkdir)
             try:
-                self._put_out()
+                self._publish()
             except OSError as error:
                 if self._is_published():
                     return
@@ -76,12 +76,12 @@ class StagedRelease:
                 remove_if_empty(self._target.parent)
 
     def _discard_left_over(self) -> None:
-        """Delete what publishers that were killed left of this version: the lock says they are."""
+        """Delete what killed publishers left of this version; as we hold the lock, none lives."""
         for name in self._share.names(STAGING):
             if staged_version(name) == self._version:
                 self._share.remove(f"{STAGING}/{name}")
 
-    def _put_out(self) -> None:
+    def _publish(self) -> None:
         self._release = self._publication.make(self._staged)
         durable.sync_tree(self._staged)
         self._publication.check()
@@ -89,7 +89,7 @@ class StagedRelease:
         durable.sync_directory(self._target.parent)
 
     def _is_published(self) -> bool:
-        """Return whether another has published the very same release."""
+        """Return true if another publisher has published a release with the same digest."""
         if self._release is None:
             return False
         with suppress(AgentError):
@@ -98,23 +98,24 @@ class StagedRelease:
         return False
 
     def _refuse(self, error: OSError) -> None:
-        """Raise what to say of an error that another publisher caused."""
+        """Raise the error to report if another publisher caused `error`; else do nothing."""
         if not self._staged.exists():
             raise LockLostError(
-                f"Another publisher took {self._version} over: this one was silent for too long.",
+                f"Another publisher took over {self._version}: this one was silent for too long.",
                 remedy="Publish again.",
             ) from None
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST} and self._target.exists():
             raise RefusedError(
-                f"{self._path} came into being on the share meanwhile.",
-                remedy=f"See what is there: model-agent verify {self._version} --on share.",
+                f"{self._path} appeared on the share in the meantime.",
+                remedy=f"Check it: model-agent verify {self._version} --on share.",
             ) from None
 
 
 def with_parent(path: Path, action: Callable[[], object]) -> None:
-    """Do what needs the directory that `path` is in, which others delete whenever it is empty.
+    """Do `action`, which needs the parent directory of `path`; create that if it is missing.
 
-    That one is made, but not its parents: where the share is not mounted, none must be made.
+    Other publishers delete it whenever it is empty, so this is tried again. Its own parents are not
+    created: if the share is not mounted, its mount point must not be.
     """
     for last in (False, False, True):
         with suppress(FileExistsError):
@@ -129,6 +130,6 @@ def with_parent(path: Path, action: Callable[[], object]) -> None:
 
 
 def remove_if_empty(directory: Path) -> None:
-    """Delete a directory if it is there and empty."""
+    """Delete a directory, if it exists and is empty."""
     with suppress(OSError):
         directory.rmdir()

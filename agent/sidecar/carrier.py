@@ -1,4 +1,4 @@
-"""Carries out what was decided, a step at a time; what fails is given up, or put off."""
+"""Carries out decisions, one step at a time; a failed step is given up, or tried again later."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ Step = Stage | Check | Reload | Activate | GiveUp
 
 
 class Carrier:
-    """Carries out the steps of one sidecar, and remembers until when what failed is put off.
+    """Carries out the steps of one sidecar, and remembers when failed steps are tried again.
 
     Args:
         store: The store.
-        record: Its state on disk.
+        record: The store's state on disk.
         observer: Knows the marker.
-        runner: Runs what blocks.
-        reloader: Has the worker load releases.
-        upkeep: Keeps the store itself in order.
-        told: Told of what happens.
+        runner: Runs steps that block.
+        reloader: Makes the worker load releases.
+        upkeep: Maintains the store.
+        told: The listeners of events.
 
     Attributes:
-        syncs: The sync under way, if any.
-        upkeep: Keeps the store itself in order.
-        doing: What is going on, for people.
+        syncs: The syncs; at most one is open.
+        upkeep: Maintains the store.
+        doing: The current activity, for people.
     """
 
     def __init__(
@@ -72,19 +72,22 @@ class Carrier:
 
     @property
     def not_before(self) -> Mapping[str, float]:
-        """When a version, or `reconcile.REPAIR`, may be tried again, on the monotonic clock."""
+        """The times, on the monotonic clock, before which a version or a repair must wait.
+
+        The keys are versions and `reconcile.REPAIR`.
+        """
         return self._not_before
 
     def put_nothing_off(self, *, forget: bool = False) -> None:
-        """Try everything at once; with `forget`, also as if it had never failed."""
+        """Cancel all delays; with `forget`, reset the counts of failures too."""
         self._not_before.clear()
         if forget:
             self._failures.clear()
 
     async def carry_out(self, action: Step | Repair) -> bool:
-        """Carry a step out, and return whether it was done.
+        """Carry out a step; return true if it was done.
 
-        A failure is the release's, which is quarantined, or puts the step off.
+        After a failure the release is quarantined, or the step is tried again later.
         """
         version = action.target.version if isinstance(action, Reload) else action.version
         self.doing = f"{type(action).__name__.lower()} {version}"
@@ -103,7 +106,7 @@ class Carrier:
         return False
 
     async def _repair(self, version: str) -> bool:
-        """Repair the active release, and return whether it was done; a failure puts it off."""
+        """Repair the active release; return true if it was done, else it is tried again later."""
         self._put_off(REPAIR)
         done = await self.upkeep.repair(version)
         if done:
@@ -121,7 +124,7 @@ class Carrier:
             if version != self._record.state.active:
                 await self._quarantine(version, str(error))
                 return
-            # It stays active for want of a better one; whoever starts on it checks all of it again.
+            # It stays active, as there is no better one. The next agent to start checks it again.
             passes.forget(self._store.agent)
         pause = self._put_off(version)
         self._record.failed(error)
@@ -129,7 +132,7 @@ class Carrier:
         self.syncs.end(events.SyncFailed, str(error), kind=kind, retry_seconds=pause)
 
     def _put_off(self, what: str) -> float:
-        """Count a failure, and give the seconds until it is tried again."""
+        """Count a failure, and return the seconds until the next try."""
         self._failures[what] = self._failures.get(what, 0) + 1
         pause = reconcile.delay(self._failures[what])
         self._not_before[what] = time.monotonic() + pause
@@ -158,7 +161,7 @@ class Carrier:
                 await self._quarantine(version, reason)
 
     def _served_again(self, target: Target) -> None:
-        """The worker serves the active release again, or its repaired files."""
+        """End the sync: the worker serves the active release again, or its repaired files."""
         if self._record.state.outdated == target.version:
             self._record.update(outdated=None)
             self.syncs.end(events.SyncRepaired)

@@ -1,6 +1,6 @@
 """`model-agent sidecar`: the loop that keeps the worker on the marker's release.
 
-It observes, lets `reconcile.decide` decide, has one step carried out, and looks again.
+Each turn observes, lets `reconcile.decide` decide, carries out one step, and observes again.
 """
 
 from __future__ import annotations
@@ -36,19 +36,21 @@ if TYPE_CHECKING:
 
 _JITTER: Final = 0.1
 _AT_MOST_EVERY: Final = 1.0
-# One look waits for the marker, for a manifest and for the worker, for each to its own deadline.
+# The loop is not alive if it has not observed for so long. To observe, it waits for the marker, a
+# manifest and the worker, each with its own deadline.
 _LATE_SECONDS: Final = MARKER_SECONDS + MANIFEST_SECONDS + 20.0
 _LATE_POLLS: Final = 10
-# A bump takes four; a worker that changes its mind for ever must not spin the loop.
+# Steps in one turn. A new version takes four. The limit stops the loop from spinning if a worker
+# keeps changing its answers.
 _STEPS_AT_ONCE: Final = 20
 
 
 class Sidecar:
-    """One sidecar, made inside a running event loop.
+    """One sidecar; create it inside a running event loop.
 
     Args:
-        context: What it is wired from.
-        listeners: Told of every event, besides its log and its metrics.
+        context: The settings, the share and the store.
+        listeners: Listeners of events, besides the log and the metrics.
     """
 
     def __init__(self, context: Context, *listeners: Listener) -> None:
@@ -58,7 +60,7 @@ class Sidecar:
         self._store = context.store
         self._address = context.share.address
         self._metrics = Metrics()
-        # Whoever reads of something in the log finds it counted.
+        # The log comes last, so that an event in the log is counted already.
         self._events = Events(self._metrics, *listeners, LogListener(context.log))
         context.store.prepare()
         self._record = Record(context.store.agent, context.log)
@@ -109,16 +111,16 @@ class Sidecar:
         """Keep the worker on the marker's release until SIGTERM or SIGINT.
 
         Raises:
-            ConfigError: The address cannot be listened on.
+            ConfigError: The sidecar cannot listen on its address.
         """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task  # noqa: S101 - we are in one
 
         def stop() -> None:
-            # A second one would break off the clean-up of the first.
+            # A second signal would interrupt the clean-up after the first one.
             if self._stopping:
                 return
-            # A step that is ended just then may swallow the cancellation; the flag stays.
+            # A step that ends just then may swallow the cancellation, so there is a flag too.
             self._stopping = True
             task.cancel()
 
@@ -131,7 +133,7 @@ class Sidecar:
         try:
             await self._runner.run(recover)
             self._metrics.measured(self._store)
-            self._say_where_it_starts()
+            self._tell_start()
             while not self._stopping:
                 await self._turn()
                 await self._rest()
@@ -143,23 +145,23 @@ class Sidecar:
         self._log.info("sidecar.stopped")
 
     def alive(self) -> bool:
-        """Whether the loop turned lately; see `probes.Probed`."""
+        """Return true if the loop observed recently; see `probes.Probed`."""
         polls = _LATE_POLLS * self._settings.poll_interval
         return time.monotonic() - self._runner.turned < max(_LATE_SECONDS, polls)
 
     def ready(self) -> bool:
-        """Whether a verified release is active; see `probes.Probed`."""
+        """Return true if a verified release is active; see `probes.Probed`."""
         store = self._store
         return store.active() in store.verified() and not self._observer.refused
 
     def status(self) -> dict[str, object]:
-        """The state, and what is going on; see `probes.Probed`."""
+        """Return the state and the current activity; see `probes.Probed`."""
         error = self._observer.share_error
         unknown = self._observer.marker_unknown
         share = {"reachable": error is None, "error": error, "marker_unknown": unknown}
         state: dict[str, object] = msgspec.to_builtins(self._record.state)
         settings, address = self._settings, self._address
-        # The log says where that is; these ports are for the whole cluster.
+        # The log names the share's directory. Here it is hidden: the whole cluster may read this.
         hide = address if address.startswith("/") else None
         shown: dict[str, object] = status.paths(
             state | {"share": share, "doing": self._carrier.doing}, keep=settings.store, hide=hide
@@ -167,22 +169,22 @@ class Sidecar:
         return shown
 
     def look_now(self) -> None:
-        """Look at the share now, back-off or not; see `probes.Probed`."""
+        """Read the share now, also during a back-off; see `probes.Probed`."""
         self._carrier.put_nothing_off()
         self._wake.set()
 
-    def _say_where_it_starts(self) -> None:
-        """Say what is active, and why it is not what is desired if `init` had to refuse that."""
+    def _tell_start(self) -> None:
+        """Tell which release is active, and why `init` refused the desired one if it did."""
         known, active = self._record.state, self._store.active()
         entry = known.quarantined.get(known.desired or "") if known.desired != active else None
         refused = entry.reason if entry else None
         self._events.tell(events.SidecarStarted(active, known.desired, refused))
 
     async def _rest(self) -> None:
-        """Wait for the next poll. What wakes the loop early does so at most once a second."""
+        """Wait for the next poll; a request to look now ends the wait, at most once a second."""
         jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, no secret
         pause = self._settings.poll_interval * jitter
-        # (`wait_for` loses a cancellation that comes in the moment of the wake.)
+        # Not `wait_for`: it loses a cancellation that comes at the moment of the wake.
         with suppress(TimeoutError):
             async with asyncio.timeout(0 if self._stopping else pause):
                 await self._wake.wait()
@@ -190,13 +192,13 @@ class Sidecar:
         self._wake.clear()
 
     async def _turn(self) -> None:
-        """Take steps until there is nothing to do; what nobody expected is tried again."""
+        """Take steps until there is nothing to do; log an unexpected error and go on."""
         self._looked = time.monotonic()
         try:
             for _ in range(_STEPS_AT_ONCE):
                 if self._stopping:
                     break
-                # Before each decision: `current` may have been deleted while a step took long.
+                # Before each decision: `current` may have been deleted during a long step.
                 await self._carrier.upkeep.mend()
                 action = await self._decide()
                 if not isinstance(action, Wait):
@@ -226,7 +228,7 @@ class Sidecar:
         return reconcile.decide(seen)
 
     def _is_news(self, marker_sha256: str, offered: str | None) -> bool:
-        """Whether the marker or what it names is new: then what was put off is tried at once."""
+        """Return true if the marker or its release is new: then failed steps are tried at once."""
         known = self._news
         if offered or self._observer.share_error is None:
             self._news = marker_sha256, offered

@@ -1,4 +1,4 @@
-"""The sidecar's metrics, in a registry of their own."""
+"""The sidecar's metrics, in their own registry."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ STATUSES = ("success", "quarantined", "error")
 
 
 class Metrics:
-    """Everything that `/metrics` shows; names start with `model_agent_`. It listens to events."""
+    """All metrics of `/metrics`, updated by events; their names start with `model_agent_`."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
         self.registry = CollectorRegistry()
-        ends = f"Attempts to serve another release, by how they ended: {', '.join(STATUSES)}."
+        ends = f"Attempts to serve another release, by outcome: {', '.join(STATUSES)}."
         self.syncs = self._counter("syncs", ends, ["status"])
-        # From the start, so that a rate over them sees the first one too.
+        # Created at the start, so that a rate over them counts the first one too.
         for status in STATUSES:
             self.syncs.labels(status)
         self.sync_duration = Histogram(
             "model_agent_sync_duration_seconds",
-            "From the marker's change to the release being active.",
+            "Seconds from the marker's change until its release is active.",
             buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600),
             registry=self.registry,
         )
@@ -53,10 +53,12 @@ class Metrics:
         )
         self.last_reverified = self._gauge(
             "last_reverified_timestamp_seconds",
-            "When all of the active release was last read again and right, in Unix time.",
+            "When all of the active release was last verified and intact, in Unix time.",
         )
-        self.reload_attempts = self._counter("reload_attempts", "Reloads asked of the worker.")
-        self.reload_failures = self._counter("reload_failures", "Reloads not confirmed.")
+        self.reload_attempts = self._counter(
+            "reload_attempts", "Reloads that the worker was asked for."
+        )
+        self.reload_failures = self._counter("reload_failures", "Reloads that were not confirmed.")
         self.last_reload_successful = self._gauge(
             "last_reload_successful", "1 if the last reload was confirmed, else 0."
         )
@@ -64,13 +66,13 @@ class Metrics:
             "last_success_timestamp_seconds", "When a release was last activated, in Unix time."
         )
         self.warmup = self._gauge(
-            "warmup_seconds", "Time to load a model and run it once.", ["model", "device"]
+            "warmup_seconds", "Seconds to load a model and run it once.", ["model", "device"]
         )
         self.canary = self._gauge(
-            "canary_cosine", "Cosine at a canary's worst text, last time.", ["model", "device"]
+            "canary_cosine", "Lowest cosine of a canary's texts, last time.", ["model", "device"]
         )
         self.phase = self._gauge(
-            "phase_seconds", "How long stage, check, reload or activate took, last time.", ["phase"]
+            "phase_seconds", "Seconds of the last stage, check, reload or activate.", ["phase"]
         )
         self.store_used = self._gauge("store_used_bytes", "Bytes in the store.")
         self.store_limit = self._gauge(
@@ -83,11 +85,11 @@ class Metrics:
         )
         self.share_reachable = self._gauge("share_reachable", "1 if the share answers, else 0.")
         self.quarantined = self._gauge(
-            "quarantined_releases", "Releases that failed and are not tried under this marker."
+            "quarantined_releases", "Releases that failed and are not tried again for this marker."
         )
 
     def show(self, state: State) -> None:
-        """Show what the state says."""
+        """Set the metrics that show the state."""
         self.release_info.clear()
         self.release_info.labels(
             state.desired or "", state.active or "", state.worker.version or ""
@@ -103,7 +105,7 @@ class Metrics:
                 gauge.set(datetime.fromisoformat(at).timestamp())
 
     def measured(self, store: Store) -> None:
-        """Show what the store takes."""
+        """Set the metrics of the store's size."""
         self.store_used.set(room.used_bytes(store))
         self.store_limit.set(room.most_bytes(store))
 

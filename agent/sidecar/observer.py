@@ -1,4 +1,4 @@
-"""Looks at everything that a decision of the sidecar rests on: marker, store, worker, clock."""
+"""Observes everything that a decision of the sidecar needs: marker, store, worker and clock."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """What the sidecar sees, and what it last knew of a marker that it cannot read now.
+    """Observes marker, store and worker, and keeps the last marker while none can be read.
 
     Args:
         store: The store.
         reader: The share.
         policy: The rule about signatures.
         guard: The guard of the embedding space.
-        record: The state on disk, which follows what is seen.
+        record: The state on disk, updated with each observation.
         worker: The worker's admin listener.
-        method: How the worker is told.
-        told: Told of what changes.
+        method: The method of telling the worker to reload.
+        told: The listeners of events.
 
     Attributes:
-        marker: What the marker said last.
-        marker_since: When it began to say so, on the monotonic clock.
-        marker_unknown: Why the marker says nothing now; None if it does.
-        share_error: Why the share does not answer; None if it does.
-        refused: Why the active release may not be served; None if it may.
+        marker: The marker that was read last; None before the first.
+        marker_since: The time at which it was read first, on the monotonic clock.
+        marker_unknown: The reason why the marker cannot be used now; None if it can.
+        share_error: The reason why the share does not answer; None if it does.
+        refused: The reason why the active release may not be served; None if it may.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Observer:
         self.marker_unknown: str | None = None
 
     async def observe(self, not_before: Mapping[str, float]) -> Observed:
-        """Everything as it is now; the share is asked for no more than is needed."""
+        """Return the current state of everything; the share is asked only for what is needed."""
         await self.look_at_marker()
         version = self._active()
         desired = self.marker.version if self.marker else None
         held = await threads.run(self._held, version, desired)
         active = Target(version, held[version]) if version in held else None
         moving = desired is not None and (active is None or desired != active.version)
-        self._record.wish(self.marker)
+        self._record.desired_is(self.marker)
         state = self._record.update(active=active.version if active else None)
         return Observed(
             now=time.monotonic(),
@@ -107,11 +107,12 @@ class Observer:
         )
 
     def _held(self, active: str | None, desired: str | None) -> dict[str, str]:
-        """What the store has that may be served; the active release is held to the rule meanwhile.
+        """Return the store's releases that may be served, with their digests.
 
-        What was verified and looks otherwise now, or is not signed as the settings want it, is
-        staged again, which says why not. (The files of the active release are repaired in place,
-        and its worker goes on with it.)
+        The desired release is left out if its files changed since they were verified, or if its
+        signature is not as the settings require. It is then staged again, which reports the reason.
+        The active release is not left out: its files are repaired in place while its worker goes
+        on. Its signature is checked here, too.
         """
         held = self._store.verified()
         if desired in held and desired != active and not self._may_be_next(desired):
@@ -128,9 +129,10 @@ class Observer:
             return False
 
     def _judge(self, active: str | None) -> None:
-        """Note whether the active release is let in: it may be older than the rule, or another's.
+        """Check the active release's signature and record the verdict.
 
-        While the key or the share cannot be read, what was found before goes on.
+        The release may be older than the rule, or signed with another key. While the key or the
+        share cannot be read, the last verdict stays.
         """
         refused = None
         try:
@@ -145,11 +147,13 @@ class Observer:
         self._judged, self.refused = active, refused
 
     def _require_signature(self, version: str) -> None:
-        """Hold a release to the rule; one that was signed since has its signature fetched.
+        """Raise unless a release's signature is as the settings require.
+
+        If it is not, the signature is fetched from the share: it may have been signed since.
 
         Raises:
-            VerificationError: It is not let in.
-            AgentError: That cannot be known now.
+            VerificationError: The release is refused.
+            AgentError: The key or the share cannot be read now.
         """
         if self._policy.key is None:
             return
@@ -160,15 +164,16 @@ class Observer:
             self._policy.hold_in_store(release, home, self._reader)
 
     def _active(self) -> str | None:
-        """What was confirmed last; `current` may lead to what a worker was just signalled for.
+        """Return the active release; None if there is none.
 
-        Or nowhere, if somebody deleted it: what was active is served all the same.
+        `current` may lead to a release that a worker was signalled for and has not confirmed, or
+        may have been deleted. In both cases the release that was confirmed last is the active one.
         """
         known, leads_to = self._record.state, self._store.active()
         return known.active if leads_to in {None, known.pointed} else leads_to
 
     def watch(self) -> Callable[[], Awaitable[bool]]:
-        """Return a look at the marker that says whether it moved since now."""
+        """Return a function that reads the marker and returns true if it changed since now."""
         before = self.marker
 
         async def has_moved() -> bool:
@@ -178,7 +183,7 @@ class Observer:
         return has_moved
 
     async def look_at_marker(self) -> None:
-        """Read the marker; what cannot be read or understood changes nothing."""
+        """Read the marker; if it cannot be read or parsed, the last one stays."""
         try:
             known = self.marker.sha256 if self.marker else None
             data = await threads.run(self._reader.marker_bytes, known=known)
@@ -210,7 +215,7 @@ class Observer:
         self.share_error = error
 
     async def _offered(self, version: str) -> str | None:
-        """The digest of the release on the share, where that can be known."""
+        """Return the digest of the release on the share; None if it cannot be read."""
         try:
             return (await threads.run(self._reader.manifest, version)).digest
         except AgentError:

@@ -1,4 +1,4 @@
-"""The sidecar's HTTP endpoints: probes, status, metrics, and "look now"."""
+"""The sidecar's HTTP endpoints: probes, status, metrics, and a request to read the share now."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ if TYPE_CHECKING:
 
 
 class Probed(Protocol):
-    """What the endpoints show of the sidecar."""
+    """The part of the sidecar that the endpoints use."""
 
     def alive(self) -> bool:
-        """Whether the loop completed a cycle within its deadline."""
+        """Return true if the loop completed a cycle within its deadline."""
         ...
 
     def ready(self) -> bool:
-        """Whether a verified release is active."""
+        """Return true if a verified release is active."""
         ...
 
     def status(self) -> dict[str, object]:
-        """All there is to know."""
+        """Return the state and the current activity, as JSON may hold it."""
         ...
 
     def look_now(self) -> None:
-        """Look at the share as soon as possible."""
+        """Read the share as soon as possible."""
         ...
 
 
 def application(probed: Probed, registry: CollectorRegistry) -> web.Application:
-    """The endpoints, over `probed`."""
+    """Return the application with the endpoints of `probed`."""
 
     async def healthz(_: web.Request) -> web.Response:
-        """200 while the loop turns, whatever the share does; else 503."""
+        """Return 200 while the loop runs, whatever the share does; else 503."""
         return _verdict(probed.alive(), "the loop does not turn")
 
     async def readyz(_: web.Request) -> web.Response:
-        """200 once a verified release is active that may be served (signatures); else 503."""
+        """Return 200 if a verified release is active and its signature allowed; else 503."""
         return _verdict(probed.ready(), "no verified release is active that may be served")
 
     async def status(_: web.Request) -> web.Response:
-        """The state, and what is going on, as JSON."""
+        """Return the state and the current activity as JSON."""
         body = msgspec.json.format(msgspec.json.encode(probed.status()), indent=2) + b"\n"
         return web.Response(body=body, content_type="application/json")
 
     async def metrics(_: web.Request) -> web.Response:
-        """The metrics, for Prometheus."""
+        """Return the metrics for Prometheus."""
         body = generate_latest(registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def check(_: web.Request) -> web.Response:
-        """Look at the share now, back-off or not, as SIGHUP does; 202."""
+        """Read the share now, also during a back-off, as after SIGHUP; return 202 at once."""
         probed.look_now()
         return web.Response(status=202, text="looking\n")
 
@@ -70,10 +70,10 @@ def application(probed: Probed, registry: CollectorRegistry) -> web.Application:
 
 
 async def listen(app: web.Application, address: tuple[str, int]) -> tuple[web.AppRunner, int]:
-    """Serve `app`; give what stops it, and the port.
+    """Serve `app` and return the runner, which stops it, and the port.
 
     Raises:
-        ConfigError: The address is taken or not ours.
+        ConfigError: The address is taken, or not one of this machine.
     """
     host, port = address
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -84,7 +84,7 @@ async def listen(app: web.Application, address: tuple[str, int]) -> tuple[web.Ap
         await runner.cleanup()
         raise ConfigError(
             f"The sidecar cannot listen on {host}:{port}: {error.strerror}.",
-            remedy="Name a free address with --listen.",
+            remedy="Give a free address with --listen.",
         ) from None
     return runner, runner.addresses[0][1]
 

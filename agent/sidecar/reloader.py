@@ -1,4 +1,4 @@
-"""Has the worker load a release, and waits until it confirms that it serves it."""
+"""Makes the worker load a release, and waits until the worker confirms that it serves it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class Reloader:
-    """Reloads, with each attempt on record.
+    """Reloads the worker, and records each attempt.
 
     Args:
         worker: The worker's admin listener.
         store: The store, whose `current` a signalled worker reads.
         record: The state on disk.
-        told: Told of each attempt and how it ended.
-        runner: Runs what blocks.
-        signalled: Whether the worker is told by a signal, and so finds the release as `current`.
+        told: The listeners, which get each attempt and its outcome.
+        runner: Runs steps that block.
+        signalled: True if the worker is told by a signal, and so finds the release as `current`.
     """
 
     def __init__(
@@ -47,14 +47,15 @@ class Reloader:
         self._signalled = signalled
 
     async def reload(self, target: Target) -> None:
-        """Have the worker serve `target`.
+        """Make the worker serve `target`.
 
         Raises:
-            AgentError: As the worker's client raises; a signalled worker's `current` is put back.
+            AgentError: As the worker's client raises. For a signalled worker `current` then leads
+                to the release before again.
         """
         version = target.version
         self._events.tell(events.ReloadAsked(version))
-        # Only a release on its way in can be given up; the active one is asked for again and again.
+        # Attempts count only for a new release, which can be given up; the active one cannot.
         if version != self._record.state.active:
             self._record.begin(version)
         try:
@@ -68,7 +69,7 @@ class Reloader:
         self._events.tell(events.ReloadConfirmed(version, round(confirmed.seconds, 3)))
 
     async def _tell(self, target: Target) -> Confirmed:
-        """Have the worker load `target`; one that is signalled finds it under `current`."""
+        """Make the worker load `target`; a signalled worker finds it under `current`."""
         if not self._signalled:
             return await self._worker.reload(target)
         before = self._store.active()

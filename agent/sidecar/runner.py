@@ -1,4 +1,4 @@
-"""Runs steps that block beside the loop, and ends one early when the marker moves on."""
+"""Runs blocking steps in threads beside the loop, and ends one early if the marker changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Step = Callable[[Steps], object]
 
-# SIGTERM ends the agent within 5 s; a step is given most of that to stop cleanly.
+# SIGTERM ends the agent within 5 s; a step gets most of that time to stop cleanly.
 _STOP_SECONDS: Final = 3.0
 
 
@@ -26,12 +26,12 @@ class Runner:
     """Runs the steps of a sidecar.
 
     Args:
-        make_steps: Returns the steps, which a flag ends early.
-        watch_marker: Returns a look at the marker that says whether it moved since.
-        poll_interval: Seconds between two such looks.
+        make_steps: Returns the steps; its argument is a flag that ends them early.
+        watch_marker: Returns a function that returns true if the marker changed since this call.
+        poll_interval: Seconds between two calls of that function.
 
     Attributes:
-        turned: When the sidecar last got round to looking, on the monotonic clock.
+        turned: The time at which the sidecar last observed, on the monotonic clock.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Runner:
         self.turned = time.monotonic()
 
     async def run(self, step: Step) -> None:
-        """Run a step in a thread. Being cancelled stops it, and waits a little until it did.
+        """Run a step in a thread. If this is cancelled, stop the step and wait for it, 3 s at most.
 
         Raises:
             AgentError: As the step raises.
@@ -57,25 +57,25 @@ class Runner:
             await asyncio.shield(future)
         except asyncio.CancelledError:
             stop.set()
-            # That it was stopped is no news; asyncio would log an error that nobody asked for.
+            # Retrieve the step's error: asyncio would log it otherwise, and a stop is no error.
             future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             await asyncio.wait([future], timeout=_STOP_SECONDS)
             raise
 
     async def run_watched(self, step: Step) -> None:
-        """Run a step in a thread, but end it when the marker moves on.
+        """Run a step in a thread, but end it if the marker changes.
 
         Raises:
-            StoppedError: It was ended.
+            StoppedError: The marker changed.
             AgentError: As the step raises.
         """
         await self.watched(self.run(step))
 
     async def watched(self, work: Coroutine[None, None, None]) -> None:
-        """Await `work`, but end it when the marker moves on.
+        """Await `work`, but cancel it if the marker changes.
 
         Raises:
-            StoppedError: It was ended.
+            StoppedError: The marker changed.
             AgentError: As `work` raises.
         """
         has_moved = self._watch_marker()
@@ -95,6 +95,6 @@ class Runner:
 
 
 def _nicely(step: Step, steps: Steps) -> object:
-    """Do a step behind the requests that a worker on the same cores answers meanwhile."""
+    """Do a step at low priority, so that a worker on the same cores answers requests first."""
     threads.be_nice(threads.NICEST)
     return step(steps)

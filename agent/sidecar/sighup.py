@@ -1,7 +1,8 @@
 """Sends SIGHUP to the worker's process, and to no other one.
 
-The default action of SIGHUP ends a process, and a number may be another process' by the time that
-it is used: so the process is held by a descriptor, looked at again, and must catch the signal.
+The default action of SIGHUP ends a process, and a process' number may belong to another one by the
+time that it is used. So the process is held by a descriptor and checked again, and it must catch
+the signal.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from typing import Final, NamedTuple
 from agent.errors import ReloadError
 
 _PROC: Final = Path("/proc")
-# The kernel keeps this much of a name.
+# The kernel cuts a process' name to this many bytes.
 _COMM: Final = 15
-# `python app.py` and `python -m app` are known by what they run, too.
+# Arguments that count as names, so that `python app.py` and `python -m app` are found as the app.
 _ARGUMENTS: Final = 3
 _SIGHUP_BIT: Final = 1 << (signal.SIGHUP - 1)
 
 
 class Process(NamedTuple):
-    """A process as it was seen."""
+    """A process: its number, its parent, its names, and if it catches SIGHUP."""
 
     pid: int
     parent: int
@@ -32,15 +33,15 @@ class Process(NamedTuple):
 
 
 def send(name: str) -> int:
-    """Send SIGHUP to the process called `name`; give its number.
+    """Send SIGHUP to the process called `name` and return its number.
 
     Args:
-        name: What it is called, or the base name of its program or script. Of a process and its
-            children that are all called so, it is the parent, as of a server that forks.
+        name: The process' name, or the base name of its program or script. If a process and its
+            children have that name, as for a server that forks, it is the parent.
 
     Raises:
-        ReloadError: There is none or there are several, it does not handle the signal, or is
-            another user's.
+        ReloadError: There is no such process, or several, or it does not handle the signal, or it
+            belongs to another user.
     """
     process = _find(name)
     try:
@@ -52,7 +53,7 @@ def send(name: str) -> int:
         signal.pidfd_send_signal(held, signal.SIGHUP)
     except PermissionError:
         raise ReloadError(
-            f"Process {process.pid} ({name}) is another user's.",
+            f"Process {process.pid} ({name}) belongs to another user.",
             remedy="Run both containers as the same user (runAsUser).",
         ) from None
     except ProcessLookupError:
@@ -78,7 +79,7 @@ def _find(name: str) -> Process:
 
 
 def _require_same(process: Process, name: str) -> None:
-    """See that what is held now is what was found, and that the signal does not end it."""
+    """Raise unless the process still has the name and catches the signal, which else ends it."""
     now = _look(process.pid)
     if now is None or name not in now.names:
         raise _gone(name)
@@ -105,7 +106,7 @@ def _look(pid: int) -> Process | None:
         )
         names = {Path(argument).name for argument in arguments[:_ARGUMENTS]}
         comm = status["Name"].strip()
-        # A name that the kernel cut is the longer one's, if the program's own says so.
+        # A name that the kernel may have cut does not count: the arguments have all of it.
         names |= {comm} if len(comm) < _COMM else set()
         catches = int(status["SigCgt"], 16) & _SIGHUP_BIT
         return Process(pid, int(status["PPid"]), frozenset(names - {""}), bool(catches))
@@ -115,5 +116,5 @@ def _look(pid: int) -> Process | None:
 def _gone(name: str) -> ReloadError:
     return ReloadError(
         f"No process is called {name}.",
-        remedy="Set shareProcessNamespace: true and --reload-process; it is tried again.",
+        remedy="Set shareProcessNamespace: true, and check --reload-process; it is tried again.",
     )

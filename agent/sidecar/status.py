@@ -1,4 +1,4 @@
-"""What `/status` does not say: any pod may read it. Pure."""
+"""Removes from `/status` the paths that other pods must not read. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 
 HIDDEN: Final = "…"
 
-# Absolute, and of two components at least: `/reload` is a path of the worker's, `azurefiles://…`
-# and `releases/v1` are none of this machine's.
+# Absolute paths with at least two components: `/reload` is a path of the worker's API, and
+# `azurefiles://…` and `releases/v1` are not paths of this machine.
 _PATH: Final = re.compile(r"(?<![\w./:…-])(?:/[^\s/'\",;:()]+){2,}")
 
 
 def paths(value: Any, *, keep: Path, hide: str | None) -> Any:
-    """`value` with no path of this machine in it.
+    """Return `value` with the paths of this machine hidden.
 
     Args:
-        value: What JSON may hold.
-        keep: A directory: paths in it stay.
-        hide: A text that is hidden too: where the share is, if that is a directory.
+        value: A value as JSON may hold it.
+        keep: A directory whose paths stay visible.
+        hide: A text to hide as well, the share's directory; None if the share is not one.
     """
     if isinstance(value, dict):
         return {key: paths(each, keep=keep, hide=hide) for key, each in value.items()}

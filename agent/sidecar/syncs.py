@@ -1,4 +1,4 @@
-"""The syncs of a sidecar, one at a time, each of which ends with one event."""
+"""The syncs of a sidecar; at most one is open, and each ends with one event."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Syncs:
-    """The syncs of a sidecar: one at a time, from its first step to the event that ends it.
+    """Keeps the open sync of a sidecar, from its first step to the event that ends it.
 
     Args:
-        events: Told of each end.
+        events: The listeners, which get the event that ends a sync.
     """
 
     def __init__(self, events: Events) -> None:
@@ -25,7 +25,7 @@ class Syncs:
         self._observed = 0.0
 
     def observed(self, seconds: float, *, desired: str | None) -> None:
-        """Count a look that took so long; a sync of a release that is not desired now ends."""
+        """Add the seconds of an observation; end a sync whose release is no longer desired."""
         self._observed = seconds
         if self._open is None:
             return
@@ -34,7 +34,7 @@ class Syncs:
             self.supersede(desired)
 
     def of(self, version: str, *, previous: str | None, number: int) -> SyncSummary:
-        """Return the sync that a step at `version` belongs to; it begins with its first step."""
+        """Return the sync that a step for `version` belongs to; the first step opens it."""
         if self._open is None or self._open.version != version:
             self._open = SyncSummary(version, previous, number)
             self._open.began -= self._observed
@@ -42,7 +42,7 @@ class Syncs:
         return self._open
 
     def take(self, version: str) -> SyncSummary:
-        """Return the open sync, which the caller ends; a new one where there is none."""
+        """Return the open sync, or a new one, for the caller, who tells the event that ends it."""
         taken, self._open = self._open or SyncSummary(version, None), None
         taken.end()
         return taken
@@ -55,7 +55,7 @@ class Syncs:
             self._events.tell(ending(ended, reason, **more))
 
     def supersede(self, by: str | None) -> None:
-        """End the open sync, since the marker moved on."""
+        """End the open sync because the marker changed; `by` is the version it names now."""
         same = self._open is not None and self._open.version == by
-        reason = "the marker was written anew" if same else f"the marker names {by} now"
+        reason = "the marker was written again" if same else f"the marker names {by} now"
         self.end(SyncSuperseded, reason)

@@ -1,4 +1,4 @@
-"""What the sidecar does for the store itself: what is lost is made anew, what rots is repaired."""
+"""Maintains the store: restores lost parts, verifies the active release again, and repairs it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 class Upkeep:
-    """The upkeep of one store.
+    """Maintains one store.
 
     Args:
         store: The store.
         record: Its state on disk.
-        run: Carries a step out, in a thread; raises `StoppedError` if the marker moves on.
-        interval: Seconds in which all of the active release is read again; 0 for never.
-        log: Told of what is put off.
+        run: Runs a step in a thread; raises `StoppedError` if the marker changes.
+        interval: Seconds in which all of the active release is verified again; 0 for never.
+        log: Receives failures that are tried again later.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class Upkeep:
         self._not_before = 0.0
 
     async def mend(self) -> None:
-        """See that the store's own parts are there, and that what is active is known and verified.
+        """Restore parts of the store that are missing, and verify an active release without record.
 
-        Somebody may delete `current` or `.agent` while the worker serves; the release is still
-        there. It is hashed once: what is not sound then is for the next decision.
+        Somebody may delete `current` or `.agent` while the worker serves; the release still exists.
+        It is hashed once. If it is corrupt, the next decision deals with it.
         """
         active = self._store.active()
         whole = self._store.is_prepared() and active is not None and self._is_verified(active)
@@ -72,7 +72,7 @@ class Upkeep:
             self._was_whole, self._failures = False, 0
 
     async def look(self) -> bool:
-        """Read a little of the active release again; give whether something is wrong with it."""
+        """Verify a part of the active release again; return true if files of it are corrupt."""
         active, now = self._store.active(), time.monotonic()
         if not self._interval or active is None or now < self._not_before:
             return False
@@ -87,9 +87,9 @@ class Upkeep:
         return self._is_rotten(active)
 
     async def repair(self, version: str) -> bool:
-        """Repair the files of the active release that are known to be wrong; whether that was done.
+        """Repair the corrupt files of the active release; return true if that succeeded.
 
-        Why not is kept with what is known.
+        If it fails, the reason is recorded in the state's `rot`.
         """
         try:
             await self._run(lambda steps: repair(steps, version))
@@ -99,7 +99,7 @@ class Upkeep:
             rot = self._record.state.rot
             if rot:
                 self._record.update(rot=replace(rot, reason=str(error)))
-            self._log.warning("store.unrepaired", version=version, error=str(error))
+            self._log.warning("store.repair_failed", version=version, error=str(error))
             return False
         return True
 
@@ -111,20 +111,20 @@ class Upkeep:
         return rot is not None and rot.version == version
 
     def _put_off(self, error: AgentError) -> None:
-        """What failed is done again later: it may have read a whole release to no avail."""
+        """Log a failure and delay the next try: a failed one may have read a whole release."""
         if isinstance(error, StoppedError):
             return
         self._failures += 1
         pause = reconcile.delay(self._failures)
         self._not_before = time.monotonic() + pause
-        self._log.warning("store.unkept", error=str(error), retry_seconds=pause)
+        self._log.warning("store.upkeep_failed", error=str(error), retry_seconds=pause)
 
 
 def recover(steps: Steps) -> None:
-    """At start, or when parts of the store were lost: bring it in order.
+    """Put the store in order, at start or after parts of it were lost.
 
-    What a crash left is cleared, `current` leads to what was active, and the active release is
-    hashed if no record has it.
+    It deletes what a crash left, points `current` at the active release, and hashes the active
+    release if there is no record that it was verified.
 
     Raises:
         AgentError: The store cannot be used.
@@ -144,7 +144,7 @@ def recover(steps: Steps) -> None:
 
 
 def reverify(steps: Steps, reverifier: Reverifier, version: str) -> None:
-    """Read a little of the active release again, and put on record what is found to be wrong.
+    """Verify a part of the active release again, and record the files that are corrupt.
 
     Raises:
         AgentError: As `Reverifier.look` and `Store.lock` raise.
@@ -166,7 +166,7 @@ def reverify(steps: Steps, reverifier: Reverifier, version: str) -> None:
 
 
 def repair(steps: Steps, version: str) -> None:
-    """Put right files of the active release in the place of those on record as wrong.
+    """Replace the recorded corrupt files of the active release by right ones.
 
     Raises:
         AgentError: As `repairing.repair` raises.
@@ -191,7 +191,7 @@ def repair(steps: Steps, version: str) -> None:
 
 
 def _restore(steps: Steps) -> None:
-    """Put `current` back if it was deleted, or led elsewhere, behind the agent's back."""
+    """Restore `current` if somebody else deleted it or pointed it elsewhere."""
     known = steps.record.state.active
     if known and steps.store.active() is None and known in steps.store.verified():
         steps.log.warning("store.current_restored", version=known)
@@ -199,7 +199,7 @@ def _restore(steps: Steps) -> None:
 
 
 def _point_back(steps: Steps) -> None:
-    """Take back what a signalled worker had not confirmed when the agent died."""
+    """Point `current` back if the agent died before a signalled worker confirmed a release."""
     known = steps.record.state
     confirmed = known.active if known.active in steps.store.versions() else None
     if known.pointed and known.pointed == steps.store.active() and confirmed:

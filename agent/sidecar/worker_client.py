@@ -1,4 +1,4 @@
-"""Tells the worker to load a release, and believes it only once it serves that very release."""
+"""Tells the worker to load a release, and waits until the worker reports that it serves it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from agent.settings import Settings
 
 _ANSWER_SECONDS: Final = 5.0
-# A worker that misses this many seconds of asking is gone, not busy.
+# A worker that answers nothing for so long counts as gone, not as busy.
 _SILENT_SECONDS: Final = 3 * _ANSWER_SECONDS
 _ANSWER_BYTES: Final = 256 * 1024
-# A worker of one's own may say OK for Accepted. Neither proves anything.
+# Other workers may answer 200 instead of 202. Neither proves that the release is served.
 _ACCEPTED: Final = range(200, 300)
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.5
@@ -44,7 +44,7 @@ class _Named(msgspec.Struct, frozen=True):
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    """What `GET /model` answers; further fields are another version's business."""
+    """The answer of `GET /model`; fields that another version adds are ignored."""
 
     state: str
     instance: str
@@ -56,7 +56,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Confirmed:
-    """The worker serves the release; `seconds` from its 202 to that."""
+    """A reload that the worker confirmed, `seconds` after its 202."""
 
     seconds: float
 
@@ -66,7 +66,7 @@ class WorkerClient:
 
     Args:
         url: `http://HOST:PORT` or `unix:///PATH`.
-        timeout: Seconds from the worker's 202 to confirmed.
+        timeout: The longest time in seconds from the worker's 202 until it serves the release.
     """
 
     def __init__(self, url: str, *, timeout: float) -> None:
@@ -76,7 +76,7 @@ class WorkerClient:
         self._listens = True
 
     async def view(self) -> WorkerView | None:
-        """What the worker says of itself; None if it does not answer as a worker does."""
+        """Return the worker's answer to `GET /model`; None if there is no such answer."""
         try:
             status, body = await self._call("GET", "/model")
             answer = msgspec.json.decode(body, type=_Answer)
@@ -85,7 +85,7 @@ class WorkerClient:
             self._listens = False
             return None
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError):
-            return None  # bytes that are no UTF-8, or nested too deeply, are no DecodeError
+            return None  # Malformed UTF-8 and deep nesting raise other errors than DecodeError.
         if status != 200:  # noqa: PLR2004 - OK
             return None
         return WorkerView(
@@ -97,12 +97,12 @@ class WorkerClient:
         )
 
     async def reload(self, target: Target) -> Confirmed:
-        """Have the worker serve `target`.
+        """Make the worker serve `target`.
 
         Raises:
-            ReloadFailedError: It tried and failed.
-            WorkerRestartedError: It died while it loaded, and is back or still away.
-            ReloadError: It is not there, refused, or did not get there in time.
+            ReloadFailedError: The worker failed to load it.
+            WorkerRestartedError: The worker died while it loaded, and may have started again.
+            ReloadError: The worker does not answer, refused, or did not serve it in time.
         """
         before = await self.view()
         await self._ask(target)
@@ -122,15 +122,16 @@ class WorkerClient:
         raise self._too_late(target, last, silent=time.monotonic() - silent_since)
 
     def _too_late(self, target: Target, last: WorkerView | None, *, silent: float) -> ReloadError:
-        # One that listens and is merely busy misses an answer or two: that is no death to count.
+        # A busy worker that still listens may miss an answer or two. That does not count as death.
         if not self._listens or silent > min(_SILENT_SECONDS, self._timeout / 2):
             return WorkerRestartedError(
                 f"The worker took {target.version}, and does not answer any more.",
                 remedy="Look for an out-of-memory kill; it needs room for two models.",
             )
         return ReloadError(
-            f"The worker did not serve {target.version} within {self._timeout:g} s: {_said(last)}.",
-            remedy="Look at the worker's log; raise --reload-timeout if it is merely slow.",
+            f"The worker did not serve {target.version} within {self._timeout:g} s: "
+            f"{_described(last)}.",
+            remedy="Look at the worker's log; raise --reload-timeout if it is only slow.",
         )
 
     async def _ask(self, target: Target) -> None:
@@ -140,19 +141,19 @@ class WorkerClient:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise ReloadError(
                 f"The worker's /reload does not answer: {error or type(error).__name__}.",
-                remedy="See that the worker is up; it is asked again.",
+                remedy="Check that the worker runs; it is asked again.",
             ) from None
         if status not in _ACCEPTED:
             text = body.decode(errors="replace")[:300]
             raise ReloadError(
                 f"The worker answered /reload with {status}: {text}.",
-                remedy="See that it mounts the same store; it is asked again.",
+                remedy="Check that it mounts the same store; it is asked again.",
             )
 
     async def _call(
         self, method: str, path: str, *, json: Mapping[str, Any] | None = None
     ) -> tuple[int, bytes]:
-        # A connection of its own each time: the worker may have restarted in between.
+        # A new connection each time: the worker may have restarted in between.
         connector = aiohttp.UnixConnector(self._socket) if self._socket else aiohttp.TCPConnector()
         timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
         plain = {"Accept-Encoding": "identity"}
@@ -165,12 +166,12 @@ class WorkerClient:
             return response.status, await _bounded(response)
 
     def _confirms(self, view: WorkerView, target: Target, before: WorkerView | None) -> bool:
-        """Whether the worker serves `target` now.
+        """Return true if the worker serves `target` now.
 
         Raises:
-            ReloadFailedError: It says that it failed to, of this target and no other.
-            WorkerRestartedError: It is another process than before and has forgotten.
-            ReloadError: Somebody asked it for yet another release.
+            ReloadFailedError: The worker reports that it failed to load this target.
+            WorkerRestartedError: The worker is another process than before.
+            ReloadError: Somebody requested another release from the worker.
         """
         if view.serving == target and view.state == "ready":
             return True
@@ -184,22 +185,23 @@ class WorkerClient:
         if view.state == "failed":
             raise ReloadFailedError(
                 f"The worker failed to load {target.version}: {(view.reason or '').rstrip('.')}.",
-                remedy="Publish a release that loads; the worker serves the one before.",
+                remedy="Publish a release that loads; the worker still serves the one before.",
             )
         return False
 
     def _strayed(self, target: Target) -> bool:
         raise ReloadError(
-            f"The worker was asked for another release than {target.version} meanwhile, or forgot.",
-            remedy="Let one agent talk to it; its target must be what /reload asked for last.",
+            f"The worker was asked for another release than {target.version} in the meantime, or "
+            "forgot the request.",
+            remedy="Let only one agent talk to it. Its target must be that of the last /reload.",
         )
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    """The body, as it was sent, if it is as short as any answer of a worker.
+    """Return the body as it was sent.
 
     Raises:
-        ClientPayloadError: It is longer.
+        ClientPayloadError: It is longer than any answer of a worker.
     """
     try:
         await response.content.readexactly(_ANSWER_BYTES + 1)
@@ -208,35 +210,35 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     raise aiohttp.ClientPayloadError(f"its answer is over {_ANSWER_BYTES} bytes")
 
 
-def _said(view: WorkerView | None) -> str:
+def _described(view: WorkerView | None) -> str:
     if view is None:
-        return "it says nothing"
+        return "it does not answer GET /model"
     serving = f"{view.serving.version} ({view.serving.digest[:12]})" if view.serving else "nothing"
     return f"it serves {serving} and is {view.state}"
 
 
 class SignalledWorker(WorkerClient):
-    """A worker that reads `current` again on SIGHUP, and is still asked what it serves.
+    """A worker that reads `current` again on SIGHUP; `GET /model` still tells what it serves.
 
     Args:
         url: As above; only `GET /model` is needed there.
-        timeout: Seconds from the signal to confirmed.
-        process: What its process is called.
+        timeout: The longest time in seconds from the signal until it serves the release.
+        process: The name of its process.
     """
 
     def __init__(self, url: str, *, timeout: float, process: str) -> None:
         super().__init__(url, timeout=timeout)
         self._process = process
 
-    async def _ask(self, target: Target) -> None:  # noqa: ARG002 - it finds it under `current`
+    async def _ask(self, target: Target) -> None:  # noqa: ARG002 - the worker reads `current`
         await threads.run(sighup.send, self._process)
 
     def _strayed(self, target: Target) -> bool:  # noqa: ARG002 - as above
-        return False  # it may not have looked yet: there is no answer to a signal
+        return False  # A signal has no answer, so the worker may not have read `current` yet.
 
 
 def worker_client(settings: Settings) -> WorkerClient:
-    """What talks to the worker, as the settings say."""
+    """Return the client of the worker that the settings describe."""
     url, timeout = settings.reload_url, settings.reload_timeout
     if settings.reload_method == "signal":
         return SignalledWorker(url, timeout=timeout, process=settings.reload_process or "")

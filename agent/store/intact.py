@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import threading
     from pathlib import Path
 
-    from agent.files.progress import ByteCounter
+    from structlog.typing import FilteringBoundLogger
+
     from agent.release.manifest import File, Manifest
 
 _REMEDY: Final = "The release is staged again from the share."
@@ -26,7 +27,7 @@ def require(
     home: Path,
     *,
     stop: threading.Event,
-    moved: ByteCounter,
+    log: FilteringBoundLogger,
     whole: bool = False,
 ) -> None:
     """Hash every byte of a release, and see that its views are the same files.
@@ -35,7 +36,7 @@ def require(
         release: What should be there.
         home: The release's directory.
         stop: Ends it early.
-        moved: Counts bytes as they are hashed.
+        log: Told of progress.
         whole: Whether to compare the digest of each whole file too; see `agent.files.verify`.
 
     Raises:
@@ -49,7 +50,7 @@ def require(
     for view, path in lost_views(release, home).items():
         what = f"{view} of {home.name} in the store is not the same file as {path}."
         raise VerificationError(what, remedy=_REMEDY)
-    verify.verify(release, LocalSource(home), "", stop=stop, moved=moved, whole=whole)
+    verify.verify(release, LocalSource(home), "", stop=stop, log=log, whole=whole)
 
 
 def is_intact(release: Manifest, home: Path, file: File, stop: threading.Event) -> bool:

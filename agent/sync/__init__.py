@@ -1,1 +1,1 @@
-"""How a release gets into a store: what `init` and the sidecar share, and `init` itself."""
+"""Brings releases into a store: the steps that `init` and the sidecar share, and `init` itself."""

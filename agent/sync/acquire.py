@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic as clock
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,9 @@ from agent.files.durable import writing
 from agent.files.progress import ByteCounter
 from agent.publish import populate
 from agent.publish.build import Builder
+from agent.publish.publisher import Publisher
 from agent.publish.source import TreeSource
+from agent.publish.workshop import Workshop
 from agent.release import pickles
 from agent.release.layout import RELEASES
 from agent.store import room, stage
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from agent.context import Context
     from agent.release.manifest import Manifest
     from agent.store.store import Store
-    from agent.warmup.warmer import Warmer
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,20 @@ class Acquirer:
     """Brings releases from one share into one store.
 
     Attributes:
-        context: What hand-made trees and the Hub's models are built with.
+        workshop: Makes releases of hand-made trees and of the Hub's models.
+        publisher: Brings to the share what is made for all pods.
         locator: Finds releases on the share.
         store: The store.
-        allow_pickle: Whether a release may hold pickles.
-        warmer: Measures the models of hand-made trees.
+        allow_pickle: Whether a release of the share may hold pickles.
         stop: Ends it early.
         log: Told of progress.
     """
 
-    context: Context
+    workshop: Workshop
+    publisher: Publisher
     locator: Locator
     store: Store
     allow_pickle: bool
-    warmer: Warmer
     stop: threading.Event
     log: FilteringBoundLogger
 
@@ -57,13 +58,13 @@ class Acquirer:
     def of(cls, context: Context, stop: threading.Event) -> Acquirer:
         """Return the one of a run, which `stop` ends early."""
         return cls(
-            context,
-            Locator.of(context),
-            context.store,
-            context.settings.allow_pickle,
-            replace(context.warmer, stop=stop),
-            stop,
-            context.log,
+            workshop=Workshop.of(context, stop=stop),
+            publisher=Publisher.of(context, stop=stop),
+            locator=Locator.of(context),
+            store=context.store,
+            allow_pickle=context.settings.allow_pickle,
+            stop=stop,
+            log=context.log,
         )
 
     def acquire(
@@ -85,7 +86,7 @@ class Acquirer:
         Raises:
             RefusedError: It holds pickles.
             VerificationError: It is not signed as the settings want it.
-            AgentError: As `stage.stage`, `Builder.build` and `populate` raise.
+            AgentError: As `stage.stage`, `Builder.build` and the functions of `populate` raise.
         """
         moved = moved or ByteCounter()
         if isinstance(found, HandMadeTree):
@@ -93,15 +94,15 @@ class Acquirer:
         if isinstance(found, Catalogued):
             if not found.to_share:
                 self.locator.policy.hold_unsigned(version)
-                return populate.into_store(self.context, version, spare)
-            found = populate.into_share(self.context)
+                return populate.into_store(self.workshop, self.store, version, spare)
+            found = populate.into_share(self.workshop, self.publisher)
         return self._stage(found, moved, spare)
 
     def original(self, release: Manifest) -> Original:
         """Return where the share has the files of a release of the store.
 
         Raises:
-            AgentError: As `Locator.locate` raises, or the hand-made tree is no longer whole.
+            AgentError: As `Locator.locate` raises, or the hand-made tree is no longer complete.
         """
         share = self.locator.reader.share
         paths = {f.path: f"{RELEASES}/{release.version}/{f.path}" for f in release.files}
@@ -114,10 +115,8 @@ class Acquirer:
         return Original(share, {**paths, **plan.files}, plan.written)
 
     def _source(self, tree: HandMadeTree) -> TreeSource:
-        context = self.context
-        return TreeSource(
-            self.locator.reader.share, context.wanted, tree.suffix, strict=context.strict
-        )
+        share, contents = self.locator.reader.share, self.workshop.contents
+        return TreeSource(share, contents.wanted, tree.suffix, strict=contents.strict)
 
     def _stage(self, release: Manifest, moved: ByteCounter, spare: Sequence[str]) -> Staged:
         pickles.refuse(release, allowed=self.allow_pickle)
@@ -139,14 +138,14 @@ class Acquirer:
         store, source = self.store, self._source(tree)
         plan = source.plan()
         for want in plan.absent:
-            self.log.warning("catalog.model_missing", model=want.name, loader=want.loader)
+            self.log.warning("catalog.model_missing", model=want.ref.name, loader=want.ref.loader)
         directory = store.staging / version
         store.sweep()
         total = source.size(plan)
         room.require_and_make(store, total + stage.OVERHEAD_BYTES, spare)
         with writing(version):
             durable.make_directory(directory)
-        builder = Builder(self.warmer, self.stop, moved.add)
+        builder = Builder(self.workshop.warmer, self.stop, moved.add)
         with progress.shown(self.log, "adopt", moved, total):
             began = clock()
             release = builder.build(source, plan, version, directory)

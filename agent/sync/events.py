@@ -1,4 +1,4 @@
-"""The events of a sync, each a frozen payload: what happened, without who is told of it. Pure."""
+"""The events of a sync, each a frozen payload that knows nothing of its listeners. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent.sync.summary import Outcome, SyncSummary
+    from agent.warmup.protocol import Measured
 
 
 @dataclass(frozen=True)
 class Staged(Event, name="release.staged"):
-    """A release came into the store, verified; `moved` has its bytes by source."""
+    """A release was staged into the store and verified; `moved` has its bytes by source."""
 
     version: str
     digest: str
@@ -25,7 +26,7 @@ class Staged(Event, name="release.staged"):
     moved: Mapping[str, int]
 
     def fields(self) -> Mapping[str, object]:
-        """Return the fields, with the bytes of each source in one of its own."""
+        """Return the fields, with one more for the bytes of each source."""
         return {
             "version": self.version,
             "digest": self.digest[:12],
@@ -37,7 +38,7 @@ class Staged(Event, name="release.staged"):
 
 @dataclass(frozen=True)
 class Verified(Event, name="release.verified"):
-    """Every byte of a release in the store was read and is right."""
+    """Every byte of a release in the store was verified."""
 
     version: str
     bytes: int
@@ -45,7 +46,7 @@ class Verified(Event, name="release.verified"):
 
 @dataclass(frozen=True)
 class VerificationFailed(Event, name="release.verification_failed", level=None):
-    """Bytes were found that are not what a manifest says."""
+    """Bytes were found that differ from a manifest."""
 
     version: str
 
@@ -74,11 +75,19 @@ class ModelWarmed(Event, name="model.warmed"):
 
 @dataclass(frozen=True)
 class ModelNotRun(Event, name="model.not_run", level=logging.WARNING):
-    """Only the files of a model were checked: nothing here can run it."""
+    """Only the files of a model were checked, because no installed library can run it."""
 
     version: str
     model: str
     reason: str | None
+
+
+def of_model(version: str, seen: Measured) -> ModelWarmed | ModelNotRun:
+    """Return the event for a model that was warmed, or of which only the files were checked."""
+    if seen.load_seconds is None or seen.first_seconds is None:
+        return ModelNotRun(version, seen.ref.name, seen.not_run)
+    times = seen.load_seconds, seen.first_seconds, seen.canary_seconds
+    return ModelWarmed(version, seen.ref.name, str(seen.device), *times, seen.canary_cosine)
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ class Pruned(Event, name="release.pruned"):
 
 @dataclass(frozen=True)
 class Quarantined(Event, name="release.quarantined", level=logging.ERROR):
-    """A release is not tried again until the marker's bytes or its digest change."""
+    """A release is not tried again until the marker's bytes or the release's digest change."""
 
     version: str
     reason: str
@@ -127,12 +136,12 @@ class StoreCorrupt(Event, name="store.corrupt", level=logging.ERROR):
 
 
 class SpareCorrupt(StoreCorrupt, name="store.corrupt", level=logging.WARNING):
-    """The same of a release that is not active: it is staged again at once."""
+    """Files of a release that is not active are corrupt; it is staged again at once."""
 
 
 @dataclass(frozen=True)
 class StoreRepaired(Event, name="store.repaired", level=logging.WARNING):
-    """Right files took the place of corrupt ones, in each of `releases`."""
+    """Corrupt files were replaced by right ones, in each of `releases`."""
 
     version: str
     files: Sequence[str]
@@ -164,7 +173,7 @@ class ReloadFailed(Event, name="reload.failed", level=None):
 
 @dataclass(frozen=True)
 class ShareUnreachable(Event, name="share.unreachable", level=logging.WARNING):
-    """The share does not answer, or not any more."""
+    """The share does not answer."""
 
     error: str
 
@@ -175,7 +184,7 @@ class ShareReachable(Event, name="share.reachable"):
 
 @dataclass(frozen=True)
 class MarkerRead(Event, name="marker.read"):
-    """The marker says something new."""
+    """The marker was read and is new."""
 
     version: str
     previous: Sequence[str]
@@ -183,28 +192,28 @@ class MarkerRead(Event, name="marker.read"):
 
 @dataclass(frozen=True)
 class MarkerUnknown(Event, name="marker.unknown", level=logging.WARNING):
-    """The marker is missing or says nothing sound, which changes nothing."""
+    """The marker is missing or malformed; the last one stays in force."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class SidecarStarted(Event, name="sidecar.started"):
-    """A sidecar begins; `refused` says why `init` could not activate `desired`, if it could not."""
+    """A sidecar starts; `refused` is the reason if `init` could not activate `desired`."""
 
     active: str | None
     desired: str | None
     refused: str | None = None
 
     def fields(self) -> Mapping[str, object]:
-        """Return the fields; a release that is not there is said, too."""
+        """Return the fields; `active` and `desired` stay, even if they are None."""
         refused = {"refused": self.refused} if self.refused else {}
         return {"active": self.active, "desired": self.desired, **refused}
 
 
 @dataclass(frozen=True)
 class PhaseEnded(Event, name="phase.ended", level=None):
-    """A phase of a sync (stage, check, reload, activate) succeeded, after so many seconds."""
+    """A phase of a sync (stage, check, reload, activate) succeeded after `seconds`."""
 
     phase: str
     seconds: float
@@ -212,11 +221,11 @@ class PhaseEnded(Event, name="phase.ended", level=None):
 
 @dataclass(frozen=True)
 class SyncEnded(Event):
-    """A sync ended, whichever way: the one line that says all about it.
+    """A sync ended; its line in the log has all about the sync.
 
     Attributes:
         summary: The sync.
-        reason: Why it ended so, for people.
+        reason: The reason of this outcome, for people; None after a success.
     """
 
     outcome: ClassVar[Outcome] = "error"
@@ -224,7 +233,7 @@ class SyncEnded(Event):
     reason: str | None = None
 
     def __init_subclass__(cls, *, outcome: Outcome, **more: Any) -> None:
-        """Name one way to end."""
+        """Set the outcome of this kind of end."""
         super().__init_subclass__(**more)
         cls.outcome = outcome
 
@@ -246,27 +255,27 @@ class SyncDone(SyncEnded, name="sync.done", outcome="success"):
 
 @dataclass(frozen=True)
 class SyncFailed(SyncEnded, name="sync.failed", level=logging.WARNING, outcome="error"):
-    """Something failed that is tried again, in so many seconds.
+    """A sync failed and is tried again.
 
     Attributes:
-        kind: The name of the failure's exit code, in small letters.
-        retry_seconds: Seconds until it is tried again.
+        kind: The name of the failure's exit code, in lower case.
+        retry_seconds: The seconds until the next try.
     """
 
     kind: str = "internal"
     retry_seconds: float = 0.0
 
     def fields(self) -> Mapping[str, object]:
-        """Return the fields, with what failed and when it is tried again."""
+        """Return the fields, with the kind of failure and the seconds until the next try."""
         return {**super().fields(), "kind": self.kind, "retry_seconds": self.retry_seconds}
 
 
 class SyncBroken(SyncEnded, name="sync.failed", level=logging.ERROR, outcome="error"):
-    """Something failed that nobody expected; it is tried again."""
+    """A sync ended in an unexpected error; it is tried again."""
 
 
 class SyncSuperseded(SyncEnded, name="sync.superseded", outcome="superseded"):
-    """The marker moved on before the sync was done."""
+    """The marker changed before the sync was done."""
 
 
 class SyncStopped(SyncEnded, name="sync.stopped", outcome="stopped"):
@@ -282,4 +291,4 @@ class SyncRepaired(SyncEnded, name="sync.repaired", outcome="repaired"):
 
 
 class TurnFailed(Event, name="sidecar.turn_failed", level=None):
-    """A turn of the sidecar's loop ended in an error that nobody expected."""
+    """A turn of the sidecar's loop ended in an unexpected error."""

@@ -1,7 +1,8 @@
-"""`model-agent init`: a release active before the worker starts, the desired one if possible.
+"""`model-agent init`: makes a release active before the worker starts, if possible the desired one.
 
-It falls back along the marker's chain, then to what the store holds: a bad bump must not take down
-the pods that happen to start after it, and a dead share must not kill a pod that has good data.
+It falls back to earlier releases of the marker, then to releases in the store. So a bad release
+does not take down pods that start after it was promoted, and a share that is away does not stop a
+pod whose store has a good release.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `init` made active, and what it would rather have."""
+    """The result of `init`: the active release, the desired one, and the seconds that it took."""
 
     active: str
     desired: str | None
@@ -46,10 +47,10 @@ class Outcome:
 
 
 def run(context: Context) -> Outcome:
-    """Make a release active.
+    """Make a release active, and return which.
 
     Raises:
-        AgentError: What kept the desired release from it, if nothing else could be used either.
+        AgentError: The failure of the desired release, if no other one could be used either.
     """
     summary = SyncSummary(None, None)
     try:
@@ -59,7 +60,7 @@ def run(context: Context) -> Outcome:
                 stack.enter_context(context.store.lock(context.stop))
             active, desired, why = _Init(context, summary).run()
     except AgentError as error:
-        _say_why_not(context.log, summary, error)
+        _log_failure(context.log, summary, error)
         raise
     named = {"active": active, "desired": desired}
     if desired and active != desired:
@@ -69,7 +70,7 @@ def run(context: Context) -> Outcome:
     return Outcome(active, desired, summary.seconds)
 
 
-def _say_why_not(log: FilteringBoundLogger, summary: SyncSummary, error: AgentError) -> None:
+def _log_failure(log: FilteringBoundLogger, summary: SyncSummary, error: AgentError) -> None:
     if isinstance(error, StoppedError):
         log.info("init.stopped", **summary.fields("stopped", error.what))
     else:
@@ -92,7 +93,7 @@ class _Init:
         self._before = summary.previous = context.store.active()
 
     def run(self) -> tuple[str, str | None, str | None]:
-        """What is active now, what is desired, and what went wrong first."""
+        """Return the active release, the desired one, and the first failure, if there was one."""
         first: AgentError | None = None
         try:
             with self._summary.timed("observe"):
@@ -101,9 +102,9 @@ class _Init:
             candidates, first = self._stored(), error
             self._log.warning("init.share_unusable", error=str(error))
         desired = self._marker.version if self._marker else None
-        self._record.wish(self._marker)
+        self._record.desired_is(self._marker)
         self._about(desired or next(iter(candidates), None))
-        # What failed before is tried last: anything else is better, nothing else is worse.
+        # A release that failed before is tried last: it is still better than none.
         for version in sorted(candidates, key=self._is_quarantined):
             try:
                 self._bring(version)
@@ -115,7 +116,7 @@ class _Init:
         raise first or nothing(self._reader, self._settings.marker)
 
     def _about(self, version: str | None) -> None:
-        """Say what the attempt is about."""
+        """Put the version and the number of this attempt into the summary."""
         self._summary.version = version
         self._summary.number = self._record.state.attempts.get(version or "", 0) + 1
 
@@ -139,12 +140,12 @@ class _Init:
         return self._stored() or [self._steps.locator.default(self._settings.marker)]
 
     def _stored(self) -> list[str]:
-        """What the store holds, the active one first."""
+        """Return the releases in the store, the active one first."""
         held = self._store.versions()
         return sorted(held, key=lambda version: version != self._before)
 
     def _bring(self, version: str) -> None:
-        """Have `version` in the store, verified, warmed and active."""
+        """Stage or verify `version`, check its embedding space, warm it, and make it active."""
         try:
             self._refuse_worn_out(version)
             release = self._hold(version)
@@ -158,7 +159,7 @@ class _Init:
             self._steps.activate(version)
 
     def _check(self, release: Manifest) -> None:
-        """Warm the release, unless that would only repeat what is on record."""
+        """Warm the release, unless it is on record that this was done here."""
         if self._settings.no_warm:
             return
         on_record = self._record.checked().get(release.version) == release.digest
@@ -174,7 +175,7 @@ class _Init:
             raise ModelError(what, remedy=state.WORN_OUT_REMEDY)
 
     def _hold(self, version: str) -> Manifest:
-        """The release in the store, every byte of it verified just now."""
+        """Verify the release in the store, or stage it, and return its manifest."""
         if version in self._store.versions():
             self._warn_if_changed(version)
             try:
@@ -191,7 +192,7 @@ class _Init:
             return self._steps.stage(version, desired=version, populate=True, moved=moved)
 
     def _warn_if_changed(self, version: str) -> None:
-        """Say so if the share has other content under this version: what is verified stays."""
+        """Warn if the share has other content under this version; the verified one stays."""
         try:
             offered = self._reader.manifest(version).digest if self._marker else None
         except AgentError:
@@ -200,21 +201,24 @@ class _Init:
             self._log.warning(
                 "release.differs",
                 version=version,
-                reason="its content on the share is another; releases never change, so publish it "
-                "under another version",
+                reason="the share has other content under this version; releases never change, so "
+                "publish it under another version",
             )
 
     def _guard_space(self, release: Manifest) -> None:
-        """Refuse a release whose vectors do not match those of the one before.
+        """Raise if a release's vectors do not match those of the one before.
 
         Raises:
-            NewSpaceError: They do not match, and nothing allows that.
+            NewSpaceError: They do not match, and neither marker nor settings allow that.
         """
         if self._marker and not (self._marker.allow_new_space or self._guard.lifted):
             self._guard.check(self._reference(self._marker, release.version), release)
 
     def _reference(self, marker: Marker, version: str) -> Manifest | None:
-        """Return the release that stored vectors are of: the active one, else the one before."""
+        """Return the release that stored vectors come from; None if it is unknown.
+
+        That is the active release, else the one before in the marker.
+        """
         try:
             if self._before:
                 return self._store.manifest(self._before) if self._before != version else None
@@ -225,7 +229,7 @@ class _Init:
         return None
 
     def _stop_here(self, version: str, error: AgentError) -> None:
-        """Raise `error` again unless another release may be better."""
+        """Record `error`, and raise it unless another release may be used instead."""
         self._record.failed(error)
         incomplete = isinstance(error, ReleaseMissingError | ShortFileError)
         elsewhere = incomplete or isinstance(error, UnreachableError | PickleError)

@@ -1,6 +1,6 @@
-"""Who is told of the events of a sync: the log here; metrics and Kubernetes listen likewise.
+"""Events and their listeners; the log is one, metrics and Kubernetes are others.
 
-An event with a `level` is a line of the log, by its `name`; the others are only counted.
+An event with a `level` is a line in the log, under its `name`. The others are only counted.
 """
 
 from __future__ import annotations
@@ -21,47 +21,47 @@ class Event:
 
     Attributes:
         name: Its name in the log, `noun.verb`.
-        level: Its level in the log; None where it is no line of the log.
+        level: Its level in the log; None if it is not logged.
     """
 
     name: ClassVar[str] = ""
     level: ClassVar[int | None] = logging.INFO
 
     def __init_subclass__(cls, *, name: str = "", level: int | None = logging.INFO) -> None:
-        """Name a kind of event."""
+        """Set the name and the level of this kind of event."""
         cls.name, cls.level = name, level
 
     def fields(self) -> Mapping[str, object]:
-        """Return the fields of its line in the log."""
+        """Return the fields of the event's line in the log; those that are None are left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class Listener(Protocol):
-    """One who is told of events, by whichever thread; it returns at once and raises nothing."""
+    """A listener of events; any thread may call it, and it returns at once and never raises."""
 
     def hear(self, event: Event) -> None:
-        """Take note of an event."""
+        """Handle an event."""
         ...
 
 
 class Events:
-    """The listeners of one run, each of whom is told of every event.
+    """Passes every event of one run to all listeners.
 
     Args:
-        listeners: In the order in which they are told.
+        listeners: The listeners, in the order in which they get each event.
     """
 
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = listeners
 
     def tell(self, event: Event) -> None:
-        """Tell every listener of an event."""
+        """Pass an event to every listener."""
         for listener in self._listeners:
             listener.hear(event)
 
 
 class LogListener:
-    """Writes each event that has a level as one line of the log.
+    """Writes each event that has a level as one line into the log.
 
     Args:
         log: The log.

@@ -1,4 +1,4 @@
-"""Finds how the share has a release: with a manifest, as a hand-made tree, or not at all."""
+"""Finds a release on the share: with a manifest, or as a tree that was made by hand."""
 
 from __future__ import annotations
 
@@ -22,18 +22,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HandMadeTree:
-    """A release made by hand: the tree at the share's root whose directories have this suffix."""
+    """A release that was made by hand: a tree at the share's root.
+
+    Attributes:
+        suffix: The suffix of its directories, such as `-v2`; empty if they have none.
+    """
 
     suffix: str
 
 
 @dataclass(frozen=True)
 class Catalogued:
-    """A release that the share lacks, but that can be made: it is the catalog's own.
+    """The catalog's own release, which the share lacks and the agent can make.
 
     Attributes:
-        to_share: Whether it is published on the share, or made in the store alone.
-        lacking: How the share lacks it, in a sentence.
+        to_share: True if it is published on the share, false if only made in the store.
+        lacking: A sentence that says what the share lacks.
     """
 
     to_share: bool
@@ -49,10 +53,11 @@ class Locator:
 
     Attributes:
         reader: The share.
-        policy: The rule about signatures that releases are held to.
-        require_manifest: Whether hand-made trees are left alone.
-        populate: Where the catalog's own release may be made if the share lacks it.
-        own_version: Returns the version of the catalog, which is parsed only when it is asked for.
+        policy: The rule about signatures that releases must meet.
+        require_manifest: True if trees made by hand are ignored.
+        populate: The setting `--populate`: the place for the catalog's release if the share lacks
+            it.
+        own_version: Returns the catalog's version; the catalog is parsed only on that call.
     """
 
     reader: ShareReader
@@ -63,24 +68,25 @@ class Locator:
 
     @classmethod
     def of(cls, context: Context) -> Locator:
-        """Return the one of a run."""
+        """Return the locator of a run."""
         s = context.settings
         return cls(
             context.reader,
             context.policy,
             s.require_manifest,
             s.populate,
-            lambda: context.catalog.version,
+            lambda: context.contents.catalog.version,
         )
 
     def locate(self, version: str) -> Manifest | HandMadeTree:
-        """Return how the share has `version`.
+        """Return the manifest of `version` on the share, or its tree.
 
-        A tree is taken for it if its directories carry the version (`fastembed-v2/`). One without a
-        suffix is the version that `ADOPTED` says; where there are no releases yet, it is any.
+        A tree is this version if its directories have its suffix (`fastembed-v2/`). A tree without
+        a suffix is the version in the file `ADOPTED`; if there are no releases yet, it counts as
+        any version.
 
         Raises:
-            ReleaseMissingError: The share does not have it, or not completely.
+            ReleaseMissingError: The share does not have the release, or not all of it.
             VerificationError: Its manifest or its signature is refused.
             UnreachableError: The share does not answer.
         """
@@ -96,7 +102,7 @@ class Locator:
         return release
 
     def find(self, version: str) -> Found:
-        """Return how the share has `version`, or how it can be made if the share lacks it.
+        """Return the manifest of `version`, its tree, or the plan to make it if the share lacks it.
 
         Raises:
             ReleaseMissingError: The share does not have it completely, and it cannot be made.
@@ -110,21 +116,21 @@ class Locator:
             return Catalogued(to_share=self.populate == "share", lacking=error.what)
 
     def _can_make(self, version: str) -> bool:
-        """Return whether a pod can make a release. No pod signs, so not where signing is a must."""
+        """Return true if a pod can make the release; pods cannot sign it if that is required."""
         is_own = version == self.own_version()
         return is_own and self.populate != "never" and not self.policy.required
 
     def default(self, marker: str) -> str:
-        """Return the release that a new pod takes where no marker names one.
+        """Return the release that a new pod uses if no marker names one.
 
-        That is the catalog's version if it is complete; else the only complete release; else a
-        hand-made tree; else the catalog's version, if it can be made.
+        That is the catalog's version if it is complete; else the only complete release; else a tree
+        made by hand; else the catalog's version, if it can be made.
 
         Args:
-            marker: The marker's path, for the sentence.
+            marker: The marker's path, for the error.
 
         Raises:
-            ReleaseMissingError: There is none, or there are several and none is the catalog's.
+            ReleaseMissingError: There is no release, or several and none is the catalog's.
             UnreachableError: The share does not answer.
         """
         complete = [version for version in self.reader.releases() if self._is_complete(version)]

@@ -1,7 +1,7 @@
-"""Attempts on record: what is tried is written down before it starts, and again when it ends.
+"""The state on disk. An attempt is recorded before it starts, and again when it ends.
 
-An out-of-memory kill takes the whole container with it, so a release that kills its checker would
-be tried for ever, were the attempt remembered only in memory.
+An out-of-memory kill ends the whole container. If attempts were remembered only in memory, a
+release that gets its checker killed would be tried for ever.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ T = TypeVar("T")
 class Record:
     """The state on disk, and the changes that an attempt makes to it.
 
-    On a volume that is full or not writable it goes on in memory, and saves once that is possible:
-    what needs no room must work there all the same.
+    If the volume is full or not writable, the state is kept in memory and saved once that is
+    possible: work that needs no space must go on.
 
     Args:
-        directory: Where `state.json` is.
-        log: Told of a state that could not be written.
+        directory: The directory of `state.json`.
+        log: Receives a warning if the state cannot be written.
     """
 
     def __init__(self, directory: Path, log: FilteringBoundLogger) -> None:
@@ -49,7 +49,7 @@ class Record:
         self._unsaved: str | None = None
 
     def update(self, **changes: object) -> State:
-        """Change fields and put them on disk, if anything is new."""
+        """Change fields, save the state if that changed it, and return it."""
         changed = replace(self.state, **changes)
         if changed != self.state or self._unsaved:
             self.state = changed
@@ -67,34 +67,34 @@ class Record:
         self._unsaved = reason
 
     def ensure(self) -> None:
-        """Put the state on disk if it is not there."""
+        """Save the state if its file is missing."""
         if not (self._directory / FILE_NAME).exists():
             self._save()
 
-    def wish(self, marker: Marker | None) -> None:
-        """The marker says this, if it is known; attempts for other bytes of it count no more."""
+    def desired_is(self, marker: Marker | None) -> None:
+        """Record the desired version; drop attempts that were made for other marker bytes."""
         if marker:
             same = marker.sha256 == self.state.tried_for
             attempts = self.state.attempts if same else {}
             self.update(desired=marker.version, tried_for=marker.sha256, attempts=attempts)
 
     def begin(self, version: str) -> None:
-        """An attempt at `version` starts now."""
+        """Record that an attempt at `version` starts now."""
         count = self.state.attempts.get(version, 0) + 1
         self.update(attempts=self.state.attempts | {version: count})
 
     def end(self, version: str) -> None:
-        """The attempt at `version` ended, whichever way."""
+        """Record that the attempt at `version` ended, with success or not."""
         self.update(attempts=_without(self.state.attempts, version))
 
     def worn_out(self, version: str) -> bool:
-        """Whether so many attempts at `version` never ended that they count as a failed one."""
+        """Return true if `MAX_UNFINISHED` attempts at `version` never ended: that is a failure."""
         return self.state.attempts.get(version, 0) >= MAX_UNFINISHED
 
     def quarantine(
         self, version: str, reason: str, *, marker: Marker | None, digest: str | None
     ) -> None:
-        """Try `version` no more until the marker's bytes or the release's digest change."""
+        """Record that `version` failed; `still_quarantined` tells how long it is not tried."""
         entry = Quarantine(reason, marker.sha256 if marker else "", digest, utc_now())
         self.update(
             quarantined=self.state.quarantined | {version: entry},
@@ -104,23 +104,23 @@ class Record:
         )
 
     def checked(self) -> Mapping[str, str]:
-        """The digest, by version, of what passed its check on this machine in these libraries.
+        """Return the digests, by version, of releases that passed their check in this environment.
 
-        A store may outlive its pod: on a node that was rebooted, in an image that was changed, what
-        passed before proves nothing. (Where nobody can tell, a pass counts for as long.)
+        A store may outlive its pod: after a reboot of the node or a change of the image, an earlier
+        pass proves nothing. If the environment is unknown, earlier passes count.
         """
         return self.state.checked if self.state.ground == passes.sha256() else {}
 
     def passed(self, version: str, digest: str) -> None:
-        """`version` passed its check."""
+        """Record that `version` passed its check."""
         self.update(checked={**self.checked(), version: digest}, ground=passes.sha256())
 
     def failed(self, error: AgentError) -> None:
-        """Something failed that the release is not to blame for."""
+        """Record an error that is not the release's fault."""
         self.update(last_error=str(error))
 
     def activated(self, version: str) -> None:
-        """`current` leads to `version` now."""
+        """Record that `current` leads to `version` now."""
         old = self.state.active
         self.update(
             active=version,
@@ -135,11 +135,11 @@ class Record:
         )
 
     def repaired(self, version: str) -> None:
-        """The files of `version` are right again; what the worker made of them may not be."""
+        """Record that files of `version` were repaired; the worker may still use the old bytes."""
         self.update(rot=None, outdated=version)
 
     def removed(self, version: str) -> None:
-        """`version` is no longer in the store."""
+        """Record that `version` is no longer in the store."""
         self.update(checked=_without(self.state.checked, version))
 
 
@@ -151,9 +151,9 @@ FILE_NAME: Final = "state.json"
 
 
 def load(directory: Path) -> State:
-    """The state in `directory`; a new one where there is none or it is unreadable.
+    """Return the state in `directory`; a new one if there is none, or none that can be read.
 
-    Losing it is harmless: it says what was tried, while what is active is a link of its own.
+    To lose it does no harm: it holds what was tried, and the link `current` holds what is active.
     """
     try:
         state = msgspec.json.decode((directory / FILE_NAME).read_bytes(), type=State)
@@ -163,19 +163,19 @@ def load(directory: Path) -> State:
 
 
 def save(directory: Path, state: State) -> bool:
-    """Put `state` on disk, whole; False where the volume is full."""
+    """Save `state` in one step; return false if the volume is full, and then nothing changed."""
     encoded = msgspec.json.format(msgspec.json.encode(state, order="sorted"), indent=2)
     return durable.try_write(directory / FILE_NAME, encoded + b"\n")
 
 
 def may_go(store: Store, known: State, *, keep: int, desired: str | None) -> tuple[str, ...]:
-    """Return the releases of a store that may be deleted, the first one first.
+    """Return the releases of a store that may be deleted, in the order of deletion.
 
     Args:
         store: The store.
         known: Its state.
-        keep: Releases to keep.
-        desired: The marker's release, which stays.
+        keep: The number of releases to keep.
+        desired: The marker's release, which is kept.
     """
     return retention.spare(
         store.versions(),

@@ -1,4 +1,4 @@
-"""The agent's memory on disk: `.agent/state.json`. Nothing durable lives anywhere else."""
+"""The agent's state on disk, `.agent/state.json`; nothing durable is anywhere else. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCHEMA: Final = 1
 
 
 class Worker(msgspec.Struct, frozen=True):
-    """What the worker was last seen to serve."""
+    """The worker's release, state and failure, as it reported them last."""
 
     version: str | None = None
     state: str | None = None
@@ -21,9 +21,14 @@ class Worker(msgspec.Struct, frozen=True):
 
 
 class Quarantine(msgspec.Struct, frozen=True):
-    """Why a release is not tried again, until the marker's bytes or its digest change.
+    """A release that is not tried again until the marker's bytes or its digest change.
 
-    The digest is None where it is unknown, and empty where the share had no sound manifest.
+    Attributes:
+        reason: The failure, for people.
+        marker_sha256: The SHA-256 of the marker's bytes; empty if none was known.
+        digest: The release's digest; None if it was unknown, empty if the share had no sound
+            manifest.
+        at: The time of the failure, in UTC.
     """
 
     reason: str
@@ -33,13 +38,13 @@ class Quarantine(msgspec.Struct, frozen=True):
 
 
 class Rot(msgspec.Struct, frozen=True):
-    """Files of the active release that were found to have other bytes than its manifest says.
+    """Corrupt files of the active release.
 
     Attributes:
         version: The release.
-        files: Their paths in it.
-        at: When they were found, UTC.
-        reason: Why they are not repaired yet; None until that was tried.
+        files: The files' paths in it.
+        at: The time at which they were found, in UTC.
+        reason: The reason why the last repair failed; None before the first try.
     """
 
     version: str
@@ -49,24 +54,25 @@ class Rot(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """All that outlives the process.
+    """The state that outlives the process.
 
     Attributes:
-        active: What `current` leads to.
-        previous: What it led to before.
-        pointed: What it leads to for a worker that was signalled and has not confirmed it yet.
-        desired: What the marker names.
-        worker: What the worker was last seen to serve.
+        active: The active release, which `current` leads to.
+        previous: The release that was active before.
+        pointed: The release that `current` leads to for a worker that was signalled and has not
+            confirmed it yet; else None.
+        desired: The release that the marker names.
+        worker: The worker's last report.
         quarantined: Releases that failed, by version.
-        attempts: How often an attempt at a version began without ending.
+        attempts: The number of attempts that began and did not end, by version.
         tried_for: The SHA-256 of the marker's bytes that the attempts are for.
-        checked: The digest, by version, of what passed its check in this store.
-        ground: Where it did; see `passed.sha256`.
-        rot: What is wrong with the active release's files, until they are repaired.
+        checked: The digests, by version, of releases that passed their check in this store.
+        ground: The environment in which they passed; see `agent.warmup.passes.sha256`.
+        rot: The corrupt files of the active release, until they are repaired.
         outdated: The active release, if the worker may still serve bytes from before a repair.
-        last_reverified: When all of the active release was last read again and found right, UTC.
-        last_success: When a release was last activated or confirmed, UTC.
-        last_error: What failed last, for people; None after a success.
+        last_reverified: The time at which all of the active release was last verified again, UTC.
+        last_success: The time at which a release was last activated or confirmed, UTC.
+        last_error: The last failure, for people; None after a success.
     """
 
     schema: int = SCHEMA
@@ -87,7 +93,7 @@ class State(msgspec.Struct, frozen=True):
     last_error: str | None = None
 
     def refused(self) -> dict[str, Quarantine]:
-        """What is not tried under the marker that was read last; others are history."""
+        """Return the releases that are not tried with the current marker; others are history."""
         marker = self.tried_for or ""
         return {v: entry for v, entry in self.quarantined.items() if entry.marker_sha256 == marker}
 
@@ -97,20 +103,25 @@ MAX_UNFINISHED: Final = 2
 
 WORN_OUT: Final = (
     f"{MAX_UNFINISHED} attempts never ended: the agent, its check or the worker was killed, most "
-    "likely for want of memory, or crashed."
+    "likely for lack of memory, or crashed."
 )
 
 
 WORN_OUT_REMEDY: Final = (
-    "Raise the container's memory limit, or see in its log what crashed; then promote again."
+    "Raise the container's memory limit, or find the crash in its log; then promote again."
 )
 
 
 def still_quarantined(entry: Quarantine, marker: Marker | None, offered: str | None) -> bool:
-    """Whether nothing changed since: the marker's bytes and the release's digest are the same.
+    """Return true if the marker's bytes and the release's digest are the same as at the failure.
 
-    What is unknown now counts as unchanged. A digest where none could be read before is a change:
-    the manifest was refused, or half there, and is a good one now.
+    A marker or digest that is unknown now counts as unchanged. A digest where none could be read
+    before counts as a change: the manifest was refused or incomplete, and is good now.
+
+    Args:
+        entry: The failure.
+        marker: The marker; None if it is unknown.
+        offered: The digest of the release on the share; None if it is unknown.
     """
     same_marker = marker is None or entry.marker_sha256 == marker.sha256
     same_digest = offered in {None, entry.digest}

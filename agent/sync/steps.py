@@ -1,4 +1,4 @@
-"""The steps that `init` and the sidecar carry out on the store; each may block for long."""
+"""The steps that `init` and the sidecar carry out on the store; each may take long."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from agent.errors import (
     UnreachableError,
     VerificationError,
 )
-from agent.files import progress
 from agent.files.progress import ByteCounter
 from agent.release.manifest import Manifest
 from agent.store import intact, records
@@ -31,11 +30,10 @@ if TYPE_CHECKING:
     from agent.context import Context
     from agent.release.marker import Marker
     from agent.store.store import Store
-    from agent.sync.listening import Event, Events
+    from agent.sync.listening import Events
     from agent.sync.locate import Found, Locator
     from agent.sync.record import Record
     from agent.sync.summary import SyncSummary
-    from agent.warmup.protocol import Measured
     from agent.warmup.warmer import Warmer
 
 _ORIGIN: Final = {Manifest: "share", HandMadeTree: "adopted", Catalogued: "hub"}
@@ -43,18 +41,18 @@ _ORIGIN: Final = {Manifest: "share", HandMadeTree: "adopted", Catalogued: "hub"}
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps, each under the store's lock, with the attempt on record.
+    """The steps; each holds the store's lock and records its attempt.
 
-    Only steps that load a model are on record as attempts. Staging is not: its memory is bounded,
-    so being killed during it says nothing of the release.
+    Only steps that load a model are recorded as attempts. Staging is not: its memory is bounded, so
+    a kill during it proves nothing about the release.
 
     Attributes:
         store: The store.
         record: The state on disk.
         acquirer: Finds releases on the share, and brings them into the store.
-        keep: Releases that are kept in the store.
-        events: Told of what happens.
-        log: Told of what could not be written down.
+        keep: The number of releases that are kept in the store.
+        events: The listeners of events.
+        log: Receives what could not be recorded.
         stop: Ends a step early.
     """
 
@@ -70,7 +68,7 @@ class Steps:
     def of(
         cls, context: Context, record: Record, told: Events, stop: threading.Event | None = None
     ) -> Steps:
-        """Return those of a run, which `stop` ends early; else the run's own flag."""
+        """Return the steps of a run; `stop` ends them early, by default the run's own flag."""
         stop = stop or context.stop
         return cls(
             store=context.store,
@@ -84,13 +82,13 @@ class Steps:
 
     @property
     def locator(self) -> Locator:
-        """Finds releases on the share."""
+        """The locator of releases on the share."""
         return self.acquirer.locator
 
     @property
     def warmer(self) -> Warmer:
-        """Loads and checks their models."""
-        return self.acquirer.warmer
+        """The warmer, which loads and checks models."""
+        return self.acquirer.workshop.warmer
 
     def stage(
         self,
@@ -100,16 +98,16 @@ class Steps:
         populate: bool = False,
         moved: ByteCounter | None = None,
     ) -> Manifest:
-        """Bring `version` into the store, verified.
+        """Bring `version` into the store, verified, and return its manifest.
 
         Args:
             version: The release.
             desired: The marker's release, which stays in the store.
-            populate: Whether it may be made, if the share lacks it.
-            moved: Told of the bytes, also if it fails.
+            populate: True if the release may be made if the share lacks it.
+            moved: Counts the bytes, also if staging fails.
 
         Raises:
-            AgentError: As `Locator.locate` and `Acquirer.acquire` raise; the store is as before.
+            AgentError: As `Locator.locate` and `Acquirer.acquire` raise; the store is unchanged.
         """
         if unchanged := self._still_right(version):
             return unchanged
@@ -143,14 +141,14 @@ class Steps:
         return found
 
     def _still_right(self, version: str) -> Manifest | None:
-        """Return a release of the store whose files only look otherwise than when verified."""
+        """Return the release if its files have the verified bytes but another inode or mtime."""
         known = self.store.verified().get(version)
         if known is None:
             return None
         release, home = self.store.manifest(version), self.store.path(version)
         if records.is_untouched(self.store.agent, release, home):
             return None
-        # What the share has is unknown while it is away, and never another release.
+        # If the share is away, or its manifest missing or refused, the store's release counts.
         with suppress(UnreachableError, ReleaseMissingError, VerificationError):
             if self.locator.reader.manifest(version).digest != known:
                 return None
@@ -161,24 +159,24 @@ class Steps:
             return None
         if not records.is_untouched(self.store.agent, release, home):
             raise NoSpaceError(
-                f"{version} is right, and the store is too full to write that down.",
+                f"{version} is intact, but the store is too full to record that.",
                 remedy="Give the store more room.",
             )
         return release
 
     def _inode(self, version: str) -> int | None:
-        """Return the inode of the release's directory, which staging replaces; None without one."""
+        """Return the inode of the release's directory, which staging replaces; None if missing."""
         path = self.store.path(version)
         return path.stat().st_ino if path.is_dir() else None
 
     def _came_meanwhile(self, version: str, found: Found, before: int | None) -> Manifest | None:
-        """Return the release, if another agent staged it while this one waited for the lock.
+        """Return the release if another agent staged it while this one waited for the lock.
 
-        To stage it once more would take it from under whoever checks or serves it by now.
+        To stage it again would replace files that a check or a worker may use by now.
 
         Raises:
-            VerificationError: It is not signed as the settings want it.
-            UnreachableError: The share would have to be asked for its signature.
+            VerificationError: Its signature is not as the settings require.
+            UnreachableError: The share is needed for its signature, and does not answer.
         """
         if self._inode(version) == before:
             return None
@@ -190,27 +188,25 @@ class Steps:
         return release
 
     def hold_signature(self, release: Manifest) -> None:
-        """Hold a release of the store to the rule about signatures.
+        """Raise unless the signature of a release in the store is as the settings require.
 
         Raises:
-            VerificationError: It is not let in.
-            UnreachableError: The share would have to be asked, and does not answer.
+            VerificationError: The release is refused.
+            UnreachableError: The share is needed for its signature, and does not answer.
         """
         home = self.store.path(release.version)
         self.locator.policy.hold_in_store(release, home, self.locator.reader)
 
     def verify(self, version: str) -> Manifest:
-        """Hash every byte of a release in the store, and record that it is sound.
+        """Hash every byte of a release in the store, record that it is intact, and return it.
 
         Raises:
-            VerificationError: It is not, or the store's disk does not give it.
+            VerificationError: It is corrupt, or the store's disk cannot read it.
         """
         with self.store.lock(self.stop):
             try:
-                release, moved = self.store.manifest(version), ByteCounter()
-                path = self.store.path(version)
-                with progress.shown(self.log, "verify", moved, release.size):
-                    intact.require(release, path, stop=self.stop, moved=moved)
+                release, path = self.store.manifest(version), self.store.path(version)
+                intact.require(release, path, stop=self.stop, log=self.log)
             except (ReleaseMissingError, UnreachableError) as error:
                 raise VerificationError(error.what, remedy=error.remedy) from error
             if not records.write(self.store.agent, release, path):
@@ -219,7 +215,7 @@ class Steps:
         return release
 
     def check(self, version: str) -> None:
-        """Load every model of a release in the store, and compare it with its canary.
+        """Load every model of a release in the store, and compare its vectors with its canary.
 
         Raises:
             AgentError: As `Warmer.warm` raises.
@@ -237,15 +233,15 @@ class Steps:
         if not report.write(self.store.agent, release, measured):
             self.log.warning("report.unsaved", reason="the store is full")
         for seen in measured:
-            self.events.tell(_seen(version, seen))
+            self.events.tell(events.of_model(version, seen))
 
     def activate(self, version: str) -> None:
-        """Flip `current` to a release of the store, then delete what is no longer kept."""
+        """Point `current` at a release of the store, then delete releases that are not kept."""
         with self.store.lock(self.stop):
             rot = self.record.state.rot
             self.store.activate(version)
             if rot and rot.version != version:
-                # It was not repaired: should it be wanted again, it is staged again.
+                # It was not repaired. Without its record it is staged again if it is desired again.
                 records.forget(self.store.agent, rot.version)
             self.record.activated(version)
             self.events.tell(events.Activated(version))
@@ -257,10 +253,10 @@ class Steps:
             self.store.sweep(keep_staging=self.record.state.desired)
 
     def point(self, version: str) -> None:
-        """Have `current` lead to a release that is not active yet, or back to the active one.
+        """Point `current` at a release that is not active yet, or back at the active one.
 
-        A worker that is signalled reads `current`. It is on record beforehand, so that a crash does
-        not make a release active that nobody confirmed.
+        A signalled worker reads `current`. It is recorded before that, so that a crash does not
+        make a release active that no worker confirmed.
         """
         with self.store.lock(self.stop):
             back = version == self.record.state.active
@@ -273,36 +269,21 @@ class Steps:
     def quarantine(
         self, version: str, reason: str, marker: Marker | None, ended: SyncSummary | None = None
     ) -> None:
-        """Try `version` no more until something about it changes; `ended` is the sync it ends."""
+        """Quarantine `version` until marker or digest change; `ended` is the sync that it ends."""
         try:
             digest: str | None = self.locator.reader.manifest(version).digest
         except UnreachableError:
             digest = self.store.digest(version)
         except AgentError:
-            # It has no sound manifest, so that one which comes later is a change.
+            # It has no sound manifest. An empty digest makes a later, sound one count as a change.
             digest = self.store.digest(version) or ""
         passes.forget(self.store.agent)
         self.record.quarantine(version, reason, marker=marker, digest=digest)
         self.events.tell(events.Quarantined(version, reason, ended))
 
     def _ended(self, version: str, error: Exception) -> None:
-        # What nobody expected did not kill this process either.
+        # After an unexpected error this process still lives, so the attempt ended too.
         if not isinstance(error, AgentError) or error.ends_attempt:
             self.record.end(version)
         if isinstance(error, VerificationError):
             self.events.tell(events.VerificationFailed(version))
-
-
-def _seen(version: str, seen: Measured) -> Event:
-    """Return the event for a model that was warmed, or of which only the files were checked."""
-    if seen.load_seconds is None or seen.first_seconds is None:
-        return events.ModelNotRun(version, seen.name, seen.not_run)
-    return events.ModelWarmed(
-        version,
-        seen.name,
-        str(seen.device),
-        seen.load_seconds,
-        seen.first_seconds,
-        seen.canary_seconds,
-        seen.canary_cosine,
-    )

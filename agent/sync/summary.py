@@ -1,4 +1,4 @@
-"""The summary of a sync: one line, at its end, that says all about it."""
+"""The summary of a sync: the one line in the log that ends it, with its times and bytes."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ Outcome = Literal[
     "fell_back",
 ]
 
-# Bytes that were here already when the sync began; all others came from elsewhere.
+# Sources of bytes that were in the store already when the sync began.
 _HERE: Final = ("reused", "resumed")
 
 
 @dataclass
 class SyncSummary:
-    """One sync, with what it took so far.
+    """One sync, with its times and bytes so far.
 
     Attributes:
-        version: The release that it is about.
-        previous: The release that was active when it began.
-        number: Which attempt in a row it is, from 1.
-        moved: Bytes that were staged, by where they came from.
-        phases: Seconds by phase.
-        began: When it began, on the monotonic clock.
-        ended: When it ended, on the same clock; None while it goes on.
+        version: The release that is synced.
+        previous: The release that was active when the sync began.
+        number: The number of this attempt in a row, from 1.
+        moved: The bytes that were staged, by source.
+        phases: The seconds of each phase.
+        began: The time at which it began, on the monotonic clock.
+        ended: The time at which it ended, on the same clock; None while it goes on.
     """
 
     version: str | None
@@ -52,7 +52,7 @@ class SyncSummary:
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Count the time of the block to a phase, however it ends."""
+        """Add the block's time to a phase, also if the block raises."""
         began = time.monotonic()
         try:
             yield
@@ -60,20 +60,20 @@ class SyncSummary:
             self.took(phase, time.monotonic() - began)
 
     def took(self, phase: str, seconds: float) -> None:
-        """Count seconds to a phase."""
+        """Add seconds to a phase."""
         self.phases[phase] = self.phases.get(phase, 0.0) + seconds
 
     @property
     def seconds(self) -> float:
-        """Seconds that it took, or has taken so far."""
+        """The seconds that the sync took, or has taken so far."""
         return (time.monotonic() if self.ended is None else self.ended) - self.began
 
     def end(self) -> None:
-        """Stop its clock."""
+        """Record that the sync has ended now."""
         self.ended = time.monotonic()
 
     def fields(self, outcome: Outcome, reason: str | None = None) -> dict[str, object]:
-        """Return the fields of the line that ends it."""
+        """Return the fields of the line in the log that ends the sync."""
         counts = dict(self.moved.by_source)
         here = sum(counts.get(source, 0) for source in _HERE)
         return {

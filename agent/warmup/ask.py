@@ -1,36 +1,33 @@
-"""Has a child process warm models, and says where it hangs if it does."""
+"""Lets a child process warm models, and says at which step it hangs if it does."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 
 from agent.errors import KilledError, NoSpaceError, StoppedError, WarmupError
 from agent.files import durable
-from agent.machine.children import environment
+from agent.machine import children
 from agent.warmup.protocol import Line, Outcome, Step
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
 
     from structlog.typing import FilteringBoundLogger
 
+    from agent.machine.children import Child
     from agent.warmup.protocol import Request
 
 # How often a step that takes long is logged.
 _BEAT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.02
-_KILL_SECONDS: Final = 5.0
-# What a runtime dies of by itself; others come from outside, as when a terminal stops all at once.
+# Signals that a runtime ends itself by; others come from outside, as when a terminal stops all at
+# once.
 _CRASHES: Final = {
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT),
     *(signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS),
@@ -39,13 +36,13 @@ _CRASHES: Final = {
 # each layer of a long text took: measured 492 MiB for bge-large without this, 61 MiB with it.
 _FRUGAL: Final = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 
-_Child = subprocess.Popen[bytes]
+_CHILD: Final = "agent.warmup.child"
 
 
 def ask(
     request: Request, *, stop: threading.Event, timeout: float, log: FilteringBoundLogger
 ) -> Outcome:
-    """What a child process made of `request`.
+    """Let a child process answer `request`, and return its answer.
 
     Raises:
         WarmupError: It took longer than `timeout` seconds, was killed, or could not start.
@@ -64,14 +61,19 @@ def _ask(
     with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as answer:
         question.write(msgspec.json.encode(request))
         question.seek(0)
-        with tempfile.TemporaryFile() as said, _child(question, answer, said) as child:
+        with (
+            tempfile.TemporaryFile() as said,
+            children.started(
+                _CHILD, stdin=question, stdout=answer, stderr=said, env=_FRUGAL
+            ) as child,
+        ):
             status = _Watch(child, answer, log).wait(stop, timeout)
             said.seek(0)
             return _read(status, _lines(answer), said.read())
 
 
 def _not_started(error: OSError) -> NoSpaceError | WarmupError:
-    """What the system refused says nothing of the release."""
+    """Return the error for a child that the system did not start: the release is not to blame."""
     if error.errno in durable.FULL:
         return NoSpaceError(
             f"The warm-up could not start: {tempfile.gettempdir()} is full.",
@@ -84,28 +86,10 @@ def _not_started(error: OSError) -> NoSpaceError | WarmupError:
     )
 
 
-@contextmanager
-def _child(question: IO[bytes], answer: IO[bytes], said: IO[bytes]) -> Iterator[_Child]:
-    child = subprocess.Popen(
-        [sys.executable, "-m", "agent.warmup.child"],
-        stdin=question,
-        stdout=answer,
-        stderr=said,
-        env=environment() | _FRUGAL,
-    )
-    try:
-        yield child
-    finally:
-        child.kill()
-        # One that hangs in a driver does not even die: it is left behind rather than waited for.
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(_KILL_SECONDS)
-
-
 class _Watch:
-    """Waits for a child, and knows what it is doing."""
+    """Waits for a child, and remembers the step that it is at."""
 
-    def __init__(self, child: _Child, answer: IO[bytes], log: FilteringBoundLogger) -> None:
+    def __init__(self, child: Child, answer: IO[bytes], log: FilteringBoundLogger) -> None:
         self._child = child
         self._answer = answer
         self._log = log
@@ -129,7 +113,7 @@ class _Watch:
         return status
 
     def _look(self) -> None:
-        """See whether the child has begun another step; say so if one takes long."""
+        """Note the step that the child is at; log it now and then if it takes long."""
         now = time.monotonic()
         steps = [line.doing for line in _lines(self._answer) if isinstance(line, Step)]
         if steps and steps[-1] != self._doing:
@@ -140,7 +124,7 @@ class _Watch:
 
 
 def _lines(answer: IO[bytes]) -> list[Line]:
-    """The whole lines that the child wrote until now, whatever it is writing."""
+    """Return the complete lines that the child has written until now."""
     # The child writes where the file's own offset is, which is shared: it must not be moved.
     written = os.pread(answer.fileno(), os.fstat(answer.fileno()).st_size, 0)
     whole = written.rpartition(b"\n")[0].splitlines()

@@ -8,20 +8,23 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.machine import children
+from agent.models.devices.device_error import DeviceError
 from agent.models.formats import precision
 from agent.models.runtimes import unrun_model
 from agent.release import layout
 from agent.warmup.measure import Taken, measure
-from agent.warmup.protocol import Measured, Outcome, Request, Step, Subject
+from agent.warmup.protocol import Failure, Measured, Outcome, Request, Step, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.models.devices.device import Device
+    from agent.release.model_ref import ModelRef
     from agent.warmup.measure import Model
 
 
@@ -47,49 +50,50 @@ def _answer(request: Request, begin: Callable[[str], None]) -> Outcome:
         try:
             measured.append(_measure(subject, request, begin))
         except Exception as error:  # noqa: BLE001 - whatever a model raises is its failure to load
-            return Outcome(tuple(measured), **_explain(subject, error, request))
+            failure = _explain(subject.ref.name, error, request.device)
+            return Outcome(tuple(measured), failure)
     return Outcome(tuple(measured))
 
 
 def _measure(subject: Subject, request: Request, begin: Callable[[str], None]) -> Measured:
-    begin(f"loading {subject.name} on {request.device}")
-    release = Path(request.release)
-    kind = precision.of(release / layout.snapshot_directory(subject))
+    ref, release = subject.ref, Path(request.release)
+    begin(f"loading {ref.name} on {request.device}")
+    kind = precision.of(release / layout.snapshot_directory(ref))
     taken = Taken(request.device)
     try:
-        model = _load(subject, release, request)
+        model = _load(ref, release, request.device)
     except _NotRunError as why:
-        dim, length = unrun_model.inspect(subject, release)
-        return Measured(subject.name, subject.loader, dim, length, kind, not_run=str(why))
+        dim, length = unrun_model.inspect(ref, release)
+        return Measured(ref, dim, length, kind, not_run=str(why))
     return measure(model, subject, request, precision=kind, taken=taken, begin=begin)
 
 
-def _load(subject: Subject, release: Path, request: Request) -> Model:
-    """The model, by its loader; what takes 100 MB is imported only where it is needed."""
-    if subject.loader == "fastembed":
+def _load(ref: ModelRef, release: Path, device: Device) -> Model:
+    """Load a model by its loader; what takes 100 MB is imported only where it is needed."""
+    if ref.loader == "fastembed":
         from agent.models.runtimes.fastembed_model import FastEmbedModel  # noqa: PLC0415
 
-        return FastEmbedModel(subject.name, subject, release, request.device)
-    if subject.loader != "sentence-transformers":
-        raise _NotRunError(f"the loader {subject.loader} does not say how")
+        return FastEmbedModel(ref, release, device)
+    if ref.loader != "sentence-transformers":
+        raise _NotRunError(f"the loader {ref.loader} does not say how")
     try:
         from agent.models.runtimes.torch_model import TorchModel  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise _NotRunError(f"{error.name} is not installed (extra st)") from None
-    return TorchModel(subject, release, request.device)
+    return TorchModel(ref, release, device)
 
 
 class _NotRunError(Exception):
-    """Nothing here can run the model; the sentence says why."""
+    """No runtime here can run the model; the sentence says why."""
 
 
-def _explain(subject: Subject, error: Exception, request: Request) -> dict[str, Any]:
-    if type(error).__name__ == "DeviceError":  # known only where onnxruntime is imported
-        what: str = error.what  # type: ignore[attr-defined]
-        failure = f"{subject.name} does not run on {request.device}: {what}"
-        return {"failure": failure, "remedy": error.remedy}  # type: ignore[attr-defined]
+def _explain(name: str, error: Exception, device: Device) -> Failure:
+    if isinstance(error, DeviceError):
+        what = f"{name} does not run on {device}: {error.what}"
+        return Failure("device", what, error.remedy)
     reason = " ".join(str(error).split())[:500] or type(error).__name__
-    return {"failure": f"{subject.name} does not load on {request.device}: {reason.rstrip('.')}."}
+    what = f"{name} does not load on {device}: {reason.rstrip('.')}."
+    return Failure("model", what, "Publish a release whose models load.")
 
 
 if __name__ == "__main__":

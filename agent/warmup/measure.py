@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from agent.release.canary import Precision
     from agent.warmup.protocol import Request, Subject
 
-# How often a shape runs again, and the seconds after which that is enough.
+# A shape runs again at most this often, and no more once its runs took so many seconds.
 _STEADY_RUNS: Final = 3
 _STEADY_SECONDS: Final = 0.1
 
 
 class Model(Protocol):
-    """What can be measured; see `agent.models.runtimes`."""
+    """A model that can be measured; see `agent.models.runtimes`."""
 
     provider: str
     max_length: int
     load_seconds: float
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """The vectors of `texts`, in one run."""
+        """Return the vectors of `texts`, in one run."""
 
     def share_on_device(self) -> float:
-        """How much of a run is really computed on its device."""
+        """Return how much of a run is really computed on its device."""
 
 
 def measure(
@@ -50,25 +50,26 @@ def measure(
 
     Args:
         model: The model.
-        subject: What it must give.
-        request: Where it runs, and in which shapes.
+        subject: The canary that it is held to.
+        request: The device and the shapes that it runs in.
         precision: Of its weights.
         taken: The device's memory, looked at before the model was loaded.
-        begin: Told of every step as it begins.
+        begin: Called with every step as it begins.
 
     Raises:
-        Exception: Whatever the model raises.
+        Exception: Any error of the model.
     """
     texts = subject.canary.texts if subject.canary else space.CANARY_TEXTS
-    begin(f"running {subject.name} for the first time")
+    name = subject.ref.name
+    begin(f"running {name} for the first time")
     first = _seconds(model, texts[:1])
     share = model.share_on_device()
     timings = []
     for shape in _fitting(request.shapes, model.max_length):
-        begin(f"running {subject.name} in the shape {shape}")
+        begin(f"running {name} in the shape {shape}")
         timings.append(_time(model, shape))
         taken.look()
-    begin(f"running the canary of {subject.name}")
+    begin(f"running the canary of {name}")
     began = time.perf_counter()
     # One at a time, as the canary was made: padding must not excuse a difference.
     vectors = tuple(tuple(model.embed([text])[0]) for text in texts)
@@ -76,8 +77,7 @@ def measure(
     finite = all(space.cosine(vector, vector) for vector in vectors)
     taken.look()
     return Measured(
-        name=subject.name,
-        loader=subject.loader,
+        ref=subject.ref,
         dim=len(vectors[0]),
         max_length=model.max_length,
         precision=precision,
@@ -98,7 +98,7 @@ def measure(
 
 
 def _fitting(shapes: Sequence[Shape], longest: int) -> list[Shape]:
-    """The shapes, with no text longer than the model reads, and none twice."""
+    """Return the shapes, with no text longer than the model reads, and none twice."""
     fitting = (Shape(shape.batch, min(shape.tokens, longest)) for shape in shapes)
     return list(dict.fromkeys(fitting))
 
@@ -118,7 +118,7 @@ def _seconds(model: Model, texts: Sequence[str]) -> float:
 
 
 class Taken:
-    """The most device memory that is taken from now on; None where it cannot be told.
+    """The most device memory that was taken since this was made; None where it cannot be told.
 
     onnxruntime's arena never shrinks by itself, so that looking after each shape misses nothing.
     """
@@ -129,7 +129,7 @@ class Taken:
         self.bytes: int | None = None
 
     def look(self) -> None:
-        """See how much is taken now; what other processes take or give meanwhile is in it."""
+        """Look how much is taken now; changes by other processes are in it."""
         free = self._look()
         if free is not None and self._free is not None:
             self.bytes = max(self.bytes or 0, self._free - free)

@@ -1,8 +1,8 @@
-"""What gave its canary's vectors here before: on this machine, in the libraries that are installed.
+"""Finds the models that passed their canary here before: on this machine, in these libraries.
 
 On a CPU nothing of a warm-up lasts but its answer, and the same bytes in the same libraries on the
-same machine give it again: whoever finds it on record need not run everything once more. On a GPU
-everybody does. It may have gone since, and another process's kernels do not warm this one's.
+same machine give it again. So what is on record need not be run once more. On a GPU everything is:
+the GPU may have gone since, and another process's kernels do not warm this one's.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ REPORT: Final = "warmup.json"
 
 
 class Ground(msgspec.Struct, frozen=True):
-    """Where models were run.
+    """The ground that models were run on: a machine, and libraries.
 
     Attributes:
         boot: The kernel's own name for this start of it.
@@ -59,7 +59,7 @@ class _Model(msgspec.Struct, frozen=True):
 
 
 class _Report(msgspec.Struct, frozen=True):
-    """What is read of the report of a warm-up, which is written only once all have passed."""
+    """The parts of a warm-up's report that are read; it is written only once all have passed."""
 
     digest: str
     ground: Ground
@@ -68,7 +68,7 @@ class _Report(msgspec.Struct, frozen=True):
 
 @cache
 def ground() -> Ground | None:
-    """Where this process runs models, as it was when this was asked first; None if unknown."""
+    """Return the ground of this process, as it was at the first call; None if unknown."""
     found = {name: identity.installed(name) for name in _LIBRARIES}
     libraries = {name: version for name, version in found.items() if version}
     try:
@@ -79,15 +79,15 @@ def ground() -> Ground | None:
 
 @cache
 def sha256() -> str | None:
-    """The digest of `ground`; None where that is unknown."""
+    """Return the digest of `ground`; None where that is unknown."""
     here = ground()
     return hashlib.sha256(msgspec.json.encode(here, order="sorted")).hexdigest() if here else None
 
 
 def held(agent: Path, digest: str) -> frozenset[tuple[str, str]]:
-    """The models of a release, by name and loader, of which a warm-up on the CPU has nothing new.
+    """Return the models of a release, by name and loader, that a CPU warm-up need not run again.
 
-    Those that were run there, and those that nothing here can run.
+    Those are models that were run there, and models that no runtime here can run.
 
     Args:
         agent: The directory `.agent` of the store that holds the release.
@@ -98,16 +98,16 @@ def held(agent: Path, digest: str) -> frozenset[tuple[str, str]]:
 
 
 def on_cpu(agent: Path, digest: str) -> frozenset[tuple[str, str]]:
-    """Those that gave their canary's vectors on the CPU, in float32, and so would again.
+    """Return the models that gave their canary's vectors on the CPU in float32, and so would again.
 
-    Others may take other kernels in a session that serves: the arguments are those of `held`.
+    Others may take other kernels in a session that serves. The arguments are those of `held`.
     """
     models = (m for m in _models(agent, digest) if m.device == "cpu" and m.precision == "fp32")
     return frozenset((m.name, m.loader) for m in models if m.canary_cosine is not None)
 
 
 def forget(agent: Path) -> None:
-    """Drop the record, so that whatever is asked next is run."""
+    """Drop the record, so that the next warm-up runs everything."""
     with suppress(OSError):  # a store that cannot be written stays readable
         (agent / REPORT).unlink(missing_ok=True)
 

@@ -1,8 +1,8 @@
-"""What an agent asks of a warm-up's child process, and what it hears back, line by line."""
+"""Messages between an agent and a warm-up's child process, which answers line by line."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -10,20 +10,19 @@ from agent.models.devices.device import Device  # noqa: TC001 - msgspec reads th
 from agent.models.shapes import Shape  # noqa: TC001
 from agent.release.canary import Precision  # noqa: TC001
 from agent.release.manifest import Canary  # noqa: TC001
+from agent.release.model_ref import ModelRef  # noqa: TC001
 
 
 class Subject(msgspec.Struct, frozen=True):
     """One model to warm.
 
     Attributes:
-        canary: What it must give; without one, its vectors for the fixed texts are measured.
+        ref: Which one.
+        canary: The vectors that it must give; without one, those of the fixed texts are measured.
         ask: Another text whose vector is wanted.
     """
 
-    name: str
-    loader: str
-    repo: str
-    revision: str
+    ref: ModelRef
     canary: Canary | None = None
     ask: str | None = None
 
@@ -46,28 +45,28 @@ class Timing(msgspec.Struct, frozen=True):
 
     @property
     def texts_per_second(self) -> float:
-        """Once it is warm."""
+        """Texts a second, once the model is warm."""
         return self.shape.batch / self.steady_seconds
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What was seen of one model: times in seconds, memory in bytes.
+    """The measurements of one model: times in seconds, memory in bytes.
 
     Attributes:
-        not_run: Why it was not run, and only its files were looked at.
+        ref: Which one.
+        not_run: The reason why it was not run, and only its files were looked at.
         first_seconds: Of its very first run.
-        share_on_device: How much of a run was really computed on the device.
+        share_on_device: The part of a run that was really computed on the device.
         canary_seconds: Of all texts of the canary.
         cosines: With the canary's vectors, text by text.
         finite: Whether no vector was zero or NaN.
         peak_rss_bytes: Of the whole child process.
         peak_device_bytes: Of the device, other processes' changes included.
         vectors: For the fixed texts, where there was no canary.
-        answer: The vector of what was asked.
+        answer: The vector of the subject's other text.
     """
 
-    name: str
-    loader: str
+    ref: ModelRef
     dim: int
     max_length: int
     precision: Precision
@@ -88,31 +87,40 @@ class Measured(msgspec.Struct, frozen=True):
 
     @property
     def canary_cosine(self) -> float | None:
-        """At the worst text."""
+        """The cosine of the worst text."""
         return min(self.cosines, default=None)
 
     @property
     def steady_seconds(self) -> float | None:
-        """Of the first shape."""
+        """Seconds of a steady run of the first shape."""
         return self.timings[0].steady_seconds if self.timings else None
 
 
 class Step(msgspec.Struct, frozen=True, tag="step"):
-    """What the child begins now; the last one says where it hangs."""
+    """A step that the child begins now; the last one says where it hangs."""
 
     doing: str
 
 
-class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
-    """All models that were measured, up to the first that failed, and why that one did.
+class Failure(msgspec.Struct, frozen=True):
+    """The failure of one model, in a sentence for people.
 
     Attributes:
-        remedy: What to do about a failure; None where it is the release's own.
+        blames: The model, which is the release's fault, or the device here.
+        what: What happened, as in `AgentError`.
+        remedy: What to do about it.
     """
 
+    blames: Literal["model", "device"]
+    what: str
+    remedy: str
+
+
+class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
+    """All models that were measured, up to the first that failed, and its failure."""
+
     models: tuple[Measured, ...]
-    failure: str | None = None
-    remedy: str | None = None
+    failure: Failure | None = None
 
 
 Line: TypeAlias = Step | Outcome

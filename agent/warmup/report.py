@@ -1,4 +1,4 @@
-"""What a warm-up saw: for programs `.agent/warmup.json`, for people a table."""
+"""Reports of a warm-up: for programs `.agent/warmup.json`, for people a table."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from agent.warmup.protocol import Measured
 
 _MIB: Final = 1024 * 1024
-# Large, and told in other words.
-_INSIDE: Final = {"vectors", "answer", "finite", "timings", "cosines"}
+# Fields that are large, or stand in the report under other names.
+_INSIDE: Final = {"ref", "vectors", "answer", "finite", "timings", "cosines"}
 
 
 def document(release: Manifest, measured: Sequence[Measured]) -> dict[str, Any]:
-    """All of it, as JSON has it: seconds, bytes."""
+    """Return the report as a JSON object: seconds, bytes."""
     return {
         "schema": 1,
         "version": release.version,
@@ -37,7 +37,7 @@ def document(release: Manifest, measured: Sequence[Measured]) -> dict[str, Any]:
 
 
 def as_json(release: Manifest, measured: Sequence[Measured]) -> str:
-    """What programs see."""
+    """Return the report as text in JSON, for programs."""
     return msgspec.json.format(msgspec.json.encode(document(release, measured)), indent=2).decode()
 
 
@@ -48,7 +48,7 @@ def write(agent: Path, release: Manifest, measured: Sequence[Measured]) -> bool:
 
 
 def table(release: Manifest, measured: Sequence[Measured]) -> str:
-    """The lines that people see."""
+    """Return the report as a table, for people."""
     lines = [f"Release {release.version}, digest {release.digest[:12]}"]
     for model, seen in zip(release.models, measured, strict=True):
         lines += ["", *(_rows(model, seen))]
@@ -58,7 +58,10 @@ def table(release: Manifest, measured: Sequence[Measured]) -> str:
 def _model(seen: Measured) -> dict[str, object]:
     fields: dict[str, object] = msgspec.to_builtins(seen)
     kept = {name: value for name, value in fields.items() if name not in _INSIDE}
-    return kept | {
+    return {
+        "name": seen.ref.name,
+        "loader": seen.ref.loader,
+        **kept,
         "steady_seconds": seen.steady_seconds,
         "canary_cosine": seen.canary_cosine,
         "canary_cosines": list(seen.cosines),
@@ -77,7 +80,7 @@ def _model(seen: Measured) -> dict[str, object]:
 
 def _rows(model: Model, seen: Measured) -> Iterator[str]:
     about = f"{seen.dim} numbers, {seen.max_length} tokens, {seen.precision}"
-    yield f"{seen.name} ({seen.loader}): {about}"
+    yield f"{seen.ref.name} ({seen.ref.loader}): {about}"
     if seen.not_run:
         yield f"  not run, only its files were checked: {seen.not_run}"
         return

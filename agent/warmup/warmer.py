@@ -1,4 +1,4 @@
-"""Warms a release in a child process: does each model load, where it should, and is it right?"""
+"""Warms a release in a child process: each model must load on its device, and pass its canary."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from agent.models.devices.device import Device
     from agent.models.shapes import Shape
     from agent.release.manifest import Manifest, Model
+    from agent.warmup.protocol import Failure
 
 
 @dataclass(frozen=True)
 class Warmer:
-    """How to warm.
+    """Loads and runs the models of releases.
 
     Attributes:
         requested: The device, as `--device` says.
-        shapes: What is run; None for what fits the device.
+        shapes: The shapes that are run; None for the device's own.
         timeout: Seconds that it may take.
         stop: Ends the child early.
         log: Told of steps that take long, and of the device that was chosen.
@@ -56,7 +57,7 @@ class Warmer:
         device = devices.choose(self.requested)
         if self.requested == devices.AUTO:
             self.log.info("device.chosen", device=str(device), reason=devices.why_none())
-        subjects = [Subject(m.name, m.loader, m.repo, m.revision, m.canary) for m in release.models]
+        subjects = [Subject(model.ref, model.canary) for model in release.models]
         shapes = DEFAULTS[device.kind] if self.shapes is None else self.shapes
         measured = self._measure(subjects, directory, device, shapes)
         for model, seen in zip(release.models, measured, strict=True):
@@ -64,9 +65,9 @@ class Warmer:
         return measured
 
     def has_passed(self, release: Manifest, agent: Path) -> bool:
-        """Whether to warm `release` would only repeat what is on record in `agent`.
+        """Return whether to warm `release` would only repeat what is on record in `agent`.
 
-        What was asked for in shapes of one's own is run in any case.
+        If shapes are given, they are run in any case.
         """
         if self.shapes is not None or devices.choose(self.requested).kind != "cpu":
             return False
@@ -74,7 +75,7 @@ class Warmer:
         return models <= passes.held(agent, release.digest)
 
     def measure(self, subjects: Sequence[Subject], directory: Path) -> tuple[Measured, ...]:
-        """Load each model on the CPU and measure it, without a judgement.
+        """Load each model on the CPU and measure it; it is held to nothing.
 
         Raises:
             ConfigError: The container's memory limit is too low for it.
@@ -92,14 +93,18 @@ class Warmer:
         shapes: tuple[Shape, ...],
     ) -> tuple[Measured, ...]:
         if device.kind == "cpu":
-            footprint.require(subjects, directory, limit=memory.limit_bytes())
+            models = [subject.ref for subject in subjects]
+            footprint.require(models, directory, limit=memory.limit_bytes())
         request = Request(str(directory), device, tuple(subjects), shapes)
         outcome = ask(request, stop=self.stop, timeout=self.timeout, log=self.log)
-        if outcome.failure is None:
-            return outcome.models
-        if outcome.remedy is None:
-            raise ModelError(outcome.failure, remedy="Publish a release whose models load.")
-        raise WarmupError(outcome.failure, remedy=outcome.remedy)
+        if outcome.failure:
+            raise _as_error(outcome.failure)
+        return outcome.models
+
+
+def _as_error(failure: Failure) -> WarmupError:
+    kind = ModelError if failure.blames == "model" else WarmupError
+    return kind(failure.what, remedy=failure.remedy)
 
 
 def _hold(model: Model, seen: Measured, device: Device) -> None:

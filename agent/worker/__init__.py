@@ -9,9 +9,8 @@
     with holder.lease() as (model, release):
         ...                           # one batch, answered by exactly one release
 
-`load` and `check` run in a thread of their own while the old model serves. A load that fails
-changes nothing but the state that `GET /model` shows. `images/embeddings-worker` is a complete
-worker.
+`load` and `check` run in their own thread while the old model serves. A load that fails changes
+only the state that `GET /model` shows. `images/embeddings-worker` is a complete worker.
 """
 
 from agent.release.target import Target
@@ -19,7 +18,7 @@ from agent.worker.admin import admin_app
 from agent.worker.holder import Holder, NotServingError
 from agent.worker.listen import admin_listener, open_listener
 from agent.worker.release import Release, from_request, resolve_current
-from agent.worker.status import State, Status
+from agent.worker.serving import State, Status
 
 __all__ = [
     "Holder",

@@ -1,4 +1,4 @@
-"""What the agent talks to: `GET /model` and `POST /reload`."""
+"""The HTTP interface for the agent: `GET /model` and `POST /reload`."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class _Request(msgspec.Struct):
 
 
 def admin_app(holder: Holder[Any], store: Path) -> web.Application:
-    """The application of the admin listener.
+    """Return the application of the admin listener.
 
     Args:
-        holder: What to reload.
+        holder: The holder of the model to reload.
         store: The store as this process sees it; paths in requests are relative to it.
     """
     routes = _Routes(holder, store)
@@ -47,11 +47,14 @@ class _Routes:
         self._order = asyncio.Lock()
 
     async def model(self, _: web.Request) -> web.Response:
-        """What serves, and what became of the latest request, as JSON."""
+        """Return the release that serves and the outcome of the latest request, as JSON."""
         return self._status(200)
 
     async def reload(self, request: web.Request) -> web.Response:
-        """Load a release: 202 at once, 400 not understood, 409 not that release of this store."""
+        """Start to load a release; return 202 at once.
+
+        Return 400 if the request cannot be parsed, 409 if it does not name a release of this store.
+        """
         try:
             asked = msgspec.json.decode(await request.read(), type=_Request)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -63,7 +66,8 @@ class _Routes:
         return self._status(202)
 
     async def _request(self, asked: _Request) -> None:
-        # In turn: of two requests, the one with the quicker disk must not pass for the newer one.
+        # One after the other: if the older of two requests read its release later from a slow disk,
+        # it would count as the newer one.
         async with self._order:
             release = await asyncio.to_thread(
                 from_request,

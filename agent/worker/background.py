@@ -1,4 +1,4 @@
-"""What keeps a load in the background from being felt by the requests in the foreground."""
+"""Helpers that keep a load in the background from slowing down requests."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LARGE: Final = 1024 * 1024
 
 
 def nicely(niceness: int, work: Callable[[], None]) -> None:
-    """Do `work` in a thread of lower priority, as far as the system lets it, and wait for it.
+    """Do `work` in a thread of lower priority, if the system allows it, and wait for it.
 
-    In a thread of its own: no thread without CAP_SYS_NICE may raise its priority again, so the one
-    that loads what is asked for next, perhaps while nothing serves, must never have lowered its.
+    The thread is a new one because a thread without CAP_SYS_NICE cannot raise its priority again.
+    The loader's own thread must keep its priority: its next load may be one while nothing serves.
     """
 
     def run() -> None:
@@ -31,16 +31,16 @@ def nicely(niceness: int, work: Callable[[], None]) -> None:
     thread = threading.Thread(target=run, name="model-loader-nice", daemon=True)
     try:
         thread.start()
-    except RuntimeError:  # the container's limit of threads is reached: better not nice than not
+    except RuntimeError:  # The container's limit of threads is reached: work at full priority.
         work()
     else:
         thread.join()
 
 
 def give_memory_back() -> None:
-    """Free what is unreachable, and hand the allocator's empty pages back to the system.
+    """Free unreachable objects and return the allocator's empty pages to the system.
 
-    Without it, glibc keeps what is left of a freed model, and a container under a limit may die
+    Without it glibc keeps pages of a freed model, and a container with a memory limit may be killed
     some reloads later.
     """
     gc.collect()
@@ -50,11 +50,12 @@ def give_memory_back() -> None:
 
 
 def return_large_blocks() -> None:
-    """Have malloc give every block over 1 MiB back to the system as soon as it is freed.
+    """Make malloc return every block over 1 MiB to the system as soon as it is freed.
 
-    By default glibc raises that bound with the largest block that was freed, up to 32 MiB, and from
-    then on weights come from a heap that only ever shrinks from its end. Measured: the second load
-    of bge-large in a process, weights inside, peaks at 2031 MiB without this and at 1398 with it.
+    By default glibc raises that bound to the largest block that was freed, up to 32 MiB. From then
+    on weights come from a heap, which shrinks only from its end. Measured: the second load of
+    bge-large in a process, weights inside the graph, peaks at 2031 MiB without this and at 1398 MiB
+    with it.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl does not
     if mallopt is not None:
@@ -62,5 +63,5 @@ def return_large_blocks() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """An error as a reason that fits into one line of a log."""
+    """Return an error's text as one line of at most 500 characters; its type if it has no text."""
     return " ".join(str(error).split())[:_REASON_LENGTH] or type(error).__name__

@@ -1,9 +1,9 @@
-"""Holds the model that serves, and replaces it by another without a request failing.
+"""Holds the model that serves, and replaces it by another without failing a request.
 
-New beside old: the next model is loaded and checked while the old one serves, then they are
-swapped, batches that run on the old one end on it, and only then is it freed. So there are at most
-two models in memory: one load at a time, and none before the last old model is gone. Where memory
-holds one only, the old one can be freed first: requests wait in that gap, and none is lost.
+The next model is loaded and checked while the old one serves. Then they are swapped, batches that
+run on the old one finish on it, and only then is it freed. So at most two models are in memory: one
+load runs at a time, and none starts before the previous old model is gone. If memory holds only one
+model, the old one can be freed first: requests wait in that gap, and none is lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.worker.replacing import Swap
-    from agent.worker.status import Status
+    from agent.worker.serving import Status
 
 __all__ = ["Holder", "NotServingError"]
 
@@ -33,21 +33,21 @@ _log: Final = logging.getLogger("agent.worker")
 
 
 class Holder(Generic[M]):
-    """The model that serves. Every method may be called from any thread.
+    """Holds the model that serves; every method may be called from any thread.
 
     Args:
-        load: Gives the model of a release, from `release.path`. Runs in a thread of its own.
-        check: Raises if the model is not fit to serve: the place to warm it and to try its canary.
+        load: Returns the model of a release, loaded from `release.path`. Runs in its own thread.
+        check: Raises if the model must not serve. Warm the model and run its canary here.
         close: Called with a model that will not be used again, before it is dropped.
-        niceness: Of the loading thread while another model serves; 0 leaves it alone. BERT-base on
-            2 cores, p50 of requests during a load: 1.9 x without, 1.2 x with it. Threads that
-            `load` starts keep it for good, so let a model run on threads that were there before
-            (`share_threads` of images/embeddings-worker).
-        swap: What to do with a release that does not fit beside the one that serves: `beside`
+        niceness: The niceness of the loading thread while another model serves; 0 does not change
+            it. BERT-base on 2 cores, p50 of requests during a load: 1.9 x without it, 1.2 x with
+            it. Threads that `load` starts keep the niceness for good, so run a model on threads
+            that existed before (`share_threads` of images/embeddings-worker).
+        swap: The action for a release that does not fit beside the one that serves: `beside`
             refuses it, `replace` frees the old model first, and loads it again if the new one
             fails.
-        fits: Asked before a load beside a serving model: None if memory holds both, else a
-            sentence that says why not.
+        fits: Called before a load beside a serving model. Returns None if memory holds both, else
+            a sentence that says why not.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class Holder(Generic[M]):
         self._loader = Loader(self._serving, load, check, close, niceness, swap, fits)
 
     def status(self) -> Status:
-        """What is served and what became of the latest request."""
+        """Return the release that serves and the state of the latest request."""
         return self._serving.status()
 
     def follow(self, store: Path) -> None:
-        """Ask for the release that the store's `current` names now, as a worker does at its start.
+        """Request the release that the store's `current` names now, as a worker does at its start.
 
-        If there is none, the state becomes `failed`; what serves goes on serving.
+        If there is none, the state becomes `failed`; the model that serves goes on serving.
         """
         try:
             release = resolve_current(store)
@@ -81,10 +81,10 @@ class Holder(Generic[M]):
             self.reload(release)
 
     def reload(self, release: Release) -> None:
-        """Ask for `release` and return at once. The newest request wins.
+        """Request `release` and return at once. The newest request wins.
 
-        Asking again for what is loading or served changes nothing, unless the agent has repaired
-        files of it since; what failed is tried anew.
+        Repeating a request for a release that is loading or served is a no-op, unless the agent has
+        replaced a file of it since. A release that failed is tried again.
         """
         if self._serving.ask(release):
             self._loader.start()
@@ -93,9 +93,9 @@ class Holder(Generic[M]):
     def lease(self) -> Iterator[tuple[M, Release]]:
         """Pin one model, and the release that it came from, for one batch.
 
-        The model is freed once it is replaced and its last lease has ended, so keep the lease short
-        and no name for the model after it (a name bound by `with` lives on in its function). While
-        one model is replaced by another that does not fit beside it, this waits.
+        A replaced model is freed when its last lease ends. So keep leases short, and keep no
+        variable that refers to the model afterwards (a variable bound by `with` lives on in its
+        function). While a model is replaced by one that does not fit beside it, this waits.
 
         Raises:
             NotServingError: No model has been loaded yet.

@@ -1,7 +1,7 @@
-"""The admin listener: where it may be, and how it is opened.
+"""The admin listener: its allowed addresses, and the code that opens it.
 
-Whoever reaches it can make the worker load another release, so it is for the same pod only:
-loopback, or a socket file that owner and group may use.
+Anyone who reaches it can make the worker load another release. So it is for the same pod only: on
+loopback, or on a socket file that owner and group may use.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def admin_listener(holder: Holder[Any], *, store: Path, address: str) -> A
     """Listen for the agent at `address` (see `open_listener`) while the block runs.
 
     Yields:
-        Its URL, for `--reload-url`.
+        The listener's URL, for `--reload-url`.
 
     Raises:
         ConfigError: The address is malformed, not local, or taken.
@@ -54,11 +54,11 @@ async def admin_listener(holder: Holder[Any], *, store: Path, address: str) -> A
 
 
 def open_listener(address: str) -> tuple[socket.socket, str]:
-    """A bound socket and its URL.
+    """Return a bound socket and its URL.
 
     Args:
         address: `HOST:PORT` with a loopback host (port 0 picks a free one), or
-            `unix:///path/to.sock`, made with mode 0660 in place of a stale one.
+            `unix:///path/to.sock`, created with mode 0660 in place of a stale socket.
 
     Raises:
         ConfigError: The address is malformed, not local, or taken.
@@ -75,10 +75,10 @@ def open_listener(address: str) -> tuple[socket.socket, str]:
 
 
 def parse_loopback(address: str) -> tuple[str, int]:
-    """The host and port of `HOST:PORT`.
+    """Return the host and port of `HOST:PORT`.
 
     Raises:
-        ConfigError: It has another form, or the host is not loopback.
+        ConfigError: The address has another form, or the host is not loopback.
     """
     host, _, port = address.rpartition(":")
     host = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
@@ -111,7 +111,7 @@ def _tcp(host: str, port: int) -> tuple[socket.socket, str]:
 def _unix(path: Path) -> socket.socket:
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX)
-    # chmod after bind would leave a moment in which anyone may connect.
+    # With a chmod after bind there would be a moment in which anyone may connect.
     mask = os.umask(_NOT_OTHERS)
     try:
         listener.bind(str(path))
@@ -124,12 +124,16 @@ def _unix(path: Path) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket of a worker that is gone; never a file, never one that is listened to."""
+    """Delete the socket of a worker that is gone.
+
+    Raises:
+        ConfigError: The path is relative, is not a socket, or another process listens at it.
+    """
     if not path.is_absolute():
         raise ConfigError(f"The admin socket {path} is not absolute.", remedy=_REMEDY)
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ConfigError(f"{path} is there and is no socket.", remedy="Remove it.")
+            raise ConfigError(f"{path} exists and is not a socket.", remedy="Remove it.")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX) as probe:

@@ -1,4 +1,4 @@
-"""The thread that loads what is wanted, until nothing more is wanted."""
+"""The thread that loads requested releases until none is left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from agent.worker.background import give_memory_back, nicely, one_line
-from agent.worker.served import Served
+from agent.worker.serving import Served
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +30,12 @@ _log: Final = logging.getLogger("agent.worker")
 
 
 class _StaleError(Exception):
-    """Another release has been asked for meanwhile."""
+    """Another release was requested in the meantime."""
 
 
 @dataclass(frozen=True)
 class Loader(Generic[M]):
-    """How models are loaded; see `Holder` for the fields."""
+    """Loads models in a thread; see `Holder` for the fields."""
 
     serving: Serving[M]
     load: Callable[[Release], M]
@@ -46,7 +46,7 @@ class Loader(Generic[M]):
     fits: Callable[[Release], str | None] | None
 
     def start(self) -> None:
-        """Begin, in a daemon: a load of minutes must not keep the process from ending.
+        """Start the thread, as a daemon: a load of minutes must not delay the process' end.
 
         Raises:
             RuntimeError: The container's limit of threads is reached.
@@ -54,7 +54,7 @@ class Loader(Generic[M]):
         try:
             threading.Thread(target=self._run, name="model-loader", daemon=True).start()
         except RuntimeError as error:
-            # Or the next request would wait for a loader that there is not.
+            # Without this the next request would wait for a loader that does not exist.
             self.serving.not_started(one_line(error))
             raise
 
@@ -71,15 +71,15 @@ class Loader(Generic[M]):
             give_memory_back()
 
     def _misfit(self, release: Release) -> str | None:
-        """Why the device cannot hold the release's model beside the one that serves."""
+        """Return the reason why memory does not hold the release's model too; None if it does."""
         try:
             return self.fits(release) if self.fits else None
-        except Exception:  # noqa: BLE001 - an estimate that fails must keep no release out
+        except Exception:  # noqa: BLE001 - an estimate that fails must not refuse a release
             _log.exception("model.fit_unknown version=%s", release.version)
             return None
 
     def _beside(self, release: Release) -> None:
-        """Load while what serves goes on, then let the new one serve and free the old one."""
+        """Load the release while the old model serves, swap them, and free the old one."""
         _log.info("model.loading version=%s digest=%s", release.version, release.digest)
         began = time.perf_counter()
         try:
@@ -98,19 +98,19 @@ class Loader(Generic[M]):
                 leaving.free(self.close)
 
     def _replace(self, release: Release, reason: str) -> None:
-        """Free what serves, then load what is wanted; failing that, what served."""
+        """Free the model that serves, then load the release; if that fails, load the old one."""
         gap = self._make_room(release, reason)
         if gap is None:
             return
         try:
             self._fill(gap)
-        # Or requests would wait for ever, and no reload would find a loader.
+        # Without this requests would wait for ever, and no later reload would start a loader.
         except BaseException as error:  # noqa: BLE001
             self.serving.end_gap(gap, None)
             self.serving.fail(release, one_line(error))
 
     def _make_room(self, release: Release, reason: str) -> Gap | None:
-        """Free what serves; None if `release` was overtaken before there was need to."""
+        """Free the model that serves; return None if a newer request made that unnecessary."""
         opened = self.serving.open_gap(release)
         if opened is None:
             return None
@@ -121,12 +121,12 @@ class Loader(Generic[M]):
             return None
         gone = _reference(old.model)
         old.close(self.close)
-        del old, opened  # its memory is what the next one needs
+        del old, opened  # Drop the last references: the next model needs their memory.
         _await_end(gone)
         return gap
 
     def _fill(self, gap: Gap) -> None:
-        """Load until something serves again, or nothing is left to try."""
+        """Load one release after another until one serves, or none is left to try."""
         give_memory_back()
         while release := self.serving.next_in_gap(gap):
             fresh = self._try(release, gap)
@@ -159,8 +159,8 @@ class Loader(Generic[M]):
         return fresh
 
     def _examine(self, model: M, release: Release, wanted: Callable[[], bool]) -> None:
-        # Dropped here, for good: a model that was not checked must not serve, even if its release
-        # is asked for again before the swap.
+        # The model is dropped for good: it was not checked, so it must not serve, even if its
+        # release is requested again before the swap.
         if not wanted():
             raise _StaleError
         if self.check:
@@ -170,15 +170,15 @@ class Loader(Generic[M]):
 def _reference(model: object) -> Callable[[], object]:
     try:
         return weakref.ref(model)
-    except TypeError:  # of a type that cannot be referred to
+    except TypeError:  # Its type supports no weak references.
         return lambda: None
 
 
 def _await_end(reference: Callable[[], object]) -> None:
-    """Wait until nothing holds a model any more.
+    """Wait, for at most 1 s, until nothing refers to a model any more.
 
-    The last batch has ended, but the function that ran it may not have returned yet, and its names
-    hold the model until it has.
+    The last batch has ended, but the function that ran it may not have returned yet. Until then its
+    variables keep the model alive.
     """
     until = time.monotonic() + _LINGERS_SECONDS
     while reference() is not None and time.monotonic() < until:

@@ -1,7 +1,7 @@
-"""Finds a release in the store and checks that it is the one that was meant.
+"""Finds a release in the store and checks that it is the requested one.
 
-The files themselves were verified when the agent staged them; here it is made sure that the name,
-the directory and the manifest belong together and that nothing outside the store is ever loaded.
+The agent verified the files when it staged them. This module makes sure that version, directory and
+manifest belong together, and that nothing outside the store is loaded.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ class Release:
     """A release in the store, ready to be loaded.
 
     Attributes:
-        version: Its name.
-        digest: What its manifest says that it holds.
+        version: The release's version.
+        digest: The digest in its manifest.
         path: Its own directory, never `current`, which may point elsewhere a moment later.
-        manifest: What it holds.
-        inodes: Of its files, in order: the agent repairs a file by another one in its place.
+        manifest: Its manifest.
+        inodes: The inodes of its files, in the manifest's order. They change when the agent repairs
+            a file, which it replaces by a new one. -1 for a file that is missing.
     """
 
     version: str
@@ -43,29 +44,29 @@ class Release:
 
     @property
     def agent(self) -> Path:
-        """Where the agent keeps its records of the store."""
+        """The directory of the agent's records in the store."""
         return self.path.parent.parent / AGENT
 
     @property
     def target(self) -> Target:
-        """What tells this release from every other one."""
+        """The version and digest, which identify the release."""
         return Target(self.version, self.digest)
 
     def is_same(self, other: Release) -> bool:
-        """Whether a model of the one is a model of the other: also the files are the same ones."""
+        """Return true if it is the same release with the same files, none of them replaced."""
         return self.target == other.target and self.inodes == other.inodes
 
 
 def resolve_current(store: Path) -> Release:
-    """The release that `current` names at this moment.
+    """Return the release that `current` names at this moment.
 
     Raises:
         ReleaseMissingError: There is no `current`.
-        RefusedError: It points at anything but a release of this store.
-        VerificationError: The release has no manifest, or another's.
+        RefusedError: It does not point at a release of this store.
+        VerificationError: The release has no manifest, or another release's.
     """
     try:
-        # Once: two reads could see two releases, and a model would be loaded half from each.
+        # Read once: two reads could see two releases, and a model would be loaded from both.
         path = str((store / CURRENT).readlink())
     except OSError:
         raise ReleaseMissingError(
@@ -76,17 +77,17 @@ def resolve_current(store: Path) -> Release:
 
 
 def from_request(store: Path, *, version: str, path: str, digest: str) -> Release:
-    """The release that a `/reload` asks for.
+    """Return the release that a `/reload` requests.
 
     Args:
         store: The store as this process sees it.
-        version: What the release must be called.
-        path: Where it stands, relative to the store; exactly `releases/<version>`.
-        digest: What its manifest's digest must be.
+        version: The version that the release must have.
+        path: The release's path relative to the store; exactly `releases/<version>`.
+        digest: The digest that its manifest must have.
 
     Raises:
         RefusedError: Path, version and digest do not name one release of this store.
-        VerificationError: The release has no manifest, or another's.
+        VerificationError: The release has no manifest, or another release's.
     """
     if _version_of(path) != version:
         raise _refused(f"Path {path[:200]!r} is not that of version {version[:80]!r}.")
@@ -108,7 +109,7 @@ def _version_of(path: str) -> str:
 
 def _open(store: Path, version: str) -> Release:
     directory = store / RELEASES / version
-    # A link on the way could lead out of the store.
+    # A symbolic link in the path could lead out of the store.
     if directory.resolve() != store.resolve() / RELEASES / version or not directory.is_dir():
         raise _refused(f"{directory} is not a directory of this store.")
     found = manifest.parse(_read(directory / manifest.FILE_NAME), where=f"{version}'s manifest")
@@ -124,12 +125,12 @@ def _open(store: Path, version: str) -> Release:
 def _inode(path: Path) -> int:
     try:
         return path.stat().st_ino
-    except OSError:  # whoever loads it says so
+    except OSError:  # The load of the model will report it.
         return -1
 
 
 def _read(path: Path) -> bytes:
-    # Opening a FIFO that stands there would wait for a writer for ever.
+    # To open a FIFO in its place would wait for a writer for ever.
     if path.is_symlink() or not path.is_file():
         raise _unreadable(path, "it is not a file")
     try:

@@ -1,7 +1,7 @@
-"""What happens while one model has gone and no other serves yet: what to load, and what to say.
+"""The gap: the time after the old model was freed and before another one serves.
 
-Where memory holds one model only, the old one is freed before the new one is loaded. Until one of
-them serves, requests wait: that is the gap.
+If memory holds only one model, the old one is freed before the new one is loaded. Until one of them
+serves, requests wait. This module decides what to load in the gap, and describes how it ended.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from agent.release.target import Target
     from agent.worker.release import Release
 
-# How a model is replaced by one that does not fit beside it: not at all, or by way of a gap.
+# The action for a model that does not fit beside the one that serves: refuse it, or open a gap.
 Swap = Literal["beside", "replace"]
 
 _log: Final = logging.getLogger("agent.worker")
 
 
 class Gap:
-    """What was there before, and what has been tried since. The holder's lock guards it.
+    """One gap: the release that served before it, and those tried since; the holder locks it.
 
     Args:
-        old: What served.
+        old: The release that served before.
     """
 
     def __init__(self, old: Release) -> None:
@@ -35,14 +35,14 @@ class Gap:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts already."""
+        """The seconds since the gap began."""
         return time.perf_counter() - self._began
 
     def next(self, wanted: Release | None) -> Release | None:
-        """What to load now; None if all has failed.
+        """Return the release to load now; None if all have failed.
 
-        What is wanted comes first, then the old one, then what was overtaken, the newest first:
-        one that nobody wants any more is better than none.
+        The requested release comes first, then the old one, then those of earlier requests in this
+        gap, newest first: an outdated release is better than none.
         """
         if wanted:
             self._asked.setdefault(wanted.target, wanted)
@@ -50,13 +50,14 @@ class Gap:
         return next((c for c in candidates if c and c.target not in self._failed), None)
 
     def note_failure(self, release: Release, reason: str) -> None:
-        """`release` did not load; it is not tried again in this gap."""
+        """Record that `release` did not load; it is not tried again in this gap."""
         self._failed[release.target] = reason
 
     def may_serve(self, release: Release, *, wanted: Release | None) -> bool:
-        """Whether `release`, which is not what is wanted, may end the gap.
+        """Return true if `release`, which is not the requested one, may end the gap.
 
-        The old one always may: it answered a moment ago. Any other only if there is no better one.
+        The old release always may: it answered a moment ago. Any other may only if the requested
+        and the old one have failed.
         """
         if release.target == self.old.target:
             return True
@@ -64,25 +65,25 @@ class Gap:
         return hopeless and self.old.target in self._failed
 
     def failure(self, wanted: Release | None, served: Release | None) -> str | None:
-        """The reason of a `wanted` that has failed, now that the gap is over; None if it has not.
+        """Return why the requested release failed, once the gap is over; None if it did not fail.
 
         Args:
-            wanted: What was asked for last.
-            served: What serves now.
+            wanted: The release that was requested last.
+            served: The release that serves now; None if none could be loaded.
         """
         reason = self._failed.get(wanted.target) if wanted else None
         if reason is None:
             return None
         if served is None:
             reasons = "; ".join(f"{target.version}: {r}" for target, r in self._failed.items())
-            return f"Nothing serves, for no release could be loaded: {reasons}"
+            return f"Nothing serves, because no release could be loaded: {reasons}"
         return (
             f"{reason.removesuffix('.')}. {served.version} was loaded again; nothing answered for "
             f"{self.seconds:.1f} s."
         )
 
     def log_end(self, served: Release | None) -> None:
-        """Log how it ended, and how long it was."""
+        """Log the end of the gap and its length."""
         if served is None:
             _log.error("model.lost version=%s gap_seconds=%.3f", self.old.version, self.seconds)
             return

@@ -175,7 +175,7 @@ def _version(number: int) -> str:
 
 def _init(here: pod.LargePod) -> None:
     """Bring the release that the marker names into a store that is empty."""
-    started = here.run("init", timeout=pod.SECONDS).ok()
+    started = here.run("init").ok()
     assert started.named("init.done"), started.sentence
 
 

@@ -74,7 +74,7 @@ class _Starts:
         """`model-agent init`, then the embeddings worker until it has answered once."""
         began = time.perf_counter()
         own = {"MODEL_AGENT_CATALOG": str(self.site.share.catalog)}
-        done = self.site.run("init", *flags, env=env | own, timeout=pod.SECONDS).ok()
+        done = self.site.run("init", *flags, env=env | own).ok()
         phases = _init_phases(done, time.perf_counter() - began)
         with ExitStack() as stack:
             with _timed(phases, "start worker"):

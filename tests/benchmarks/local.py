@@ -9,6 +9,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
+from agent import logs
 from agent.files.progress import ByteCounter
 from agent.shares.directory import DirectoryShare
 from agent.store import intact
@@ -82,7 +83,7 @@ def verify(subject: Subject) -> list[Row]:
     store, stop = _store(subject), threading.Event()
     staging.stage(DirectoryShare(subject.share), subject.release, store, stop=stop)
     path = store.path(VERSION)
-    mine = partial(intact.require, subject.release, path, stop=stop, moved=ByteCounter())
+    mine = partial(intact.require, subject.release, path, stop=stop, log=logs.get())
     ours, theirs = medians(
         [timed(mine), timed(partial(_shell, _check(subject, path)))], between=lambda: None
     )

@@ -26,7 +26,6 @@ version = "v1"
 name = "{models.BGE_LARGE}"
 loader = "fastembed"
 """
-SECONDS: Final = 600
 
 
 class LargePod(Pod):
@@ -34,6 +33,8 @@ class LargePod(Pod):
 
     The share's `fastembed/` is v1 as an operator has it from the Hub.
     """
+
+    seconds = 600.0
 
     def promote(self, version: str) -> None:
         """Have the marker name a version; the two share no embedding space."""
@@ -57,7 +58,7 @@ def publish(room: Path) -> LargePod:
         models.write_bge_large(files, seed=seed)
         models.as_hub_cache(tree / "fastembed", models.BGE_LARGE_REPO, REVISION, files)
         shutil.rmtree(files)
-        made.publish_tree(version, tree, "--optimize", timeout=SECONDS).ok()
+        made.publish_tree(version, tree, "--optimize").ok()
     (room / VERSIONS[0] / "fastembed").rename(share.root / "fastembed")
     shutil.rmtree(room / VERSIONS[1])
     made.promote(VERSIONS[0])

@@ -31,17 +31,18 @@ loader = "fastembed"
 def operators(node: Node) -> Pod:
     """The node's share has v1, and v2 that differs in a small file."""
     made = Pod(node.room / "operators")
+    made.seconds = 300.0
     made.share.catalog.write_text(CATALOG)
     folder = made.root / "tree" / "fastembed"
     files = made.root / "files"
     models.write_bge_large(files, weights="external")
     snapshot = models.as_hub_cache(folder, models.BGE_LARGE_REPO, REVISION, files)
-    made.publish_tree("v1", folder.parent, timeout=300).ok()
+    made.publish_tree("v1", folder.parent).ok()
     config = snapshot / "config.json"
     text = config.read_text()
     config.unlink()
     config.write_text(json.dumps(json.loads(text), indent=1))
-    made.publish_tree("v2", folder.parent, timeout=300).ok()
+    made.publish_tree("v2", folder.parent).ok()
     made.agent("promote", "v1")
     return made
 

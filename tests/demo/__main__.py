@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tests.support.sidecars import Sidecar
     from tests.support.workers import Worker
 
-_SECONDS = 600.0
 _BOLD, _DIM, _PLAIN = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if sys.stdout.isatty() else ("", "", "")
 
 
@@ -27,7 +26,9 @@ def main() -> int:
     """Tell it; 0 if no request failed."""
     root = Path(tempfile.mkdtemp(prefix="model-agent-demo-"))
     try:
-        return Story(Pod(root)).tell()
+        pod = Pod(root)
+        pod.seconds = 600.0
+        return Story(pod).tell()
     finally:
         shutil.rmtree(root)
 
@@ -50,7 +51,7 @@ class Story:
 
         self._chapter("A pod starts on an empty store")
         cold = time.monotonic()
-        self._say("init: " + self._pod.agent("init", timeout=_SECONDS))
+        self._say("init: " + self._pod.agent("init"))
         with self._pod.worker() as worker:
             worker.wait("ready")
             worker.embed("hello world").raise_for_status()
@@ -123,7 +124,7 @@ class Story:
         files = self._pod.root / f"files-{version}"
         models.write_minilm_onnx(files, weights=weights)
         source = tree(self._pod.root / version, files)
-        done = self._pod.publish_tree(version, source, timeout=_SECONDS).ok()
+        done = self._pod.publish_tree(version, source).ok()
         self._say(done.stdout.splitlines()[0])
 
     def _chapter(self, title: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.workers import APP, until
+from tests.support.workers import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +19,6 @@ if TYPE_CHECKING:
 
 _LAST_PID: Final = Path("/proc/sys/kernel/ns_last_pid")
 _WAITS: Final = "print(flush=True)\nwhile True: time.sleep(60)\n"
-
-
-def copied_worker(directory: Path) -> Path:
-    """The worker's program under a name that nothing else on this machine has."""
-    home = directory / "worker"
-    shutil.copytree(APP.parent, home, ignore=shutil.ignore_patterns("__pycache__"))
-    return (home / APP.name).rename(home / f"worker-{secrets.token_hex(4)}.py")
 
 
 def by_signal(name: str) -> tuple[str, ...]:

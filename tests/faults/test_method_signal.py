@@ -14,9 +14,9 @@ from tests.faults import late
 from tests.faults.fronts import front
 from tests.faults.loads import living
 from tests.faults.matrix import case
-from tests.faults.named import by_signal, copied_worker, heir, replaced, stranger
+from tests.faults.named import by_signal, heir, replaced, stranger
 from tests.faults.serving import serving
-from tests.support.workers import until
+from tests.support.workers import copied_worker, until
 
 if TYPE_CHECKING:
     from tests.faults.serving import Serving
@@ -104,7 +104,7 @@ def test_another_user_s_process(pod: Pod, program: Path) -> None:
     with serving(pod, *by_signal(program.name), app=program, prefix=AS_NOBODY) as running:
         running.settle("v1")
         running.mark("v2\n")
-        assert_not_told(running, f"({program.name}) is another user's")
+        assert_not_told(running, f"({program.name}) belongs to another user")
         pod.prefix = ()
         with replaced(running, *by_signal(program.name)):
             running.settle("v2")

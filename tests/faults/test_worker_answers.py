@@ -64,7 +64,7 @@ def renames(_: Call, pass_on: PassOn) -> Reply:
     [
         pytest.param(
             forgets,
-            "asked for another release than v2 meanwhile, or forgot",
+            "asked for another release than v2 in the meantime, or forgot the request",
             id="forgets",
             marks=case("worker", "200, and nothing happens"),
         ),

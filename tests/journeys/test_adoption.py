@@ -16,11 +16,9 @@ import pytest
 from fastembed import TextEmbedding
 from structlog.testing import capture_logs
 
-from agent import logs
-from agent.context import Context
 from agent.errors import AgentError, ReleaseMissingError
+from agent.models.contents import Contents
 from agent.publish.source import TreeSource
-from agent.settings import Settings
 from agent.shares.directory import DirectoryShare
 from agent.store import room, stage
 from agent.store.store import Store
@@ -44,12 +42,14 @@ ST = "all-MiniLM-L6-v2"
 ST_CACHE = "models--sentence-transformers--all-MiniLM-L6-v2"
 TEXTS = ["A man is eating food.", "the sky", "hello world"]
 UNKNOWN = "0" * 40
+# Have an agent go by the built-in catalog.
+BUILT_IN = {"MODEL_AGENT_CATALOG": ""}
 
 
 @pytest.fixture(scope="module")
 def wanted() -> tuple[Wanted, ...]:
     """What the built-in catalog means in files; FastEmbed is asked once."""
-    return Context(Settings(share="/"), logs.get()).wanted
+    return Contents().wanted
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ class Bench(Pod):
     """A pod whose share has a tree and no release, and `init` in this process."""
 
     def __init__(self, root: Path, source: Path, wanted: tuple[Wanted, ...]) -> None:
-        super().__init__(root)
+        super().__init__(root, env=BUILT_IN)
         self.source = source
         self.wanted = wanted
 
@@ -81,7 +81,7 @@ class Bench(Pod):
             AgentError: It failed.
         """
         context = self.context(no_warm="true", **flags)
-        vars(context)["wanted"] = self.wanted
+        vars(context.contents)["wanted"] = self.wanted
         init.run(context)
         assert self.active() == version
         return self.manifest(version)
@@ -438,12 +438,11 @@ def test_published_and_adopted_are_the_same(bench: Bench, tmp_path: Path) -> Non
     bench.flat()
     shutil.copytree(bench.share.root, tmp_path / "tree")
     (bench.share.root / "VERSION").write_text("v1\n")
-    bench.env["MODEL_AGENT_CATALOG"] = ""
     done = bench.run("init")
     assert done.code == 0, done.lines
     adopted = bench.manifest("v1")
     assert done.named("model.warmed")[0]["model"] == NAME
-    other = Pod(tmp_path, env={"MODEL_AGENT_CATALOG": ""})
+    other = Pod(tmp_path, env=BUILT_IN)
     done = other.publish_tree("v1", tmp_path / "tree", "--no-optimize")
     assert done.code == 0, done.lines
     published = other.share.manifest("v1")

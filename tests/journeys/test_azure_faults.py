@@ -20,6 +20,8 @@ from tests.support.rest import rest_share
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.support.crashing import Crasher
+
 pytestmark = pytest.mark.slow
 
 # A retry or two; and less than the 30 s for which a lock that was left behind is respected.
@@ -274,7 +276,9 @@ def table() -> Iterator[Table]:
 
 
 @pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Command], Stage]]:
+def make(
+    tmp_path_factory: pytest.TempPathFactory, crasher: Crasher
+) -> Iterator[Callable[[Command], Stage]]:
     """Fills a prefix of its own for a command; all on one share."""
     home = tmp_path_factory.mktemp("faults")
     (home / "parts").mkdir()
@@ -284,7 +288,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Command
         def stage(command: Command) -> Stage:
             directory = home / f"cell-{next(numbers)}"
             directory.mkdir()
-            return Stage(share, parts, command, directory)
+            return Stage(share, parts, command, directory, crasher)
 
         yield stage
 

@@ -379,15 +379,6 @@ def test_where_the_models_lie_instead(pod: Patient) -> None:
     assert "FastEmbed wants model.onnx" in said.text
 
 
-def test_a_tree_of_another_version(pod: Patient) -> None:
-    """A tree with a suffix that the marker does not name is pointed out."""
-    by_hand(pod, "fastembed-v2/x", "model.onnx")
-    pod.share.mark("v3")
-    done = pod.doctor()
-    assert done.code == 4
-    assert "There is fastembed-v2/, which the marker v2 names." in of(done, "layout")[0].text
-
-
 def test_a_tree_made_by_hand(pod: Patient) -> None:
     """A good tree without a manifest is well, and its speed and room are looked at too."""
     names = ("model.onnx", "tokenizer.json", "tokenizer_config.json")
@@ -415,15 +406,6 @@ def test_an_address_that_is_wrong(address: str, pod: Patient) -> None:
     assert of(done, "store")[0].level == "ok"
 
 
-def test_a_small_release(pod: Patient) -> None:
-    """A release without a large file gives no verdict on the speed."""
-    pod.share.add_files("v2", {"model.onnx": b"2"})
-    pod.share.mark("v2")
-    done = pod.doctor()
-    assert done.code == 0
-    assert [line.level for line in of(done, "speed")] == ["skip"]
-
-
 def test_a_store_that_is_read_only(pod: Patient) -> None:
     """A store that cannot be written is exit 2."""
     mount = ["mount", "--bind", str(pod.store), str(pod.store)]
@@ -434,15 +416,6 @@ def test_a_store_that_is_read_only(pod: Patient) -> None:
         assert_documented(pod.doctor(), "Store not writable", "store", 2)
     finally:
         subprocess.run(["umount", str(pod.store)], check=True)
-
-
-def test_several_releases_and_no_marker(pod: Patient) -> None:
-    """Without a marker nobody can say which of several releases counts: exit 4, all named."""
-    pod.share.add_files("v2", {"model.onnx": b"2"})
-    (pod.share.root / "VERSION").unlink()
-    done = pod.doctor()
-    assert done.code == 4
-    assert "several releases: v1, v2" in of(done, "marker")[0].text
 
 
 def test_one_trouble_does_not_hide_another(pod: Patient) -> None:

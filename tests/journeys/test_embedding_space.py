@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.agents import Result
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -34,9 +33,10 @@ FROM_BEFORE = "v2 embeds into another space than v1"
 def releases(minilm_external_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A share with v1, the MiniLM, and v2, its first three layers: both embed, each for itself."""
     pod = Pod(tmp_path_factory.mktemp("spaces"))
+    pod.seconds = SECONDS
     wrong_models.half_the_layers(minilm_external_dir, pod.root / "half")
     for version, files in (("v1", minilm_external_dir), ("v2", pod.root / "half")):
-        pod.publish_tree(version, tree(pod.root / version, files), timeout=SECONDS).ok()
+        pod.publish_tree(version, tree(pod.root / version, files)).ok()
     yield pod.share.root
     shutil.rmtree(pod.root)
 
@@ -45,6 +45,7 @@ def releases(minilm_external_dir: Path, tmp_path_factory: pytest.TempPathFactory
 def fresh(releases: Path, tmp_path: Path) -> Iterator[Pod]:
     """A pod that is new: its share has both releases and names v1, its store is empty."""
     made = Pod(tmp_path)
+    made.seconds = SECONDS
     made.share.fill_from(releases)
     made.share.mark("v1")
     yield made
@@ -54,13 +55,8 @@ def fresh(releases: Path, tmp_path: Path) -> Iterator[Pod]:
 @pytest.fixture
 def pod(fresh: Pod) -> Pod:
     """A pod that has v1 active."""
-    run(fresh, "init").ok()
+    fresh.run("init").ok()
     return fresh
-
-
-def run(pod: Pod, *args: str, **env: str) -> Result:
-    """Run an agent of the pod, whichever way it ends."""
-    return pod.run(*args, env=env, timeout=SECONDS)
 
 
 def compared(lines: list[str]) -> list[float]:
@@ -73,7 +69,7 @@ def compared(lines: list[str]) -> list[float]:
 
 def test_from_end_to_end(pod: Pod) -> None:
     """Refused by `promote` and by the sidecar, served once it is allowed; no request fails."""
-    refused = run(pod, "promote", "v2")
+    refused = pod.run("promote", "v2")
     assert refused.code == 9
     assert "another space" in refused.sentence
     with pod.worker() as worker, pod.sidecar(worker.admin) as sidecar:
@@ -104,7 +100,7 @@ def test_from_end_to_end(pod: Pod) -> None:
 
 def test_a_refused_promotion_shows_the_distance(pod: Pod) -> None:
     """Exit 9, after the cosine of each text; the marker stays as it is, to the byte."""
-    done = run(pod, "promote", "v2")
+    done = pod.run("promote", "v2")
     assert done.code == 9, done.lines
     assert FROM_BEFORE in done.sentence
     assert "--allow-new-space" in done.sentence
@@ -116,7 +112,7 @@ def test_a_refused_promotion_shows_the_distance(pod: Pod) -> None:
 
 def test_how_far_they_are_apart_is_shown(pod: Pod) -> None:
     """`promote` and `status` show the same text by text, for people and for programs."""
-    promoted = run(pod, "promote", "v2", "--allow-new-space").stdout.splitlines()
+    promoted = pod.run("promote", "v2", "--allow-new-space").stdout.splitlines()
     assert promoted[1].startswith(f"{models.MINILM} (fastembed) agrees to a cosine of 0.")
     cosines = compared(promoted)
     assert all(-1 <= cosine < 0.99 for cosine in cosines)
@@ -133,21 +129,21 @@ def test_how_far_they_are_apart_is_shown(pod: Pod) -> None:
 def test_a_new_pod_comes_up_on_the_release_before(fresh: Pod) -> None:
     """Its store is empty: `# previous:` says which space stored vectors are of, and what to use."""
     (fresh.share.root / "VERSION").write_text(BUMP)
-    refused = run(fresh, "init", "--no-fallback")
+    refused = fresh.run("init", "--no-fallback")
     assert refused.code == 9, refused.lines
     assert FROM_BEFORE in refused.sentence
     assert "--allow-new-space" in refused.sentence
     assert not (fresh.store / "current").exists()
-    assert run(fresh, "init").code == 0
+    assert fresh.run("init").code == 0
     assert fresh.active() == "v1"
 
 
 def test_a_pod_that_has_the_release_before(pod: Pod) -> None:
     """A pod that starts again into the bump falls back to what its store holds, and says so."""
     (pod.share.root / "VERSION").write_text("v2\n")
-    assert run(pod, "init", "--no-fallback").code == 9
+    assert pod.run("init", "--no-fallback").code == 9
     assert pod.active() == "v1"
-    done = run(pod, "init")
+    done = pod.run("init")
     assert (done.code, pod.active()) == (0, "v1")
     (event,) = done.named("init.fell_back")
     assert (event["active"], event["desired"]) == ("v1", "v2")
@@ -166,7 +162,7 @@ def test_a_new_pod_that_is_allowed_to(
 ) -> None:
     """By the flag, its variable or the marker; one is enough."""
     (fresh.share.root / "VERSION").write_text(BUMP + comment)
-    done = run(fresh, "init", *flags, **env)
+    done = fresh.run("init", *flags, env=env)
     assert done.code == 0, done.lines
     assert fresh.active() == "v2"
 

@@ -284,7 +284,7 @@ def stage_passed(shelf: Shelf, *, wrong: int, precision: Precision = "fp32") -> 
     vectors = list(right.vectors)
     vectors[wrong] = tuple(-number for number in vectors[wrong])
     staged = shelf.stage("v2", canary=replace(right, vectors=tuple(vectors)))
-    seen = Measured(NAME, "fastembed", 32, 512, precision, device="cpu", cosines=(1.0,))
+    seen = Measured(staged.models[0].ref, 32, 512, precision, device="cpu", cosines=(1.0,))
     agent = shelf.root / ".agent"
     records.directory(agent).mkdir(parents=True)
     report.write(agent, staged, [seen])

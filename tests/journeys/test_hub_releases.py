@@ -10,10 +10,10 @@ import pytest
 from tests.support import agents, models
 from tests.support.certificates import make_certificate
 from tests.support.hub_double import name_branch, pointer_of
-from tests.support.hubs import NEWER, VERSION, HubPod, hub_pod
+from tests.support.hubs import VERSION, HubPod, hub_pod
 from tests.support.pods import NO_SHARE
 from tests.support.rest import rest_share
-from tests.support.shares import REVISION, flip, snapshot
+from tests.support.shares import REVISION
 from tests.support.workers import until
 
 if TYPE_CHECKING:
@@ -44,33 +44,6 @@ def test_a_catalog_becomes_a_release(here: HubPod) -> None:
     assert files["tokenizer.json"].upstream_sha256 is None
     assert here.run("verify", VERSION, "--on", "share").code == 0
     assert {path.name for path in here.share.root.iterdir()} == {"releases"}
-
-
-@pytest.mark.slow
-def test_publishing_again(here: HubPod) -> None:
-    """The same catalog again asks the Hub what there is, and fetches nothing."""
-    assert here.publish().code == 0
-    before = snapshot(here.share.root)
-    here.hub.reset_counters()
-    again = here.publish()
-    assert again.code == 0, again.sentence
-    assert again.stdout.startswith("Already published")
-    assert here.fetched() == 0
-    assert snapshot(here.share.root) == before
-
-
-@pytest.mark.slow
-def test_another_revision_is_another_release(here: HubPod) -> None:
-    """A catalog that pins something else under a version that exists is exit 9."""
-    assert here.publish().code == 0
-    before = snapshot(here.share.root)
-    moved = here.repo.with_name(NEWER)
-    here.repo.rename(moved)
-    (moved / "config.json").write_text((moved / "config.json").read_text() + "\n")
-    here.catalog.write_text(here.catalog.read_text().replace(REVISION, NEWER))
-    other = here.publish()
-    assert other.code == 9, other.stdout
-    assert snapshot(here.share.root) == before
 
 
 def test_a_revision_that_is_not_pinned(here: HubPod) -> None:
@@ -118,18 +91,6 @@ def test_a_bundle_is_held_to_a_gpu_if_one_is_asked_for(here: HubPod) -> None:
     assert list(here.share.root.glob("releases/*")) == []
 
 
-def test_where_no_bundle_can_be(here: HubPod) -> None:
-    """A name that no file can have, and the very directory that the command runs in."""
-    done = here.run("publish", "--from", here.root / ("x" * 300), "--version", "v1")
-    assert done.code == 2, done.sentence
-    assert "cannot be read: File name too long" in done.sentence
-    (here.root / "empty").mkdir()
-    for name in (".", here.root / "empty"):
-        done = here.run("publish", here.catalog, "--bundle", name, cwd=here.root / "empty")
-        assert done.code == 9, done.sentence
-        assert "Name a new directory" in done.sentence
-
-
 @pytest.mark.slow
 def test_a_disk_that_fills_while_a_model_is_fetched(here: HubPod) -> None:
     """It is the disk's fault and not the Hub's: exit 6, at once."""
@@ -142,18 +103,6 @@ def test_a_disk_that_fills_while_a_model_is_fetched(here: HubPod) -> None:
     assert done.code == 6, done.sentence
     assert "is full" in done.sentence
     assert not done.named("hub.retry")
-
-
-@pytest.mark.slow
-def test_a_damaged_bundle(here: HubPod) -> None:
-    """One wrong byte in a bundle is exit 5, and the share stays as it was."""
-    bundle = here.root / "bundle"
-    assert here.publish("--bundle", bundle).code == 0
-    flip(next(bundle.rglob("model.onnx.data")))
-    done = here.run("publish", "--from", bundle)
-    assert done.code == 5, done.stdout
-    assert "model.onnx.data" in done.sentence
-    assert list(here.share.root.iterdir()) == []
 
 
 def test_an_empty_share_is_populated_in_the_store(here: HubPod) -> None:
@@ -316,17 +265,3 @@ def test_a_catalog_is_pinned(here: HubPod) -> None:
     assert here.catalog.read_text() == text.rstrip("\n") + f'\nrevision = "{REVISION}"\n'
     assert here.publish().code == 0
     assert here.share.manifest(VERSION).models[0].revision == REVISION
-
-
-@pytest.mark.slow
-def test_a_pinned_catalog_stays(here: HubPod) -> None:
-    """A model that is pinned stays where it is, unless that is to be updated."""
-    before = here.catalog.read_text()
-    here.repo.rename(here.repo.with_name(NEWER))
-    name_branch(here.root / "hub", models.MINILM_REPO, "main", NEWER)
-    missing = here.run("catalog", "pin", here.catalog)
-    assert missing.code == 4, missing.stdout
-    assert here.catalog.read_text() == before
-    done = here.run("catalog", "pin", "--update", here.catalog)
-    assert done.code == 0, done.sentence
-    assert here.catalog.read_text() == before.replace(REVISION, NEWER)

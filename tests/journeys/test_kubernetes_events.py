@@ -193,7 +193,7 @@ def test_it_is_off_by_default(pod: Pod, api: ApiServer) -> None:
     ("missing", "words"),
     [
         ("POD_UID", ["POD_UID", "downward API", "k8s/components/events"]),
-        ("KUBECONFIG", ["no way to the API server", "k8s/components/events"]),
+        ("KUBECONFIG", ["cannot find the API server", "k8s/components/events"]),
     ],
 )
 def test_a_pod_without_what_it_needs(

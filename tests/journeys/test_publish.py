@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import agents
 from tests.support.pods import Pod
-from tests.support.shares import ELSEWHERE, INLINE, SNAPSHOT, Tiny, snapshot, tree
+from tests.support.shares import ELSEWHERE, INLINE, SNAPSHOT, Tiny, tree
 
 
 @pytest.fixture
@@ -35,36 +35,6 @@ def test_a_failed_publish_leaves_a_hand_made_share_as_it_was(pod: Pod, tmp_path:
     assert {path.name for path in pod.share.root.iterdir()} == {"fastembed"}
     done = pod.run("init")
     assert done.code == 0, done.sentence
-
-
-def test_a_tree_with_the_suffix_of_the_version(pod: Pod, tmp_path: Path) -> None:
-    """`fastembed-v2/` is v2, as in adoption; with `fastembed/` beside it nobody knows: exit 9."""
-    source = tree(tmp_path / "source")
-    (source / "fastembed").rename(source / "fastembed-v2")
-    done = pod.publish_tree("v2", source)
-    assert done.code == 0, done.sentence
-    assert (pod.share.release("v2") / SNAPSHOT / "model.onnx").exists()
-    (source / "fastembed-v2").rename(source / "fastembed-v3")
-    refused = pod.publish_tree("v3", tree(source, ELSEWHERE))
-    assert refused.code == 9, refused.sentence
-    assert "fastembed/, and directories that end in -v3" in refused.sentence
-    assert not pod.share.release("v3").exists()
-
-
-@pytest.mark.slow
-def test_publishing_again(pod: Pod, tmp_path: Path) -> None:
-    """The same content again is a no-op; other content under the same version is exit 9."""
-    first = pod.publish_tree("v1", tree(tmp_path / "one"))
-    assert first.code == 0, first.sentence
-    before = snapshot(pod.share.root)
-    again = pod.publish_tree("v1", tmp_path / "one")
-    assert again.code == 0, again.sentence
-    assert again.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
-    assert snapshot(pod.share.root) == before
-    other = pod.publish_tree("v1", tree(tmp_path / "other", ELSEWHERE))
-    assert other.code == 9, other.stdout
-    assert "v1" in other.sentence
-    assert snapshot(pod.share.root) == before
 
 
 def test_two_publishers_at_once(pod: Pod, tmp_path: Path) -> None:
@@ -94,22 +64,3 @@ def test_two_publishers_of_the_same(pod: Pod, tmp_path: Path) -> None:
     assert [result.code for result in done] == [0, 0], done
     assert sorted(result.stdout.split()[0] for result in done) == ["Already", "Published"]
     assert {path.name for path in pod.share.root.iterdir()} == {"releases"}
-
-
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
-def test_a_tree_that_is_not_whole(name: str, pod: Pod, tmp_path: Path) -> None:
-    """A tree that lacks a file is exit 4, the file is named, and the share is as it was."""
-    (tree(tmp_path / "tree") / SNAPSHOT / name).unlink()
-    before = snapshot(pod.share.root)
-    done = pod.publish_tree("v1", tmp_path / "tree")
-    assert done.code == 4, done.stdout
-    assert name in done.sentence
-    assert snapshot(pod.share.root) == before
-
-
-def test_what_is_no_version(pod: Pod, tmp_path: Path) -> None:
-    """A version that no release can have is exit 2, and never becomes a path."""
-    for version in ("../v1", "v" * 64):
-        done = pod.publish_tree(version, tmp_path)
-        assert done.code == 2, done.sentence
-    assert snapshot(pod.share.root) == {}

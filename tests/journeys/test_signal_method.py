@@ -14,7 +14,7 @@ import pytest
 from tests.support import agents, signalled
 from tests.support.pods import Pod, tiny_pod
 from tests.support.traffic import Traffic
-from tests.support.workers import APP, until
+from tests.support.workers import copied_worker, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,11 +63,12 @@ def worker(pod: Pod, program: Path, *flags: str) -> Iterator[str]:
 @pytest.mark.slow
 def test_bumps_reach_a_worker_that_is_signalled(pod: Pod) -> None:
     """Each is confirmed at the worker's URL, `current` leads to it, and no request fails."""
-    with pod.worker() as running:
+    program = copied_worker(pod.root)
+    with pod.worker(app=program) as running:
         running.wait("ready", "v1")
         traffic = Traffic(running.serving)
         traffic.start()
-        with sidecar_of(pod, running.admin, APP) as sidecar:
+        with sidecar_of(pod, running.admin, program) as sidecar:
             for version in ("v2", "v1"):
                 pod.agent("promote", version)
                 sidecar.look_now()

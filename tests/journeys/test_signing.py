@@ -85,55 +85,6 @@ def test_a_signed_release_from_publish_to_the_store(site: Pod, tmp_path: Path, k
 
 
 @pytest.mark.slow
-def test_signing_what_is_published(site: Pod, tmp_path: Path, keys: tuple[Key, Key]) -> None:
-    """The same command with a key signs it, once; with another key, it has that one's signature.
-
-    Nothing else changes, and publishing it without a key leaves the signature.
-    """
-    share, source = site.share, tree(tmp_path / "tree")
-    assert site.publish_tree("v1", source).code == 0
-    before = snapshot(share.release("v1"))
-    for key in keys:
-        done = site.publish_tree("v1", source, "--sign-key", key.private, *key.requiring)
-        assert done.code == 0, done.sentence
-        assert "Already published: v1" in done.stdout
-        assert f"signed with {key.private}" in done.stdout
-        after = snapshot(share.root)
-        for flags in (("--sign-key", key.private), ()):
-            done = site.publish_tree("v1", source, *flags)
-            assert done.code == 0, done.sentence
-            assert "signed" not in done.stdout
-            assert snapshot(share.root) == after
-        assert checked_by_the_tool(share.release("v1"), key).returncode == 0
-    assert snapshot(share.release("v1")).items() - before.items() == {
-        (manifest.SIGNATURE, after[f"releases/v1/{manifest.SIGNATURE}"])
-    }
-
-
-@pytest.mark.slow
-def test_not_everything_that_is_published_is_signed(site: Pod, tmp_path: Path, key: Key) -> None:
-    """A canary that the models here do not give is not signed: somebody changed it on the share."""
-    share, source = site.share, tree(tmp_path / "tree")
-    assert site.publish_tree("v1", source).code == 0
-    share.sign("v1", lambda raw: raw["models"][0]["canary"].update(min_cosine=0.5))
-    before = snapshot(share.root)
-    done = site.publish_tree("v1", source, "--sign-key", key.private)
-    assert_failed(done, 9, "canary", "another version")
-    assert snapshot(share.root) == before
-
-
-@pytest.mark.slow
-def test_what_publish_itself_is_held_to(site: Pod, tmp_path: Path, keys: tuple[Key, Key]) -> None:
-    """With a key to verify by, nothing is published that pods with that key would refuse."""
-    share, source = site.share, tree(tmp_path / "tree")
-    key, other = keys
-    rules = (("--sign-key", str(other.private), *key.checking), key.requiring)
-    for flags in rules:
-        assert_failed(site.publish_tree("v1", source, *flags), 5, "v1")
-        assert snapshot(share.root) == {}
-
-
-@pytest.mark.slow
 def test_a_signed_bundle(site: Pod, tmp_path: Path, keys: tuple[Key, Key]) -> None:
     """Its signature goes along to the share of the other site, where it is checked first."""
     share, source, bundle = site.share, tree(tmp_path / "tree"), tmp_path / "bundle"
@@ -147,40 +98,6 @@ def test_a_signed_bundle(site: Pod, tmp_path: Path, keys: tuple[Key, Key]) -> No
     done = site.publish_tree("v1", bundle, *key.requiring)
     assert done.code == 0, done.sentence
     assert snapshot(share.release("v1")) == snapshot(bundle)
-
-
-@pytest.mark.slow
-def test_a_bundle_that_is_signed_anew(site: Pod, tmp_path: Path, keys: tuple[Key, Key]) -> None:
-    """A wrong signature that it came with is not covered up by a right one; an old one may be.
-
-    Without a key to verify by, nobody can tell which it is.
-    """
-    share, elsewhere = site.share, TestShare(tmp_path / "elsewhere")
-    key, other = keys
-    elsewhere.add("v1")
-    bundle, signing_it = elsewhere.release("v1"), ("--sign-key", key.private)
-    for rule, wrong in ((key.checking, b""), (key.requiring, other.sign(elsewhere, "v1"))):
-        (bundle / manifest.SIGNATURE).write_bytes(wrong)
-        assert_failed(
-            site.publish_tree("v1", bundle, *signing_it, *rule), 5, "v1", "signature is wrong"
-        )
-        assert snapshot(share.root) == {}
-    assert site.publish_tree("v1", bundle, *signing_it).code == 0
-    assert checked_by_the_tool(share.release("v1"), key).returncode == 0
-
-
-@pytest.mark.parametrize("signed", [False, True], ids=["", "signed"])
-def test_a_bundle_that_contradicts_itself(
-    signed: bool, site: Pod, tmp_path: Path, key: Key
-) -> None:
-    """One whose chunks are right and whose SHA-256 is not is exit 5, and nothing is published."""
-    elsewhere = TestShare(tmp_path / "elsewhere")
-    elsewhere.add("v1")
-    bad = elsewhere.sign("v1", lambda raw: raw["files"][0].update(sha256="0" * 64))
-    flags = ("--sign-key", key.private) if signed else ()
-    done = site.publish_tree("v1", elsewhere.release("v1"), *flags)
-    assert_failed(done, 5, bad.files[0].path, "SHA-256")
-    assert snapshot(site.share.root) == {}
 
 
 def test_keys_that_cannot_be_used(tmp_path: Path) -> None:

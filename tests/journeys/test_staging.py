@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.errors import NoSpaceError
-from agent.shares.directory import DirectoryShare
-from agent.store import room
-from agent.store.stage import OVERHEAD_BYTES, stage
-from agent.store.store import Store
 from tests.support.agents import assert_failed
 from tests.support.pods import Pod
-from tests.support.shares import SNAPSHOT, TestShare, snapshot
+from tests.support.shares import TestShare, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,14 +27,6 @@ def share(tmp_path: Path) -> TestShare:
     for version in ("v1", "v2"):
         made.add_files(version, {"model.onnx": os.urandom(MIB), "model.onnx.data": same})
     return made
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    """An empty store."""
-    path = tmp_path / "store"
-    path.mkdir()
-    return path
 
 
 @pytest.fixture
@@ -84,21 +70,3 @@ def test_a_full_volume_with_good_data(full: Pod) -> None:
     fill(full.store)
     done = full.init()
     assert done.code == 0, done.sentence
-
-
-def test_leftover_links_do_not_count_as_room(share: TestShare, store: Path) -> None:
-    """What a crash left linked into the staging directory takes no space, so it frees none."""
-    release = {version: share.manifest(version) for version in ("v1", "v2")}
-    source, stop = DirectoryShare(share.root), threading.Event()
-    roomy = Store(store)
-    roomy.prepare()
-    stage(source, release["v1"], roomy, stop=stop)
-    left = roomy.staging / "v2" / SNAPSHOT / "model.onnx.data"
-    left.parent.mkdir(parents=True)
-    os.link(roomy.path("v1") / SNAPSHOT / "model.onnx.data", left)
-    before = snapshot(store / "releases")
-    # The new megabyte does not fit by half of itself.
-    limit = room.used_bytes(Store(store)) + OVERHEAD_BYTES + MIB // 2
-    with pytest.raises(NoSpaceError):
-        stage(source, release["v2"], Store(store, limit=limit), stop=stop)
-    assert snapshot(store / "releases") == before

@@ -1,17 +1,15 @@
-"""The local store: who may write it, what is left in it, where it may be mounted."""
+"""The local store of real agents: who may write it, and where it may be mounted."""
 
 from __future__ import annotations
 
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.files import durable
-from agent.store.store import Store
 from tests.support.pods import Pod
 from tests.support.shares import SNAPSHOT, TestShare
 
@@ -52,62 +50,6 @@ def pod(share: TestShare, tmp_path: Path) -> Pod:
     """A pod whose marker names v1; its store is empty."""
     share.mark("v1")
     return Pod(tmp_path, share)
-
-
-def test_two_agents_may_start_at_once(pod: Pod) -> None:
-    """Agents that prepare one store at the same moment do not trip over each other."""
-    wrong: list[BaseException] = []
-
-    def prepare() -> None:
-        mine = Store(pod.store)
-        try:
-            for _ in range(100):
-                mine.prepare()
-        except BaseException as error:  # noqa: BLE001 - shown below
-            wrong.append(error)
-
-    threads = [threading.Thread(target=prepare) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-
-
-def test_one_agent_starts_while_another_sweeps(pod: Pod) -> None:
-    """What one agent clears up under the lock is never what another is just writing."""
-    holder, starter = Store(pod.store), Store(pod.store)
-    holder.prepare()
-    wrong: list[BaseException] = []
-    done = threading.Event()
-
-    def sweep() -> None:
-        while not done.is_set():
-            with holder.lock(done):
-                holder.sweep()
-
-    sweeping = threading.Thread(target=sweep)
-    sweeping.start()
-    try:
-        for _ in range(200):
-            starter.prepare()
-    except BaseException as error:  # noqa: BLE001 - shown below
-        wrong.append(error)
-    finally:
-        done.set()
-        sweeping.join()
-    assert wrong == []
-
-
-def test_the_next_start_sweeps_temporary_links(pod: Pod) -> None:
-    """A link that a crash left half flipped is swept, whether it leads somewhere or not."""
-    assert pod.init().code == 0
-    leftovers = [pod.store / ".current.0123abcd", pod.store / ".current.4567cdef"]
-    leftovers[0].symlink_to("releases/v1")
-    leftovers[1].symlink_to("releases/gone")
-    assert pod.init().code == 0
-    assert [path for path in leftovers if path.is_symlink()] == []
-    assert (pod.store / "releases/v1/manifest.json").is_file()
 
 
 def test_paths_may_be_relative(pod: Pod) -> None:

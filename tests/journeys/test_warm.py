@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -179,22 +179,17 @@ def st(tmp_path: Path, minilm_safetensors_dir: Path) -> Pod:
     if not LOADERS.exists():
         pytest.skip("sentence-transformers is not installed; run make test-slow")
     made = Pod(tmp_path, env={"MODEL_AGENT_DEVICE": ""})
-    made.program = LOADERS
+    made.program, made.seconds = LOADERS, 180.0
     made.share.catalog.write_text(CATALOG)
     folder = tmp_path / "tree" / "sentence_transformers"
     models.as_hub_cache(folder, models.MINILM, ST_REVISION, minilm_safetensors_dir)
     return made
 
 
-def run(st: Pod, *args: str, **more: Any) -> Result:
-    """Run an agent, by default one that has sentence-transformers."""
-    return st.run(*args, timeout=180, **more)
-
-
 def published(st: Pod) -> Result:
     """Publish the tree, and have the marker name it."""
-    done = st.publish_tree("v1", st.root / "tree", timeout=180).ok()
-    assert run(st, "promote", "v1").code == 0
+    done = st.publish_tree("v1", st.root / "tree").ok()
+    assert st.run("promote", "v1").code == 0
     return done
 
 
@@ -203,16 +198,16 @@ def published(st: Pod) -> Result:
 def test_sentence_transformers_is_run_where_it_is_installed(st: Pod) -> None:
     """There a release gets a canary and is held to it; elsewhere it is said that it was not run."""
     assert published(st).named("model.not_run") == []
-    elsewhere = run(st, "init", program=agents.PROGRAM)
+    elsewhere = st.run("init", program=agents.PROGRAM)
     assert elsewhere.code == 0, elsewhere.lines
     (event,) = elsewhere.named("model.not_run")
     assert "is not installed (extra st)" in event["reason"]
-    done = run(st, "warm")
+    done = st.run("warm")
     assert done.code == 0, done.lines
     print(f"\n{done.stdout}")
     assert "torch on cpu" in done.stdout
     assert "cosine 1.000000, at least 0.999" in done.stdout
-    there = run(st, "warm", program=agents.PROGRAM)
+    there = st.run("warm", program=agents.PROGRAM)
     assert there.code == 0
     assert "not run, only its files were checked" in there.stdout
 
@@ -222,7 +217,7 @@ def test_sentence_transformers_is_run_where_it_is_installed(st: Pod) -> None:
 def test_the_worker_runs_it_where_it_is_installed(st: Pod, tmp_path: Path) -> None:
     """The worker serves the loader's own vectors; without the library it says what it lacks."""
     published(st)
-    assert run(st, "init").code == 0
+    assert st.run("init").code == 0
     python = LOADERS.with_name("python")
     with worker(st.store, model=models.MINILM, log=tmp_path / "log", python=python) as running:
         running.wait("ready", "v1", seconds=60)
@@ -249,7 +244,7 @@ def test_its_pooling_is_held_to_the_canary(st: Pod) -> None:
     kept = json.loads((release / "manifest.json").read_text())["models"]
     entries = [stores.a_model(**entry) for entry in kept]
     stores.write_manifest(release, entries)
-    done = run(st, "init", "--no-fallback")
+    done = st.run("init", "--no-fallback")
     assert done.code == 7, done.lines
     assert "fails its canary" in done.sentence
     assert st.active() is None
@@ -260,8 +255,8 @@ def test_its_pooling_is_held_to_the_canary(st: Pod) -> None:
 def test_its_gpu_is_as_strict(st: Pod) -> None:
     """Torch without CUDA is named, and nothing falls back to the CPU."""
     published(st)
-    assert run(st, "init", "--device", "cpu").code == 0
-    done = run(st, "warm", "--device", "cuda")
+    assert st.run("init", "--device", "cpu").code == 0
+    done = st.run("warm", "--device", "cuda")
     assert done.code == 7, done.lines
     assert "does not run on cuda: The torch" in done.sentence
     assert "is the CPU build" in done.sentence

@@ -54,6 +54,7 @@ class Crasher:
         env: Mapping[str, str] | None = None,
         step: int = 0,
         after: float | None = None,
+        timeout: float = 60.0,
     ) -> Run:
         """Run `model-agent` with `args`.
 
@@ -63,11 +64,14 @@ class Crasher:
             step: Kill it by SIGKILL instead of this step, counted from 1; of a data write, half is
                 done. 0 never kills.
             after: Kill it this many seconds after its start.
+            timeout: Kill it after so many seconds, if it has not ended by then.
         """
         assert self._server.stdin
         assert self._server.stdout
         request = {"args": [str(arg) for arg in args], "env": dict(env or {})}
-        self._server.stdin.write(json.dumps(request | {"step": step, "after": after}) + "\n")
+        self._server.stdin.write(
+            json.dumps(request | {"step": step, "after": after, "timeout": timeout}) + "\n"
+        )
         self._server.stdin.flush()
         answer = json.loads(self._server.stdout.readline())
         return Run(

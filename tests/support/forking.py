@@ -31,9 +31,10 @@ STEPS: Final = (
 def serve() -> None:
     """Answer a request a line, until stdin ends."""
     from agent import context, logs  # noqa: F401 - for forks
-    from agent.operate import operators  # noqa: F401 - for forks
-    from agent.publish import publish  # noqa: F401 - for forks
+    from agent.operate import promote, prune, status, verify  # noqa: F401 - for forks
+    from agent.publish import publisher  # noqa: F401 - for forks
     from agent.shares import reader
+    from agent.shares.azurefiles import share  # noqa: F401 - for forks
     from agent.sync import init  # noqa: F401 - for forks
 
     # Nobody else writes the marker here, and thousands of runs would wait for a second look.
@@ -45,7 +46,13 @@ def serve() -> None:
 
 
 def _run(
-    scratch: Path, args: list[str], env: dict[str, str], step: int, after: float | None
+    scratch: Path,
+    *,
+    args: list[str],
+    env: dict[str, str],
+    step: int,
+    after: float | None,
+    timeout: float,
 ) -> dict[str, Any]:
     for name in ("stdout", "stderr", "steps"):
         (scratch / name).touch()
@@ -57,7 +64,10 @@ def _run(
     if after is not None:
         time.sleep(after)
         os.kill(child, signal.SIGKILL)
+    killer = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
+    killer.start()
     _, status = os.waitpid(child, 0)
+    killer.cancel()
     return {
         "code": os.waitstatus_to_exitcode(status),
         "stdout": (scratch / "stdout").read_text(),

@@ -115,7 +115,7 @@ class Parts:
         """
         home = self.share.release(version) if shared else self.store.path(version)
         model = a_model(loader="huggingface", repo="Org/name", dim=8)
-        files = {f"{layout.snapshot_directory(model)}/config.json": config}
+        files = {f"{layout.snapshot_directory(model.ref)}/config.json": config}
         return write_release(home, files, [model])
 
     def weights(self, version: str) -> Path:

@@ -45,7 +45,10 @@ class Pod:
         env: The variables of the agent's processes; a test may change them.
         program: What they run, for a test to change.
         prefix: What they are started with, for a test to change.
+        seconds: How long a run may take, for a test to change.
     """
+
+    seconds = 60.0
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class Pod:
         env = self.env | dict(env or {})
         if self._crasher:
             return self._crasher.run(*args, env=env, **more)
-        return agents.run(*args, env=env, **self._process | more)
+        return agents.run(*args, env=env, **{"timeout": self.seconds} | self._process | more)
 
     def start(
         self, *args: str | Path, env: Mapping[str, str] | None = None, **more: Any
@@ -153,14 +156,14 @@ class Pod:
         path = self.store / "releases" / version / manifest.FILE_NAME
         return manifest.parse(path.read_bytes())
 
-    @property
-    def _process(self) -> dict[str, Any]:
-        return {"program": self.program, "prefix": self.prefix}
-
     def assert_empty(self) -> None:
         """The worker sees nothing: the store has no release, and none is active."""
         assert self.held() == set()
         assert not (self.store / "current").is_symlink()
+
+    @property
+    def _process(self) -> dict[str, Any]:
+        return {"program": self.program, "prefix": self.prefix}
 
 
 def tiny_pod(root: Path) -> Pod:

@@ -2,7 +2,8 @@
 
 A block is typed if `<!-- tested: NAME -->` stands before it; `<!-- tested: NAME exits 4 -->` says
 that it ends with that status. `<!-- shows: NAME -->` stands before what it prints: these lines come
-in this order, with others between them. `…` stands for anything, and a number for any other.
+in this order, with others between them. `…` stands for anything, a number for any other, and a size
+for one in any unit.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _TYPED: Final = re.compile(
 )
 _SHOWN: Final = re.compile(r"^<!-- shows: ([\w-]+) -->\n```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # A digest counts as a number; the one in v1 does not.
-_OTHER: Final = re.compile(r"…|\b[0-9a-f]{12,}\b|(?<![\w.])\d[\d.]*")
+_OTHER: Final = re.compile(r"…|\b[0-9a-f]{12,}\b|(?<![\w.])\d[\d.]*(?: [KMGT]iB\b)?")
 
 
 class Terminal:
@@ -101,6 +102,6 @@ def _pattern(line: str) -> re.Pattern[str]:
     parts, end = [], 0
     for match in _OTHER.finditer(line):
         parts.append(re.escape(line[end : match.start()]))
-        parts.append({"…": ".*"}.get(match[0], r"[0-9a-f][0-9a-f.]*"))
+        parts.append({"…": ".*"}.get(match[0], r"[0-9a-f][0-9a-f.]*(?: [KMGT]iB)?"))
         end = match.end()
     return re.compile("".join(parts) + re.escape(line[end:].rstrip()))

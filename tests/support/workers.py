@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -126,6 +128,13 @@ def worker(
         process.kill()
         process.communicate()
         checked(log.read_text(errors="replace"))
+
+
+def copied_worker(directory: Path) -> Path:
+    """The worker's program under a name that nothing else on this machine has."""
+    home = directory / "worker"
+    shutil.copytree(APP.parent, home, ignore=shutil.ignore_patterns("__pycache__"))
+    return (home / APP.name).rename(home / f"worker-{secrets.token_hex(4)}.py")
 
 
 def _listening(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:

@@ -136,3 +136,20 @@ def test_one_of_names_what_it_would_take() -> None:
     """The error lists the words, so that nobody has to look them up."""
     with pytest.raises(ValueError, match=r"^is not one of auto, cpu, cuda$"):
         q.one_of("auto", "cpu", "cuda")("gpu")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KiB"),
+        (3 * 2**19, "1.5 MiB"),
+        (-(2**20), "-1.0 MiB"),
+        (5 * 2**40, "5.0 TiB"),
+        (5 * 2**50, "5120.0 TiB"),
+    ],
+)
+def test_amounts(size: int, text: str) -> None:
+    """Bytes are shown in the unit that fits."""
+    assert q.amount(size) == text

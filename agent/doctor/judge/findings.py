@@ -15,7 +15,6 @@ Level = Literal["ok", "warn", "fail", "skip"]
 
 _LEVEL_WIDTH: Final = 6
 _NAME_WIDTH: Final = 13
-_STEP: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -62,16 +61,6 @@ def fail(error: AgentError, *, diagnosis: str = "") -> Finding:
 def skip(seen: str) -> Finding:
     """Return a finding that a check was not possible, and why."""
     return Finding("skip", seen)
-
-
-def amount(size: int) -> str:
-    """Return a number of bytes, for people."""
-    value, unit = float(size), "bytes"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if abs(value) < _STEP:
-            break
-        value, unit = value / _STEP, larger
-    return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
 
 
 def line(finding: Finding) -> str:

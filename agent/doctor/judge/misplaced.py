@@ -17,7 +17,7 @@ _SAFETENSORS: Final = "model.safetensors"
 
 def home(want: Wanted, suffix: str = "") -> str:
     """Return the directory of a tree that the files of a model belong in."""
-    top, _, rest = layout.repo_directory(want.loader, want.repo).partition("/")
+    top, _, rest = layout.repo_directory(want.ref).partition("/")
     return f"{top}{suffix}/{rest}"
 
 
@@ -27,9 +27,9 @@ def expected(want: Wanted, suffix: str = "") -> str:
         files = f"{want.model_file}, config.json, tokenizer.json and tokenizer_config.json"
         return f"FastEmbed wants {files} in {home(want, suffix)}/"
     files = f"config.json, {_SAFETENSORS} and tokenizer.json"
-    if want.loader != "sentence-transformers":
-        files = f"the files of {want.repo}"
-    return f"{want.loader} wants {files} in {home(want, suffix)}/"
+    if want.ref.loader != "sentence-transformers":
+        files = f"the files of {want.ref.repo}"
+    return f"{want.ref.loader} wants {files} in {home(want, suffix)}/"
 
 
 def sentences(
@@ -46,12 +46,12 @@ def sentences(
         found = _places(nodes, want)
         if found:
             where = home(want, suffix)
-            yield f"{found[0]} belongs to {where}/ if it is {want.name}."
+            yield f"{found[0]} belongs to {where}/ if it is {want.ref.name}."
 
 
 def _places(nodes: Mapping[str, Node], want: Wanted) -> list[str]:
     """Return the files that may be its weights; first those with its name in their path."""
     wanted = (want.model_file or _SAFETENSORS).rpartition("/")[2]
     files = [p for p, n in nodes.items() if n.kind == "file" and p.rpartition("/")[2] == wanted]
-    base = want.name.rpartition("/")[2].casefold()
+    base = want.ref.name.rpartition("/")[2].casefold()
     return sorted(files, key=lambda path: (base not in path.casefold(), path))

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from agent.doctor.judge.findings import Finding, amount, ok, skip, warn
+from agent.doctor.judge.findings import Finding, ok, skip, warn
+from agent.quantities import amount
 
 MIB: Final = 1024 * 1024
 SLOW_RATE: Final = 40 * MIB

@@ -1,1 +1,1 @@
-"""Which device a model runs on, and what keeps it from a GPU."""
+"""The device that a model runs on, and the causes that keep it from a GPU."""

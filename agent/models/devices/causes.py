@@ -1,4 +1,4 @@
-"""Why CUDA does not work: from what is seen to what is wrong and what to do. Pure."""
+"""Finds the causes of a CUDA that does not work, and what to do about each. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _GIB: Final = 1 << 30
 _LIBRARY: Final = re.compile(r"(\S+\.so[.0-9]*): cannot open shared object file")
-# What onnxruntime's arena, its allocator and CUDA itself say of memory.
+# Messages about memory of onnxruntime's arena, its allocator, and CUDA itself.
 _NO_MEMORY: Final = re.compile(
     r"out of memory|CUDA failure 2\b|Failed to allocate memory|CUBLAS_STATUS_ALLOC_FAILED",
     re.IGNORECASE,
@@ -33,7 +33,7 @@ _STATUS: Final = {
 
 
 class Cause(NamedTuple):
-    """One thing that is wrong: its name, what it is, what to do, a sentence each."""
+    """One thing that is wrong: its name, then a sentence on what it is and one on what to do."""
 
     name: str
     what: str
@@ -41,7 +41,7 @@ class Cause(NamedTuple):
 
 
 def find(seen: Evidence) -> list[Cause]:
-    """All that is wrong, what to mend first at the head; never empty."""
+    """Return all causes, the one to mend first at the head; never empty."""
     found = [*_build(seen), *_device(seen)]
     if seen.driver:  # else its own library is missing, as is said already
         found += _libraries(seen)
@@ -49,12 +49,12 @@ def find(seen: Evidence) -> list[Cause]:
 
 
 def is_cudas(said: str) -> bool:
-    """Whether these are the words of CUDA that failed, and not of a model that is unsound."""
+    """Return whether a message is of CUDA that failed, and not of a damaged model."""
     return bool(_CUDAS.search(said))
 
 
 def out_of_memory(said: str) -> bool:
-    """Whether these are the words of a device that has too little memory."""
+    """Return whether a message is of a device that has too little memory."""
     return bool(_NO_MEMORY.search(said))
 
 
@@ -157,7 +157,7 @@ def _libraries(seen: Evidence) -> Iterator[Cause]:
 
 
 def _said(seen: Evidence) -> Cause:
-    """Nothing is wrong that is known: then what was said must do."""
+    """Return the message itself as the cause, where none that is known was found."""
     failure = _FAILURE.search(seen.said)
     words = failure[0] if failure else seen.said
     return Cause(

@@ -1,7 +1,7 @@
-"""What NVIDIA's driver says of the GPUs that this process may see, by its own C interface.
+"""Asks NVIDIA's driver about the GPUs that this process may see, by its own C interface.
 
-The driver's library is the one that onnxruntime itself stands on, its interface has been stable for
-a decade, and unlike NVML it knows `CUDA_VISIBLE_DEVICES` and MIG slices without being told.
+onnxruntime uses the same library, its interface has been stable for a decade, and unlike NVML it
+respects `CUDA_VISIBLE_DEVICES` and MIG slices by itself.
 Functions: https://docs.nvidia.com/cuda/cuda-driver-api/
 """
 
@@ -16,7 +16,7 @@ _LIBRARY: Final = "libcuda.so.1"
 
 
 def look() -> Driver | None:
-    """How the driver starts in this process; None where its library is not there."""
+    """Start the driver in this process, and return its state; None if its library is missing."""
     cuda = _load()
     if cuda is None:
         return None
@@ -30,7 +30,7 @@ def look() -> Driver | None:
 
 
 def memory(index: int) -> Memory | None:
-    """What the device has, all processes on it counted; None if that cannot be told.
+    """Return the memory of a device, all processes on it counted; None if that cannot be told.
 
     It holds the device's context for a moment, which costs 0.2 s and some memory of the device
     where no session of this process holds it already.

@@ -1,4 +1,4 @@
-"""What can be seen of CUDA in a process: the facts that causes are found by. Pure."""
+"""The facts about CUDA in a process by which causes are found. Pure."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class Memory(NamedTuple):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen in the process in which CUDA did not work.
+    """The facts of a process in which CUDA did not work.
 
     Attributes:
-        said: What it said.
+        said: The message of its failure.
         index: The visible GPU that was asked for, from 0.
         hiding: The value of `CUDA_VISIBLE_DEVICES`, if it hides every GPU.
         nodes: Whether the process is given an NVIDIA device.
         in_pod: Whether Kubernetes runs the process.
-        software: What was to use CUDA, with its version.
+        software: The runtime that was to use CUDA, with its version.
         overwritten: Whether it is an onnxruntime that was installed over onnxruntime-gpu.
         provided: Whether it has CUDA at all.
         built_for: The CUDA it was built with.
-        missing: What keeps its CUDA library or cuDNN from being loaded.
+        missing: Failures to load its CUDA library or cuDNN.
         driver: The driver; None where its library is not there.
         memory: The device's memory, if it could be told.
     """

@@ -1,4 +1,4 @@
-"""Looks at what CUDA needs, once it did not work. Imported only where models run."""
+"""Gathers facts about CUDA, once it did not work. Imported only where models run."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _CUDNN: Final = "libcudnn.so.9"
 
 
 def of_onnxruntime(device: Device, said: str) -> Evidence:
-    """What there is to see when a session of onnxruntime did not run on `device`.
+    """Return the facts when a session of onnxruntime did not run on `device`.
 
     Args:
-        device: Where it was to run.
-        said: What onnxruntime said.
+        device: The device that it was to run on.
+        said: The message of onnxruntime.
     """
     ort.preload_dlls()
     return _evidence(
@@ -43,7 +43,7 @@ def of_onnxruntime(device: Device, said: str) -> Evidence:
 
 
 def of_torch(device: Device, said: str) -> Evidence:
-    """What there is to see when torch did not run on `device`; the arguments are the same."""
+    """Return the facts when torch did not run on `device`; the arguments are the same."""
     import torch  # noqa: PLC0415 - it is there only with the extra st
 
     built_for = _version(torch.version.cuda)
@@ -70,13 +70,13 @@ def _evidence(device: Device, **seen: Any) -> Evidence:
 
 
 def _version(dotted: str | None) -> tuple[int, int] | None:
-    """A CUDA version such as "13.0"; None for a CPU build."""
+    """Return the parts of a CUDA version such as "13.0"; None for a CPU build."""
     major, _, minor = (dotted or "").partition(".")
     return (int(major), int(minor or 0)) if major.isdigit() else None
 
 
 def _missing() -> tuple[str, ...]:
-    """What keeps onnxruntime's CUDA library, or cuDNN, from being loaded; empty if nothing does."""
+    """Return why onnxruntime's CUDA library, or cuDNN, cannot be loaded; empty if both can."""
     if not (_CAPI / _CUDA).exists():
         return ()
     # As onnxruntime does it: the CUDA library finds the functions of the shared one by their names.

@@ -1,4 +1,4 @@
-"""The precision of a model's weights, read off its files without loading them."""
+"""Tells the precision of a model's weights from its files, without loading them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from agent.models.formats import protobuf, safetensors
+from agent.models.formats import onnx, protobuf, safetensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from agent.models.formats.protobuf import Field
     from agent.release.canary import Precision
 
-
-# Field numbers and data types of onnx.proto.
-_GRAPH, _INITIALIZER, _DIMS, _DATA_TYPE = 7, 5, 1, 2
+# Data types of onnx.proto.
 _HALVES: Final = {10, 16}  # FLOAT16, BFLOAT16
 _SHORT: Final = {2, 3, 17, 18, 19, 20, 21, 22}  # (U)INT8, FLOAT8 in its kinds, (U)INT4
 _SAFETENSORS: Final = {"F16": 10, "BF16": 16, "I8": 3, "U8": 2, "F8_E4M3": 17, "F8_E5M2": 19}
@@ -26,7 +23,7 @@ _TRACE: Final = 0.1
 
 
 def of(directory: Path) -> Precision:
-    """The precision of the weights in a model's directory; fp32 where that cannot be told.
+    """Return the precision of the weights in a model's directory; fp32 where it cannot be told.
 
     Raises:
         ValueError: A file is damaged.
@@ -35,7 +32,8 @@ def of(directory: Path) -> Precision:
     for path in directory.rglob("*"):
         if path.suffix == ".onnx":
             with path.open("rb") as file:
-                _count_onnx(file, numbers)
+                for tensor in onnx.initializers(file):
+                    _count_tensor(file, tensor, numbers)
         elif path.suffix == ".safetensors":
             with path.open("rb") as file:
                 _count_safetensors(file, numbers)
@@ -57,27 +55,11 @@ def _count_safetensors(file: BinaryIO, numbers: Counter[int]) -> None:
         raise ValueError("its safetensors header lists no dtype or shape") from None
 
 
-def _count_onnx(file: BinaryIO, numbers: Counter[int]) -> None:
-    size = file.seek(0, 2)
-    for part in protobuf.fields(file, 0, size):
-        if part.number == _GRAPH:
-            for inner in protobuf.fields(file, part.start, part.end):
-                if inner.number == _INITIALIZER:
-                    _count_tensor(file, inner, numbers)
-
-
 def _count_tensor(file: BinaryIO, tensor: Field, numbers: Counter[int]) -> None:
     kind, count = 0, 1
     for field in protobuf.fields(file, tensor.start, tensor.end):
-        if field.number == _DIMS:
-            count *= math.prod(_numbers(file, field))
-        elif field.number == _DATA_TYPE:
-            kind = next(_numbers(file, field), kind)
+        if field.number == onnx.DIMS:
+            count *= math.prod(onnx.numbers(file, field))
+        elif field.number == onnx.DATA_TYPE:
+            kind = next(onnx.numbers(file, field), kind)
     numbers[kind] += count
-
-
-def _numbers(file: BinaryIO, field: Field) -> Iterator[int]:
-    """The numbers of a field that holds one, or several packed."""
-    file.seek(field.start)
-    while file.tell() < field.end:
-        yield protobuf.varint(file)

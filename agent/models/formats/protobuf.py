@@ -48,7 +48,7 @@ class Field(NamedTuple):
 
 
 def fields(file: BinaryIO, start: int, end: int) -> Iterator[Field]:
-    """The fields of the message between two offsets; the file may be read elsewhere meanwhile.
+    """Yield the fields of the message between two offsets, also if others move the file meanwhile.
 
     Raises:
         ValueError: The bytes are no message, or a field does not fit between the offsets.
@@ -73,7 +73,7 @@ def fields(file: BinaryIO, start: int, end: int) -> Iterator[Field]:
 
 
 def varint(file: BinaryIO) -> int:
-    """The number that stands where the file is read next.
+    """Return the number that stands where the file is read next.
 
     Raises:
         ValueError: The file ends before it does, or it has over 64 bits.
@@ -90,23 +90,23 @@ def varint(file: BinaryIO) -> int:
 
 
 def number_field(number: int, value: int) -> bytes:
-    """A field that holds a number, which is not negative."""
+    """Return a field that holds a number, which is not negative."""
     return _varint_bytes(number << 3 | VARINT) + _varint_bytes(value)
 
 
 def bytes_field(number: int, value: bytes) -> bytes:
-    """A field that holds bytes, a text in UTF-8, or a message."""
+    """Return a field that holds bytes, a text in UTF-8, or a message."""
     return _head(number, len(value)) + value
 
 
 def message_field(number: int, content: Sequence[Piece]) -> list[Piece]:
-    """A field that holds a message of this content."""
+    """Return a field that holds a message of this content."""
     length = sum(len(each) if isinstance(each, bytes) else each[1] - each[0] for each in content)
     return [_head(number, length), *content]
 
 
 def spliced(message: Field, changes: Iterable[tuple[Field, Sequence[Piece]]]) -> list[Piece]:
-    """The content of a message, byte for byte but for some of its fields.
+    """Return the content of a message, byte for byte but for some of its fields.
 
     Args:
         message: A field that holds it.
@@ -121,7 +121,7 @@ def spliced(message: Field, changes: Iterable[tuple[Field, Sequence[Piece]]]) ->
 
 
 def blocks(file: BinaryIO, pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """The bytes of the pieces, at most 1 MiB of the file at a time.
+    """Yield the bytes of the pieces, at most 1 MiB of the file at a time.
 
     Raises:
         ValueError: The file has become shorter.

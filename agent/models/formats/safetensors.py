@@ -1,4 +1,4 @@
-"""The header of a safetensors file, read without its tensors."""
+"""Reads the header of a safetensors file, without its tensors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MAX_HEADER: Final = 100 * 1024 * 1024
 
 
 def safetensors_header(file: BinaryIO) -> dict[str, Any]:
-    """The header of a safetensors file: dtype, shape and place of each tensor, by name.
+    """Return the header of a safetensors file: dtype, shape and place of each tensor, by name.
 
     Raises:
         ValueError: The header is broken, or the tensors do not fill the file exactly.

@@ -1,4 +1,4 @@
-"""Is a file whole? What can be said by its format alone, where no digest says it.
+"""Checks by a file's format that it is complete, where no digest says so.
 
 Hand-made trees have no manifest. A failed upload to Azure Files leaves a file of full size whose
 end is zeros, a Git clone without LFS leaves pointers, and a broken copy leaves a shorter file:
@@ -13,14 +13,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from agent.errors import VerificationError
-from agent.models.formats.protobuf import fields
+from agent.models.formats import onnx
 from agent.models.formats.safetensors import safetensors_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from agent.models.formats.protobuf import Field
 
 _LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
 _TAIL_BYTES: Final = 64 * 1024
@@ -30,16 +28,13 @@ _RANGE_BYTES: Final = 4 * 1024 * 1024
 _SHORT_BYTES: Final = 4096
 _NAME_BYTES: Final = 255
 
-# Field numbers of onnx.proto.
-_GRAPH, _OPSETS, _INITIALIZER, _EXTERNAL_DATA, _KEY, _VALUE = 7, 8, 5, 13, 1, 2
-
 
 def check(path: Path, name: str) -> None:
-    """Make sure that the file at `path` is whole, as far as its format tells.
+    """Make sure that the file at `path` is complete, as far as its format tells.
 
     Args:
-        path: Where it is; what it refers to must lie beside it.
-        name: How errors call it.
+        path: The file; files that it refers to must lie beside it.
+        name: Its name in errors.
 
     Raises:
         VerificationError: It is not.
@@ -56,7 +51,7 @@ def check(path: Path, name: str) -> None:
 
 @contextmanager
 def refusing(name: str) -> Iterator[None]:
-    """Turn what a walk through damaged data raises into a refusal of the file.
+    """Refuse the file if a walk through damaged data raises.
 
     Raises:
         VerificationError: The block raised ValueError, OverflowError or RecursionError.
@@ -89,25 +84,10 @@ def _check_json(file: BinaryIO, name: str) -> None:
 
 def _check_onnx(file: BinaryIO, directory: Path) -> None:
     """Walk the protobuf down to the weights, so that a cut anywhere shows."""
-    size = os.fstat(file.fileno()).st_size
-    parts = set()
-    for part in fields(file, 0, size):
-        parts.add(part.number)
-        if part.number == _GRAPH:
-            for inner in fields(file, part.start, part.end):
-                if inner.number == _INITIALIZER:
-                    _check_external(_external(file, inner), directory)
-    if not {_GRAPH, _OPSETS} <= parts:
+    for tensor in onnx.initializers(file):
+        _check_external(onnx.external(file, tensor), directory)
+    if not onnx.is_complete(file):
         raise ValueError("it holds no whole ONNX model")
-
-
-def _external(file: BinaryIO, tensor: Field) -> dict[str, str]:
-    entries: dict[str, str] = {}
-    for field in fields(file, tensor.start, tensor.end):
-        if field.number == _EXTERNAL_DATA:
-            pair = {each.number: _text(file, each) for each in fields(file, field.start, field.end)}
-            entries[pair.get(_KEY, "")] = pair.get(_VALUE, "")
-    return entries
 
 
 def _check_external(entries: dict[str, str], directory: Path) -> None:
@@ -121,8 +101,3 @@ def _check_external(entries: dict[str, str], directory: Path) -> None:
     needed = int(entries.get("offset", "0")) + int(entries.get("length", "0"))
     if data.stat().st_size < needed:
         raise ValueError(f"{location} has {data.stat().st_size} bytes and {needed} are needed")
-
-
-def _text(file: BinaryIO, field: Field) -> str:
-    file.seek(field.start)
-    return file.read(min(field.size, 4096)).decode(errors="replace")

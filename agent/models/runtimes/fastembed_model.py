@@ -27,28 +27,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.models.devices.device import Device
-    from agent.release.layout import Placed
+    from agent.release.model_ref import ModelRef
 
 
 class FastEmbedModel:
     """One loaded model.
 
     Args:
-        name: As FastEmbed knows it.
-        model: Where it stands.
+        ref: Which one; its name is as FastEmbed knows it.
         release: The directory of the release.
-        device: Where it must run.
+        device: The device that it must run on.
 
     Raises:
         DeviceError: It would not run there.
         Exception: Whatever FastEmbed or onnxruntime raise for files that do not load.
     """
 
-    def __init__(self, name: str, model: Placed, release: Path, device: Device) -> None:
+    def __init__(self, ref: ModelRef, release: Path, device: Device) -> None:
         began = time.perf_counter()
         self._device = device
         self._profiles: tempfile.TemporaryDirectory[str] | None = None
-        self._stock = open_stock(name, model, release, device, self._options())
+        self._stock = open_stock(ref, release, device, self._options())
         inner: Any = self._stock.model
         self._session: ort.InferenceSession = inner.model
         self.provider: str = self._session.get_providers()[0]
@@ -56,7 +55,7 @@ class FastEmbedModel:
         self.load_seconds = time.perf_counter() - began
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """The vectors of `texts`, in one run of the model.
+        """Return the vectors of `texts`, in one run of the model.
 
         Raises:
             DeviceError: The device failed, or has too little memory for so many texts.
@@ -69,7 +68,7 @@ class FastEmbedModel:
         return [[float(number) for number in vector] for vector in vectors]
 
     def share_on_device(self) -> float:
-        """How much of the runs until now was really computed there; call it once.
+        """Return how much of the runs until now was really computed there; call it once.
 
         Raises:
             DeviceError: It was not most of it.
@@ -91,9 +90,9 @@ class FastEmbedModel:
 
 
 def open_stock(
-    name: str, model: Placed, release: Path, device: Device, options: ort.SessionOptions
+    ref: ModelRef, release: Path, device: Device, options: ort.SessionOptions
 ) -> TextEmbedding:
-    """FastEmbed's own model, on a session that runs on `device` or not at all.
+    """Open FastEmbed's own model, on a session that runs on `device` or not at all.
 
     Raises:
         DeviceError: It would not run there.
@@ -104,10 +103,10 @@ def open_stock(
     # FastEmbed would make the directory: a release that was just deleted would stand there again.
     if not cache.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(cache))
-    stock = TextEmbedding(name, cache_dir=str(cache), local_files_only=True, lazy_load=True)
+    stock = TextEmbedding(ref.name, cache_dir=str(cache), local_files_only=True, lazy_load=True)
     inner: Any = stock.model
     found: Path = inner._model_dir  # noqa: SLF001 - there is no public way to ask
-    if found.resolve() != (release / layout.snapshot_directory(model)).resolve():
+    if found.resolve() != (release / layout.snapshot_directory(ref)).resolve():
         raise ValueError(f"FastEmbed would load {found} instead")
     weights = found / inner.model_description.model_file
     inner.model = strict.session(weights, device, options)

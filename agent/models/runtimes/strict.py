@@ -1,4 +1,4 @@
-"""Sessions of onnxruntime that run where they were told to, or not at all.
+"""Sessions of onnxruntime that run on the device that was asked for, or not at all.
 
 By itself onnxruntime falls back to the CPU, with no more than a warning, when CUDA fails.
 """
@@ -12,33 +12,19 @@ from typing import TYPE_CHECKING, Final
 import onnxruntime as ort
 
 from agent.models.devices import causes, gathering
+from agent.models.devices.device_error import DeviceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.models.devices.device import Device
-    from agent.models.devices.evidence import Evidence
 
 # Shapes and sizes are computed on the CPU in every session; they are few beside a model's layers.
 _MOST: Final = 0.5
 
 
-class DeviceError(Exception):
-    """A model does not run on the device that was asked for; the release is not to blame.
-
-    Args:
-        seen: What there was to see.
-    """
-
-    def __init__(self, seen: Evidence) -> None:
-        found = causes.find(seen)
-        self.what = " ".join(cause.what for cause in found)
-        self.remedy = found[0].remedy
-        super().__init__(f"{self.what} {self.remedy}")
-
-
 def session(weights: Path, device: Device, options: ort.SessionOptions) -> ort.InferenceSession:
-    """A session on `device`.
+    """Open a session on `device`.
 
     Raises:
         DeviceError: CUDA is not usable, or has too little memory.
@@ -68,14 +54,14 @@ def raise_if_device(error: Exception, device: Device) -> None:
 
 
 def require_most_on(device: Device, profile: Path) -> float:
-    """The share of a run's nodes that were computed on `device`.
+    """Return the share of a run's nodes that were computed on `device`.
 
     A session may be on a GPU and still have most of its model computed on the CPU: every operator
     that has no kernel there, such as those of int8 weights, is placed on the CPU in silence.
 
     Args:
-        device: Where it was to run.
-        profile: What `InferenceSession.end_profiling` wrote of a run.
+        device: The device that it was to run on.
+        profile: The file that `InferenceSession.end_profiling` wrote of a run.
 
     Raises:
         DeviceError: Most of them were computed elsewhere.

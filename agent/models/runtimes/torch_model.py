@@ -13,7 +13,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from agent.models.devices import causes, gathering
-from agent.models.runtimes.strict import DeviceError
+from agent.models.devices.device_error import DeviceError
 from agent.release import layout
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agent.models.devices.device import Device
-    from agent.release.layout import Placed
+    from agent.release.model_ref import ModelRef
 
     Vector = NDArray[np.float32]
 
@@ -33,21 +33,21 @@ class TorchModel:
     """One loaded model.
 
     Args:
-        model: Where it stands.
+        ref: Which one.
         release: The directory of the release.
-        device: Where it must run.
+        device: The device that it must run on.
 
     Raises:
         DeviceError: It would not run there.
         Exception: Whatever sentence-transformers raises for files that do not load.
     """
 
-    def __init__(self, model: Placed, release: Path, device: Device) -> None:
+    def __init__(self, ref: ModelRef, release: Path, device: Device) -> None:
         began = time.perf_counter()
         self._device = device
         if device.kind == "cuda" and not torch.cuda.is_available():
             raise DeviceError(gathering.of_torch(device, "torch finds no GPU"))
-        directory = release / layout.snapshot_directory(model)
+        directory = release / layout.snapshot_directory(ref)
         try:
             self._model: Any = SentenceTransformer(
                 str(directory), device=str(device), local_files_only=True
@@ -60,16 +60,16 @@ class TorchModel:
         self.load_seconds = time.perf_counter() - began
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """The vectors of `texts` as lists; see `run`."""
+        """Return the vectors of `texts` as lists; see `run`."""
         return [[float(number) for number in vector] for vector in self.run(texts)]
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """How many tokens the model reads of `texts`."""
+        """Return the number of tokens that the model reads of `texts`."""
         cut = {"truncation": True, "max_length": self.max_length}
         return sum(map(len, self._model.tokenizer(list(texts), **cut)["input_ids"]))
 
     def run(self, texts: Sequence[str]) -> list[Vector]:
-        """The vectors of `texts`, in one run of the model.
+        """Return the vectors of `texts`, in one run of the model.
 
         Raises:
             DeviceError: The device failed, or has too little memory for so many texts.
@@ -83,7 +83,7 @@ class TorchModel:
             raise
 
     def share_on_device(self) -> float:
-        """How many of the parameters are there.
+        """Return how many of the parameters are there: all, which is 1.
 
         Raises:
             DeviceError: One is not.

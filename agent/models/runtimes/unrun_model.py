@@ -11,7 +11,7 @@ from agent.release import layout
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.release.layout import Placed
+    from agent.release.model_ref import ModelRef
 
 _LIMITS: Final = (
     ("sentence_bert_config.json", "max_seq_length"),
@@ -20,14 +20,14 @@ _LIMITS: Final = (
 _USUAL_LENGTH: Final = 512
 
 
-def inspect(model: Placed, release: Path) -> tuple[int, int]:
-    """The dimension and the longest text, in tokens, of a model whose files fit together.
+def inspect(ref: ModelRef, release: Path) -> tuple[int, int]:
+    """Return the dimension and the longest text, in tokens, of a model whose files fit together.
 
     Raises:
         AgentError: A file is damaged.
         Exception: A file is missing, or they do not fit together.
     """
-    directory = release / layout.snapshot_directory(model)
+    directory = release / layout.snapshot_directory(ref)
     config = _json(directory, "config.json")
     dim = int(config["hidden_size"])
     for path in sorted(directory.glob("*.safetensors")):

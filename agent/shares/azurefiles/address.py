@@ -1,4 +1,4 @@
-"""What `azurefiles://ACCOUNT/SHARE[/PREFIX]` says. Pure."""
+"""The address `azurefiles://ACCOUNT/SHARE[/PREFIX]`, parsed. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHARE = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class Address:
-    """One share, and where in it the marker and the releases are.
+    """One share, and the directory in it that holds the marker and the releases.
 
     Attributes:
         account: The storage account.
@@ -32,37 +32,37 @@ class Address:
     prefix: str = ""
 
     def __str__(self) -> str:
-        """As `--share` takes it."""
+        """Return the address in the form that `--share` takes."""
         return f"{SCHEME}{'/'.join(filter(None, (self.account, self.share, self.prefix)))}"
 
     @property
     def endpoint(self) -> str:
-        """Where the public cloud has the account."""
+        """The account's URL in the public cloud."""
         return f"https://{self.account}.file.core.windows.net"
 
     def at(self, path: str) -> str:
-        """`path` of the agent as a path in the share."""
+        """Return the path in the share for `path` of the agent, with the prefix before it."""
         return "/".join(filter(None, (self.prefix, path)))
 
 
 def parse(text: str) -> Address:
-    """Take `--share` apart.
+    """Return the address that `--share` gives.
 
     Raises:
-        ConfigError: It is no such address, or names what no account or share can be called.
+        ConfigError: It is not such an address, or a name in it cannot be an account's or share's.
     """
     text, query, _ = text.partition("?")
     if query:
         raise ConfigError(
-            f"--share {text[:200]!r} is followed by a query.",
+            f"--share {text[:200]!r} is followed by a query ('?…').",
             remedy=f"Write {FORM}; a SAS goes into AZURE_STORAGE_SAS_TOKEN.",
         )
     account, _, rest = text.removeprefix(SCHEME).partition("/")
     share, _, prefix = rest.partition("/")
     prefix = prefix.strip("/")
     problem = (
-        (not _ACCOUNT.fullmatch(account) and f"{account!r} is no storage account's name")
-        or (not _SHARE.fullmatch(share) and f"{share!r} is no share's name")
+        (not _ACCOUNT.fullmatch(account) and f"{account!r} cannot be a storage account's name")
+        or (not _SHARE.fullmatch(share) and f"{share!r} cannot be a share's name")
         or (prefix and (reason := paths.problem(prefix)) and f"the prefix {prefix!r} {reason}")
     )
     if problem:

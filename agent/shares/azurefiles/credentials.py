@@ -1,4 +1,7 @@
-"""Who the agent is to Azure Files: what was given, where, and anew once a file of it changes."""
+"""The credential for Azure Files: from a Secret, a variable or the pod's identity.
+
+It is read again whenever a file of the Secret changes.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,9 @@ if TYPE_CHECKING:
 Kind = Literal["connection-string", "account-key", "sas", "identity"]
 Stamp = tuple[tuple[int, int, int], ...]
 
-# The variables are those of the Azure CLI; `azurestorageaccountkey` is what the Secret of
-# file.csi.azure.com calls the key. The first that is there is taken, as the Azure CLI does.
+# Kind, variable and file name of each credential. The variables are those of the Azure CLI;
+# `azurestorageaccountkey` is the key's name in the Secret of file.csi.azure.com. The first that
+# exists is taken, as the Azure CLI does.
 SOURCES: Final[tuple[tuple[Kind, str, str], ...]] = (
     ("connection-string", "AZURE_STORAGE_CONNECTION_STRING", "connectionstring"),
     ("account-key", "AZURE_STORAGE_KEY", "azurestorageaccountkey"),
@@ -33,13 +37,13 @@ _FILES: Final = ", ".join(file for _, _, file in SOURCES)
 
 @dataclass(frozen=True)
 class Credential:
-    """What the SDK is given.
+    """A credential in the form that the SDK takes.
 
     Attributes:
-        kind: What it is.
-        source: The variable or file that it came from, for the log; the secret itself never is.
+        kind: The kind of credential.
+        source: The variable or file that it came from, for the log; never the secret itself.
         value: For the SDK: a named key, a SAS token, or a token credential.
-        endpoint: What a connection string says, if it says so.
+        endpoint: The URL that a connection string names; None if it names none.
     """
 
     kind: Kind
@@ -49,10 +53,10 @@ class Credential:
 
 
 class Credentials:
-    """Where a credential is looked for.
+    """Finds the credential for a share.
 
     Args:
-        address: The share that it is for.
+        address: The share that the credential is for.
         secret_dir: A mounted Secret, which may change while the agent runs; or None.
         environ: The environment variables.
     """
@@ -65,7 +69,7 @@ class Credentials:
         self._environ = environ
 
     def stamp(self) -> Stamp:
-        """Changes whenever a file of the Secret does."""
+        """Return inode, size and mtime of the Secret's files; they differ once a file changes."""
         if self._secret_dir is None:
             return ()
         stamps = []
@@ -79,11 +83,13 @@ class Credentials:
         return tuple(stamps)
 
     def read(self) -> Credential:
-        """What is given now: a file of the Secret, else a variable, else the pod's identity.
+        """Return the current credential: a file of the Secret, a variable or the pod's identity.
+
+        If there is a Secret, variables do not count; the identity is used if neither is given.
 
         Raises:
-            MissingSecretError: The Secret has no credential in it.
-            ConfigError: The Secret cannot be read, or what is given cannot be a credential.
+            MissingSecretError: The Secret has no credential.
+            ConfigError: The Secret cannot be read, or its value or the variable's is malformed.
         """
         kind, source, secret = self._from_files() or self._from_environment()
         match kind:
@@ -128,12 +134,12 @@ class Credentials:
         try:
             parts = parse_connection_string(text)
         except ValueError:
-            raise _malformed(source, "is no connection string") from None
+            raise _malformed(source, "is not a connection string") from None
         account = parts.get("accountname", self._address.account)
         if account != self._address.account:
             raise ConfigError(
                 f"{source} is for the account {account} and --share names {self._address.account}.",
-                remedy="Take the connection string of the share's account.",
+                remedy="Use the connection string of the share's account.",
             )
         endpoint = parts.get("fileendpoint", "").rstrip("/") or None
         value: Any
@@ -150,14 +156,14 @@ def _named_key(account: str, key: str, source: str) -> AzureNamedKeyCredential:
     try:
         base64.b64decode(key, validate=True)
     except (binascii.Error, ValueError):
-        raise _malformed(source, "is no account key: it is not base64") from None
+        raise _malformed(source, "is not an account key: it is not base64") from None
     return AzureNamedKeyCredential(account, key)
 
 
 def _sas(text: str, source: str) -> str:
     token = text.removeprefix("?")
     if "sig=" not in token:
-        raise _malformed(source, "is no SAS token: it has no sig=")
+        raise _malformed(source, "is not a SAS token: it has no sig=")
     return token
 
 
@@ -166,6 +172,7 @@ def _malformed(source: str, what: str) -> ConfigError:
 
 
 def _identity() -> object:
-    from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - 10 MB, for those who use it
+    # The import costs 10 MB, so only those who use an identity pay for it.
+    from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
     return DefaultAzureCredential()

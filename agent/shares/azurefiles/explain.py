@@ -1,4 +1,4 @@
-"""What an error of the SDK means, in one sentence, and what to do about it."""
+"""Turns an error of the SDK into one sentence about what happened and one about what to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ERROR: Final = 300
 
 
 class ServiceError(RemoteError):
-    """A request that failed; see `RemoteError`, and `code` is what the service calls it."""
+    """A request that failed; see `RemoteError`. `code` is the service's own error code."""
 
     def __init__(
         self,
@@ -39,15 +39,15 @@ class ServiceError(RemoteError):
 
 
 class ClockError(ServiceError):
-    """The service refuses what this machine signs, because its clock is off."""
+    """The service refuses this machine's signatures, because its clock is wrong."""
 
 
 class NoCredentialError(ServiceError):
-    """There is no credential to ask with: no key, no SAS, and no identity that gives a token."""
+    """There is no credential: no key, no SAS, and no identity that gives a token."""
 
 
 def explain(error: AzureError | RequestException, asked: Asked) -> ServiceError:
-    """The sentence for `error`. Nothing of the SDK's own text is in it: that may hold secrets."""
+    """Return the error to raise for `error`, without the SDK's own text: that may hold secrets."""
     if answer := _answer(error):
         return _answered(answer, asked) if answer.status >= _ERROR else interrupted(asked)
     if isinstance(error, ClientAuthenticationError):
@@ -70,22 +70,22 @@ def _answer(error: AzureError | RequestException) -> Answer | None:
 
 
 def interrupted(asked: Asked) -> ServiceError:
-    """The answer was not whole, or not as it was sent."""
+    """Return the error for an answer that broke off or arrived damaged; trying again may help."""
     return ServiceError(
         f"{asked.host} did not finish its answer about {asked.path or asked.share}.",
-        remedy="Check the network; a sidecar keeps trying, a command is to be run again.",
+        remedy="Check the network. A sidecar keeps trying; run a command again.",
         transient=True,
     )
 
 
 def _not_answered(error: AzureError | RequestException, asked: Asked) -> ServiceError:
-    """The connection was not made, or broke."""
+    """Return the error for a connection that was not made, or that broke."""
     causes = list(_causes(error))
     host = asked.host
     if any(isinstance(c, socket.gaierror) or "NameResolution" in type(c).__name__ for c in causes):
         return ServiceError(
-            f"The host {host} has no address here.",
-            remedy="Check the account's name, and in a private network that the DNS zone "
+            f"The host name {host} cannot be resolved here.",
+            remedy="Check the account's name. In a private network, check that the DNS zone "
             "privatelink.file.core.windows.net is linked to it.",
             transient=True,
         )
@@ -96,17 +96,17 @@ def _not_answered(error: AzureError | RequestException, asked: Asked) -> Service
         )
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return ServiceError(
-            f"{host} does not speak TLS as it should.",
+            f"The TLS connection to {host} failed.",
             remedy="Check --azure-endpoint, and the proxy if there is one.",
             transient=True,
         )
-    # An answer that stalls half way comes as an error of the connection.
+    # An answer that stalls half way is reported as an error of the connection.
     stalled = any("ReadTimeout" in type(cause).__name__ for cause in causes)
     if isinstance(error, ServiceRequestError) and not stalled:
         return ServiceError(
             f"{host} does not accept connections from here.",
-            remedy="Check that the private endpoint or the account's firewall lets this network "
-            "in, that egress to port 443 is allowed, and --azure-endpoint if it is given.",
+            remedy="Check that the private endpoint or the account's firewall allows this network, "
+            "that egress to port 443 is allowed, and --azure-endpoint if it is given.",
             transient=True,
         )
     return interrupted(asked)
@@ -125,7 +125,7 @@ def _answered(answer: Answer, asked: Asked) -> ServiceError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """What led to an error; the SDK, requests and urllib3 each wrap it in a way of their own."""
+    """Yield an error and its causes; the SDK, requests and urllib3 each wrap them differently."""
     pending: list[Any] = [error]
     seen: set[int] = set()
     while pending:

@@ -1,7 +1,7 @@
-"""Operations on the files of a share, each one safe to repeat: an answer may be lost.
+"""Operations on the files of a share. Unless noted they may be repeated: an answer may be lost.
 
-`PUT`s and `DELETE`s that were done, and whose answer never came, are done again by the retry. What
-comes back then (it exists already, it is gone already) is what was wanted.
+A `PUT` or `DELETE` that was done, but whose answer was lost, is done again by the retry. The error
+that comes back then (it exists already, it is gone already) counts as success.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EXISTS: Final = "ResourceAlreadyExists"
-# It is a directory where a file was asked for, or a file where a directory was.
+# The path is a directory where a file was asked for, or a file where a directory was.
 OTHER_KIND: Final = "ResourceTypeMismatch"
 _NO_PARENT: Final = "ParentNotFound"
 _NOT_EMPTY: Final = "DirectoryNotEmpty"
@@ -29,9 +29,9 @@ _OUT_OF_RANGE: Final = "InvalidRange"
 
 
 def is_missing(error: ServiceError, path: str) -> bool:
-    """Return whether nothing is at `path`; False where the directory of `--share` is not there.
+    """Return true if `error` says that `path` is missing; false if the share's prefix is missing.
 
-    Without that directory no path has a parent, and the empty path has nothing at all.
+    Without the prefix' directory no path has a parent, and the empty path does not exist either.
     """
     if "/" not in path and error.code == _NO_PARENT:
         return False
@@ -39,23 +39,23 @@ def is_missing(error: ServiceError, path: str) -> bool:
 
 
 class Files:
-    """The files of one share; paths are as the agent has them.
+    """The files of one share; paths are the agent's, without the share's prefix.
 
-    All methods raise `ServiceError` where the service does not do what was asked.
+    All methods raise `ServiceError` if the service does not do what was asked.
 
     Args:
-        service: How the service is called.
-        seconds: How long a call may go on trying.
+        service: Makes the calls.
+        seconds: The time for which a call is tried again.
     """
 
     def __init__(self, service: Service, *, seconds: float = PATIENT_SECONDS) -> None:
         self.service = service
         self._seconds = seconds
-        # One answer that stalls leaves time for another.
+        # Half of the time, so that after an answer that stalls there is time for another try.
         self._wait: dict[str, Any] = {"read_timeout": min(READ_SECONDS, seconds / 2)}
 
     def read_into(self, path: str, buffer: memoryview, offset: int) -> int:
-        """Fill `buffer` from `offset`; give the bytes read, fewer only at the end of the file."""
+        """Fill `buffer` from `offset`; return the bytes read, fewer only at the file's end."""
         done = 0
         while done < len(buffer):
             piece = buffer[done : done + GET]
@@ -66,10 +66,10 @@ class Files:
         return done
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """The first `limit` bytes, by one GET if they fit in one; None if it is not there."""
+        """Return the first `limit` bytes, in one GET if they fit; None if there is no such file."""
 
         def get() -> bytes:
-            # With the MD5 of each piece: a marker or a manifest has no digest of its own.
+            # The MD5 of each piece is checked: a marker or a manifest has no digest of its own.
             file = self.service.file(path)
             return file.download_file(0, limit, validate_content=True, **self._wait).readall()
 
@@ -83,7 +83,7 @@ class Files:
             raise
 
     def size(self, path: str) -> int | None:
-        """The bytes of a file; None if it is not there."""
+        """Return a file's size in bytes; None if there is no such file."""
         try:
             found = self._attempt(
                 lambda: self.service.file(path).get_file_properties(**self._wait), path
@@ -96,17 +96,20 @@ class Files:
         return size
 
     def entries(self, path: str) -> dict[str, int | None]:
-        """The same as `listing`, but empty if there is no such directory."""
+        """Return what `listing` returns, but an empty dictionary if there is no such directory."""
         return self.listing(path) or {}
 
     def listing(self, path: str) -> dict[str, int | None] | None:
-        """What is in a directory: sizes of files by name, None for directories; None if gone."""
+        """Return a directory's entries: file sizes by name, None for directories.
+
+        The result is None if there is no such directory.
+        """
 
         def get() -> dict[str, int | None]:
             listed = self.service.directory(path).list_directories_and_files(**self._wait)
             try:
                 return {each.name: getattr(each, "size", None) for each in listed}
-            except AttributeError:  # the SDK found no properties: the answer was damaged
+            except AttributeError:  # The SDK found no properties: the answer arrived damaged.
                 raise self.service.broken_off(path) from None
 
         try:
@@ -117,12 +120,15 @@ class Files:
             raise
 
     def ranges(self, path: str) -> list[tuple[int, int]]:
-        """Where a file was written: starts and ends, in order. It proves nothing of what."""
+        """Return start and end of each range of a file that was written, in order.
+
+        That proves nothing about the bytes in it.
+        """
         found = self._attempt(lambda: self.service.file(path).get_ranges(**self._wait), path)
         return sorted((each["start"], each["end"] + 1) for each in found)
 
     def create(self, path: str, size: int) -> None:
-        """A file of zeros, in place of what was there; its directories are made."""
+        """Create a file of zeros, replacing what was there; its directories are created too."""
         for last in (False, False, True):
             try:
                 self._attempt(lambda: self.service.file(path).create_file(size, **self._wait), path)
@@ -135,7 +141,7 @@ class Files:
                 return
 
     def put(self, path: str, offset: int, data: bytes, **lease: Any) -> None:
-        """Write at most a piece; its MD5 goes along, so that no bit is damaged on the way."""
+        """Write at most `PIECE` bytes; the service checks their MD5, which goes along."""
 
         def put() -> None:
             file = self.service.file(path)
@@ -145,7 +151,7 @@ class Files:
             self._attempt(put, path)
 
     def delete(self, path: str, **lease: Any) -> None:
-        """Delete a file, if it is there."""
+        """Delete a file, if it exists."""
         try:
             self._attempt(lambda: self.service.file(path).delete_file(**lease, **self._wait), path)
         except ServiceError as error:
@@ -153,7 +159,7 @@ class Files:
                 raise
 
     def make_directory(self, path: str) -> None:
-        """Make a directory and those that it is in, but not the share's prefix."""
+        """Create a directory and its parents, but not the share's prefix."""
         parent = path.rpartition("/")[0]
         try:
             self._attempt(lambda: self.service.directory(path).create_directory(**self._wait), path)
@@ -165,29 +171,37 @@ class Files:
                 raise
 
     def rename(self, path: str, target: str) -> None:
-        """Give a file another name, over the file that has it. Not repeatable: see who calls."""
+        """Rename a file, over an existing one. It cannot be repeated: callers check the result."""
         new = self.service.address.at(target)
         self._attempt(lambda: self.service.file(path).rename_file(new, overwrite=True), path)
 
     def rename_directory(self, path: str, target: str) -> None:
-        """Give a directory another name, never over one that is there. Not repeatable either."""
+        """Rename a directory, never over an existing one. It cannot be repeated either."""
         new = self.service.address.at(target)
         self._attempt(lambda: self.service.directory(path).rename_directory(new), path)
 
-    def move_directory(self, path: str, target: str) -> bool:
-        """Rename a directory to a name that nobody else can want; False if another took it away."""
+    def move_directory(self, path: str, target: str, *, tries: int = 3) -> bool:
+        """Rename a directory to a name that nobody else uses; return false if another took it."""
         try:
             self.rename_directory(path, target)
         except ServiceError as error:
             if error.code not in GONE:
                 raise
-            # The answer to the first try may have been lost: then it is there already.
             parent, _, name = target.rpartition("/")
-            return name in self.entries(parent)
+            # The answer to the first try may have been lost: then it is there already.
+            if name in self.entries(parent):
+                return True
+            if self.listing(path) is None:
+                return False
+            if tries == 1:
+                raise
+            # Another publisher may delete an empty directory just after it was made.
+            self.make_directory(parent)
+            return self.move_directory(path, target, tries=tries - 1)
         return True
 
     def delete_tree(self, path: str) -> None:
-        """Delete a directory with all that is in it, if it is there."""
+        """Delete a directory and everything in it, if it exists."""
         for name, size in self.entries(path).items():
             if size is None:
                 self.delete_tree(f"{path}/{name}")
@@ -196,7 +210,7 @@ class Files:
         self.delete_if_empty(path)
 
     def delete_if_empty(self, path: str) -> None:
-        """Delete a directory, if it is there and empty."""
+        """Delete a directory, if it exists and is empty."""
         try:
             self._attempt(lambda: self.service.directory(path).delete_directory(**self._wait), path)
         except ServiceError as error:

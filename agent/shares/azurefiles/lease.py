@@ -1,8 +1,8 @@
 """A lock file that is held by a lease.
 
-Creating a file replaces one that is there, so existence cannot be what decides; a lease can. A
-file's lease never ends by itself, but who knows its id, which stands in the file, may change it.
-SMB clients cannot open a leased file, so it is one that pods never look at.
+Creating a file over REST replaces an existing one, so existence cannot decide who holds the lock; a
+lease can. A file's lease never ends by itself, but whoever knows its id may change it, and the id
+stands in the file. SMB clients cannot open a leased file, so it must be one that pods never read.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _NO_LEASE: Final = "LeaseNotPresentWithLeaseOperation"
 
 
 class LeasedFile:
-    """See `agent.shares.lock.LockFile` for what each method promises.
+    """A lock file under a lease; see `agent.shares.lock.LockFile`.
 
     Args:
         files: The share's files.
-        quick: The same, for what must not hold up the end of a process.
-        name: Of the lock file.
+        quick: The same with a short deadline, for calls that must not delay a process' end.
+        name: The lock file's name.
     """
 
     def __init__(self, files: Files, quick: Files, name: str) -> None:
@@ -58,13 +58,16 @@ class LeasedFile:
         self._id = ""
 
     def look(self) -> bytes | None:
-        """Read it; whoever holds the lease."""
+        """Return the record in the file, whoever holds the lease; None if there is no file."""
         return self._files.read(self.path, RECORD_BYTES)
 
     def take(self, seen: bytes | None, record: bytes, *, force: bool = False) -> bool:
-        """Make it if it is not there; lease it, from a dead holder if need be; say so in it."""
+        """Create the file if it is missing, take its lease, and write `record`.
+
+        The lease is taken from a dead holder if need be. Return false if another was first.
+        """
         holder = holders.parse(record)
-        assert holder  # noqa: S101 - it is ours
+        assert holder  # noqa: S101 - our own record can be parsed
         self._id = holder.id
         try:
             if seen is None:
@@ -83,7 +86,7 @@ class LeasedFile:
         return True
 
     def beat(self, record: bytes) -> None:
-        """Write under the lease: the service refuses it once another holds one."""
+        """Write `record` under the lease: the service refuses that if another has the lease."""
         try:
             self._files.put(self.path, 0, record, lease=self._id)
         except ServiceError as error:
@@ -91,11 +94,11 @@ class LeasedFile:
                 raise
             raise LockLostError(
                 f"Another publisher took {self.path}: this one was silent for too long.",
-                remedy="Publish again; what was uploaded is used.",
+                remedy="Publish again; what was uploaded is reused.",
             ) from None
 
     def release(self) -> None:
-        """Delete it under the lease."""
+        """Delete the file under the lease."""
         try:
             self._delete()
         except ServiceError as error:
@@ -106,15 +109,17 @@ class LeasedFile:
         if force:
             self._break()
         if force or seen is None or not self._inherit(seen):
-            # The same id each time: a request that is repeated, its answer lost, succeeds.
+            # The same id each time: if an answer is lost, the repeated request succeeds.
             self._on_lease(self._id, lambda lease: lease.acquire(lease_duration=-1))
         self._files.put(self.path, 0, record, lease=self._id)
 
     def _inherit(self, seen: bytes) -> bool:
-        """Change a dead holder's lease to ours, in one step: of those who want it, one gets it.
+        """Change a dead holder's lease to ours, in one step: only one of several takers succeeds.
 
-        (Breaking it would break the lease of whoever took it between our look and that.) False
-        where there is no lease any more, or nobody knows whose it is.
+        Breaking the lease would not be safe: another publisher may have taken it since we looked.
+
+        Returns:
+            False if there is no lease any more, or if `seen` does not tell its id.
         """
         dead = holders.parse(seen)
         if dead is None:
@@ -128,7 +133,7 @@ class LeasedFile:
         return True
 
     def _break(self) -> None:
-        """End a lease that nobody knows: its holder was killed between taking it and saying so."""
+        """Break a lease whose id is in no file: its holder was killed before it wrote the id."""
         try:
             self._on_lease(self._id, lambda lease: lease.break_lease())
         except ServiceError as error:
@@ -136,7 +141,7 @@ class LeasedFile:
                 raise
 
     def _abandon(self) -> None:
-        """Take away what was made but not signed: others would wait until it looks dead."""
+        """Delete a file that we created but did not sign: others would wait until it is stale."""
         with suppress(ServiceError):
             try:
                 self._delete()

@@ -1,4 +1,4 @@
-"""What an answer of the service means, and what to do about it, in one sentence each."""
+"""Sentences for the service's errors: one about what happened, one about what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 GONE: Final = ("ResourceNotFound", "ParentNotFound")
 
-# Another try may change these too: a body damaged on the way, a file that is open elsewhere.
+# Trying again may help for these too: a body damaged on the way, a file that is open elsewhere.
 TRANSIENT_CODES: Final = ("Md5Mismatch", "SharingViolation", "FileLockConflict")
 _SKEW_SECONDS: Final = 300
 _DENIED: Final = (401, 403)
@@ -30,17 +30,17 @@ _ROLES: Final = (
     "Give it the role Storage File Data Privileged Reader on the share, and to publish, Storage "
     "File Data Privileged Contributor (the roles for SMB do not count here)."
 )
-_FIREWALL: Final = "See that the account's firewall lets this network in."
+_FIREWALL: Final = "Check that the account's firewall allows this network."
 _PERMISSIONS: Final = (
-    "Give the SAS the permissions rl to read and rcwdl to publish, and see that the account's "
-    "firewall lets this network in."
+    "Give the SAS the permissions rl to read and rcwdl to publish, and check that the account's "
+    "firewall allows this network."
 )
 _NO_SHARE: Final = ("ShareNotFound", "ShareBeingDeleted", "ShareDisabled")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the failed request was about: the share and path, the host, and as whom."""
+    """The request that failed: its share, path and host, and the kind of credential."""
 
     share: str
     path: str
@@ -50,7 +50,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the service answered: its status, error code, headers and text."""
+    """The service's answer: its status, error code, headers and text."""
 
     status: int
     code: str | None
@@ -59,14 +59,14 @@ class Answer:
 
 
 def sentences(answer: Answer, asked: Asked) -> tuple[str, str]:
-    """What happened, and the remedy. Nothing of the answer's own text is in it."""
+    """Return what happened and the remedy, without the answer's own text."""
     if is_clock_skew(answer):
         return _clock(answer, asked)
     if answer.status in _DENIED:
         return _denied(answer, asked)
     return _known(answer, asked) or (
         f"{asked.share} refused a request about {asked.path or 'its root'} ({_told(answer)}).",
-        "Look that code up in the Azure Files documentation; releases are unchanged.",
+        "Look up that code in the Azure Files documentation. Releases are unchanged.",
     )
 
 
@@ -85,9 +85,9 @@ def _known(answer: Answer, asked: Asked) -> tuple[str, str] | None:
         what = f"{asked.path} on {asked.share} is in use elsewhere ({told})."
         return what, "Close it on the machine that has it open, and try again."
     if answer.code in GONE:
-        what = f"{asked.path} cannot be on {asked.share}: a directory that leads there is missing."
+        what = f"{asked.path} cannot exist on {asked.share}: a directory above it is missing."
         none = f"There is no directory {asked.share}."
-        return what if asked.path else none, "Check the prefix in --share, or make its directory."
+        return what if asked.path else none, "Check the prefix in --share, or create its directory."
     return None
 
 
@@ -96,7 +96,7 @@ def _told(answer: Answer) -> str:
 
 
 def is_clock_skew(answer: Answer) -> bool:
-    """Return whether a request was refused because the clock of this machine is off."""
+    """Return true if a request was refused because this machine's clock is wrong."""
     return answer.status in _DENIED and abs(_seconds_ahead(answer.headers)) > _SKEW_SECONDS
 
 
@@ -110,13 +110,13 @@ def _clock(answer: Answer, asked: Asked) -> tuple[str, str]:
 def _denied(answer: Answer, asked: Asked) -> tuple[str, str]:
     code, called = answer.code, _CALLED[asked.kind]
     if code == "KeyBasedAuthenticationNotPermitted":
-        what = f"The account of {asked.share} takes no account keys."
-        return what, "Use a workload identity: leave key and SAS out."
+        what = f"The account of {asked.share} does not allow account keys."
+        return what, "Use a workload identity: give neither key nor SAS."
     if asked.kind == "identity":
-        return f"The identity may not do this on {asked.share} ({code}).", _ROLES
+        return f"The identity is not allowed to do this on {asked.share} ({code}).", _ROLES
     if "time frame" in answer.text or "expired" in answer.text.lower():
         what = f"The {called} for {asked.share} has expired, or is not valid yet."
-        return what, "Make a new one."
+        return what, f"Create a new {called}."
     if code in {"AuthenticationFailed", "InvalidAuthenticationInfo"}:
         what = f"{asked.share} does not accept the {called} ({code})."
         return what, "Copy it again from the storage account; it may have been rotated."
@@ -125,7 +125,7 @@ def _denied(answer: Answer, asked: Asked) -> tuple[str, str]:
 
 
 def _seconds_ahead(headers: Mapping[str, str]) -> float:
-    """How far the service's clock is ahead of ours, as far as its answer tells."""
+    """Return the seconds that the service's clock is ahead of ours; 0 if its answer has no date."""
     try:
         there = parsedate_to_datetime(headers.get("Date", ""))
     except ValueError:

@@ -1,6 +1,6 @@
-"""Calls to the service: clients that follow the credential, and our own retries.
+"""Calls to the service, with the current credential and our own retries.
 
-The SDK does not retry 429, ignores Retry-After, and waits 18 s after one 503; so its retries are
+The SDK does not retry 429, ignores Retry-After, and waits 18 s after one 503. So its retries are
 off, and one policy here serves every call.
 """
 
@@ -32,14 +32,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# One Put Range: the most that the service takes in one write.
+# Bytes of one Put Range: the most that the service takes in one write.
 PIECE: Final = 4 * 1024 * 1024
-# One GET, read in one go: a chunk. Each request costs Python's time.
+# Bytes of one GET, a chunk: fewer requests cost less of Python's time.
 GET: Final = 8 * 1024 * 1024
 # Requests at a time. With a chunk in a buffer for each, that is 32 MiB.
 CONNECTIONS: Final = 4
 
-# How long a call may go on trying: what a probe or a person waits for, and what moves a release.
+# The time for which a call is tried again: QUICK if a probe or a person waits for it, PATIENT if it
+# moves a release.
 QUICK_SECONDS: Final = 6.0
 PATIENT_SECONDS: Final = 50.0
 
@@ -48,13 +49,13 @@ READ_SECONDS: Final = 20.0
 
 
 class Service:
-    """One share of the service.
+    """Calls the service for one share.
 
     Args:
-        address: Which.
-        credentials: As whom; read again when a file of them changes.
-        endpoint: Where, instead of where the connection string or the public cloud has it.
-        log: Told which credential was taken, and of every retry.
+        address: The share.
+        credentials: The credential to use; read again when a file of the Secret changes.
+        endpoint: A URL to use instead of the connection string's or the public cloud's.
+        log: Receives which credential was taken, and every retry.
     """
 
     def __init__(
@@ -75,15 +76,15 @@ class Service:
         self._asked = Asked(str(address), "", address.endpoint, "identity")
 
     def file(self, path: str) -> ShareFileClient:
-        """The client of a file; `path` is as the agent has it."""
+        """Return the client of a file; `path` is the agent's, without the share's prefix."""
         return self._share().get_file_client(self.address.at(path))
 
     def directory(self, path: str) -> ShareDirectoryClient:
-        """The client of a directory."""
+        """Return the client of a directory; `path` is the agent's."""
         return self._share().get_directory_client(self.address.at(path))
 
     def attempt(self, call: Callable[[], T], path: str, *, seconds: float) -> T:
-        """Give what `call` gives, tried again while that may help, for about so long.
+        """Return the result of `call`, tried again while that may help, for about `seconds`.
 
         Raises:
             ServiceError: It failed for good, or for `seconds`.
@@ -93,9 +94,9 @@ class Service:
         def explained() -> T:
             try:
                 return call()
-            # The SDK lets the latter out where it checks the MD5 of an answer that broke off.
+            # The SDK does not wrap the latter where it checks the MD5 of an answer that broke off.
             except (AzureError, RequestException) as error:
-                # Not chained: the SDK's own words may hold a SAS.
+                # Not chained: the SDK's own text may hold a SAS.
                 raise explain(error, replace(self._asked, path=path)) from None
 
         def retried(error: RemoteError, number: int) -> None:
@@ -104,7 +105,7 @@ class Service:
         return retry.attempt(explained, seconds=seconds, retried=retried)
 
     def broken_off(self, path: str) -> ServiceError:
-        """What to raise where an answer cannot be read; it is asked for again."""
+        """Return the error to raise for an answer that cannot be read; the call is tried again."""
         return interrupted(replace(self._asked, path=path))
 
     def _share(self) -> ShareClient:
@@ -126,11 +127,11 @@ class Service:
         scheme, _, host = endpoint.partition("://")
         if credential.kind == "identity" and scheme != "https":
             raise ConfigError(
-                f"An identity's token goes over https only, and {endpoint} is not.",
+                f"An identity's token is sent over https only, and {endpoint} is not https.",
                 remedy="Give --azure-endpoint with https, or a key or SAS.",
             )
         self._asked = Asked(str(self.address), "", host, credential.kind)
-        # A token is taken only with this intent, which goes by the role and not by file ACLs.
+        # The service takes a token only with this intent: then the role counts, not file ACLs.
         intent: dict[str, Any] = {"token_intent": "backup"} if credential.kind == "identity" else {}
         transport = AsStored(
             connection_timeout=_CONNECT_SECONDS,

@@ -1,4 +1,4 @@
-"""An Azure Files share over REST; see `agent.shares.base.Share` for what each method promises."""
+"""An Azure Files share over REST; `agent.shares.base.Share` says what each method promises."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _REF_BYTES: Final = 256
 
 
 class RestReader:
-    """One file, read at offsets by several threads; each read is a request of its own."""
+    """One open file; several threads may read it at offsets, each read is its own request."""
 
     def __init__(self, files: Files, path: str) -> None:
         self._files = files
         self._path = path
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
-        """See `agent.shares.base.Reader`."""
+        """Fill `buffer` from `offset`; see `agent.files.source.Reader`."""
         try:
             return self._files.read_into(self._path, buffer, offset)
         except ServiceError as error:
@@ -44,14 +44,14 @@ class RestReader:
             ) from None
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no connection is held open."""
 
 
 class AzureFilesShare:
-    """A share of the service.
+    """A share of Azure Files, over REST.
 
     Args:
-        service: Where, and as whom.
+        service: Makes the calls.
     """
 
     parallel: Final = CONNECTIONS
@@ -59,16 +59,16 @@ class AzureFilesShare:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._files = Files(service)
-        # What people and probes wait for does not try for long: whoever asks, asks again.
+        # For calls that people and probes wait for: it gives up early, and they ask again.
         self._quick = Files(service, seconds=QUICK_SECONDS)
 
     @property
     def address(self) -> str:
-        """As `--share` takes it."""
+        """The address in the form that `--share` takes."""
         return str(self._service.address)
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """Read a small file by one GET.
+        """Read a small file with one GET.
 
         Raises:
             VerificationError: It is a directory.
@@ -81,11 +81,11 @@ class AzureFilesShare:
             raise _no_file(path) from None
 
     def names(self, path: str) -> tuple[str, ...]:
-        """List a directory."""
+        """Return the names in a directory, sorted."""
         return tuple(sorted(self._quick.entries(path)))
 
     def tree(self, paths: tuple[str, ...]) -> Tree:
-        """List directories with all that is below."""
+        """Return everything below directories."""
         nodes: dict[str, Node] = {}
         for top in paths:
             nodes |= self._walk(top)
@@ -93,30 +93,30 @@ class AzureFilesShare:
         return Tree(nodes, {path: self._text(path) for path in refs})
 
     def open(self, path: str) -> RestReader:
-        """Open a file; that it is not there shows at the first read."""
+        """Return a reader of a file; if the file is missing, the first read raises."""
         return RestReader(self._files, path)
 
     def write(self, path: str, data: bytes) -> None:
-        """Replace a file: one of the same size by one range write, any other by a rename."""
+        """Replace a file: with one range write if its size stays the same, else with a rename."""
         try:
             self._replace(path, data)
         except ServiceError:
-            # Only the answer may have been lost; a rename that is tried again finds no source then.
+            # Only the answer may have been lost: then a repeated rename finds no source and fails.
             if self._files.read(path, len(data) + 1) != data:
                 raise
 
     def lock_file(self, name: str) -> LeasedFile:
-        """A file under a lease."""
+        """Return a lock file under a lease."""
         return LeasedFile(self._files, self._quick, name)
 
     def publish(self, publication: Publication) -> None:
-        """Make the release on this machine, upload it, read it back, rename its directory."""
+        """Build the release on this machine, upload it, read it back, and rename its directory."""
         with scratch.directory(f"publish-{publication.version}") as local:
             release = publication.make(local)
             Upload(self, self._files, local, release, publication).run()
 
     def remove(self, path: str) -> None:
-        """Rename it away, then delete it."""
+        """Rename a directory into `.staging`, then delete it."""
         name = path.rpartition("/")[2]
         trash = trash_path(staged_version(name) or name)
         self._files.make_directory(STAGING)
@@ -130,7 +130,7 @@ class AzureFilesShare:
         self.tidy()
 
     def tidy(self) -> None:
-        """Delete `.staging` if it is empty. What was to be done is done, whether or not it goes."""
+        """Delete `.staging` if it is empty; a failure does no harm and is ignored."""
         with suppress(ServiceError):
             self._quick.delete_if_empty(STAGING)
 
@@ -151,7 +151,7 @@ class AzureFilesShare:
             self.tidy()
 
     def _walk(self, top: str) -> dict[str, Node]:
-        """Everything below a directory, and itself; nothing if it is not there."""
+        """Return a directory and everything below it; nothing if it is missing."""
         nodes: dict[str, Node] = {}
         pending = [top]
         while pending:

@@ -1,4 +1,4 @@
-"""How requests go out: as the SDK sends them, and with nothing made of the bytes that come."""
+"""The HTTP transport: requests as the SDK sends them, answers as the bytes that are stored."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Into:
-    """A buffer that the bytes of one answer go to.
+    """A buffer for the bytes of one answer; its first `done` bytes are filled.
 
     Args:
-        buffer: At least as large as the answer; its first `done` bytes are filled.
+        buffer: At least as large as the answer.
     """
 
     def __init__(self, buffer: memoryview) -> None:
@@ -26,13 +26,13 @@ class Into:
         self.done = 0
 
     def write(self, data: bytes) -> int:
-        """Take what the SDK read."""
+        """Append bytes that the SDK read."""
         self._buffer[self.done : self.done + len(data)] = data
         self.done += len(data)
         return len(data)
 
     def fill(self, source: HTTPResponse, count: int) -> None:
-        """Take `count` bytes where they come in.
+        """Append `count` bytes of an answer, straight from its connection.
 
         Raises:
             EOFError: There were fewer.
@@ -44,19 +44,19 @@ class Into:
 
 
 class AsStored(RequestsTransport):  # type: ignore[misc]  # it has no types
-    """Gives the bytes of a file as they are stored, also of one that is marked as compressed.
+    """A transport that returns a file's bytes as they are stored, even if marked as compressed.
 
-    A mount shows the same. And the SDK decompresses all of an answer whose MD5 it checks at once:
-    eight megabytes may become eight thousand.
+    A mount shows the same bytes. And where the SDK checks an answer's MD5, it decompresses all of
+    it at once: eight megabytes may become eight thousand.
     """
 
     def open(self) -> None:
-        """Open the session, and have each answer of it forget how it is encoded."""
+        """Open the session; the header `Content-Encoding` is dropped from each of its answers."""
         super().open()
         self.session.hooks["response"] = [_forget_encoding]
 
     def send(self, request: Any, *, into: Into | None = None, **options: Any) -> Any:
-        """Send `request`; what it asks for a part of a file goes straight to `into`, if given."""
+        """Send `request`; if it asks for a part of a file, the bytes go straight to `into`."""
         response = super().send(request, **options)
         if into and response.status_code == HTTPStatus.PARTIAL_CONTENT:
             _fill(into, response.internal_response)
@@ -69,10 +69,10 @@ def _fill(into: Into, answer: Response) -> None:
     Staging over TLS takes 5 % less time, and 8 MiB less memory for each request.
 
     Raises:
-        BrokenConnectionError: The body stalled, or ended early.
+        BrokenConnectionError: The body stalled or ended early.
     """
     raw: Any = answer.raw
-    if raw.length_remaining is None:  # a proxy may send pieces, and not say how many bytes
+    if raw.length_remaining is None:  # A proxy may send pieces without their total length.
         return
     try:
         into.fill(raw._fp, raw.length_remaining)  # noqa: SLF001 - urllib3's `readinto` copies

@@ -1,8 +1,9 @@
-"""Brings a release onto the share: whole, read back, and visible by one rename.
+"""Uploads a release to the share, reads it back, and makes it visible with one rename.
 
-It is put together in a directory of `.staging` whose name no other publisher has. The manifest goes
-there first: it says of a directory that a killed publisher left what it was to become. Whoever goes
-on with it renames it first, so that a publisher that was only asleep finds nothing to write to.
+It is built in a directory of `.staging` whose name no other publisher uses. The manifest is written
+first: it tells which release a directory was for if its publisher is killed. A publisher that
+continues with such a directory renames it first. So if the old publisher was only suspended, it
+finds nothing to write to.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ if TYPE_CHECKING:
 
 
 class Upload:
-    """One release on its way.
+    """Uploads one release.
 
     Args:
-        share: Where to.
-        files: Its files.
+        share: The share to upload to.
+        files: The share's files.
         local: The directory that holds the release.
-        release: Its manifest.
-        publication: What it is published as.
+        release: The release's manifest.
+        publication: The version, the check of the lock, and the stop flag.
     """
 
     def __init__(
@@ -65,30 +66,32 @@ class Upload:
         self._moved = ByteCounter()
 
     def run(self) -> None:
-        """Upload, read back, commit.
+        """Upload the release, read it back, and commit it.
 
         Raises:
-            VerificationError: The share twice did not give back what was written.
+            VerificationError: Twice the share did not return the bytes that were written.
             RefusedError: Another publisher was first, or has the lock now.
             ServiceError: The service does not answer, or refuses.
         """
         try:
-            self._put_out()
+            self._publish()
         except (ServiceError, ReleaseMissingError) as error:
-            # What is gone was taken over, if the lock was: then that is what to say.
+            # If something is missing because another publisher took over, the lost lock is the
+            # error to report; `check` raises it.
             if getattr(error, "code", None) in (None, *GONE):
                 self._publication.check()
             raise
         counts = {f"{source}_bytes": count for source, count in self._moved.by_source.items()}
         self._log.info("release.uploaded", version=self._release.version, **counts)
 
-    def _put_out(self) -> None:
+    def _publish(self) -> None:
         self._claim()
         self._send()
         try:
             self._read_back()
         except VerificationError as error:
-            # What was damaged after it arrived is found by reading every piece, and sent again.
+            # A piece may be damaged after it arrived: reading every piece finds it, and it is sent
+            # again.
             self._log.warning("publish.read_back_failed", error=str(error))
             self._send()
             self._read_back()
@@ -96,7 +99,7 @@ class Upload:
         self._commit()
 
     def _claim(self) -> None:
-        """Take over what a killed publisher left, if it was to be the same; delete what else is."""
+        """Take over a killed publisher's directory if it holds the same release; delete others."""
         ours = False
         for name in self._files.entries(STAGING):
             if staged_version(name) != self._release.version:
@@ -118,12 +121,12 @@ class Upload:
         data = self._files.read(f"{directory}/{manifest.FILE_NAME}", manifest.MAX_BYTES + 1)
         try:
             return data is not None and manifest.parse(data).digest == self._release.digest
-        except VerificationError:  # killed while it wrote the manifest
+        except VerificationError:  # Its publisher was killed while it wrote the manifest.
             return False
 
     def _send(self) -> None:
-        """Upload what is not there yet."""
-        # One that was left there was made at another time, and what is signed is this one.
+        """Upload what is missing on the share."""
+        # A manifest that was left there has another time in it, and this one is what was signed.
         if self._files.read(self._manifest, manifest.MAX_BYTES) != self._release.encoded:
             self._write(self._manifest, self._release.encoded)
         nodes = self._share.tree((self._staged,)).nodes
@@ -147,14 +150,14 @@ class Upload:
                 yield partial(self._piece, file, offset, end, known)
 
     def _written(self, file: File) -> list[tuple[int, int]]:
-        """Where a file that is there may have its bytes. A small one is simply read."""
+        """Return the ranges of an existing file that may hold its bytes; all of a small one."""
         return [(0, file.size)] if file.size <= PIECE else self._files.ranges(self._at(file))
 
     def _create(self, file: File, _: memoryview) -> None:
         self._files.create(self._at(file), file.size)
 
     def _piece(self, file: File, offset: int, end: int, known: bool, buffer: memoryview) -> None:
-        """Send a piece, unless the share gives back the very same bytes."""
+        """Upload a piece, unless the share returns the same bytes already."""
         fd = os.open(self._local / file.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             data = os.pread(fd, end - offset, offset)
@@ -169,40 +172,35 @@ class Upload:
         self._moved.add("resumed" if same else "uploaded", len(data))
 
     def _read_back(self) -> None:
-        """Hold every byte on the share to its digest: a size, or an answer, proves nothing."""
-        moved = ByteCounter()
-        with progress.shown(self._log, "read back", moved, self._release.size):
-            verify.verify(
-                self._release,
-                self._share,
-                f"{self._staged}/",
-                stop=self._publication.stop,
-                moved=moved,
-            )
-        self._hold(self._manifest, self._release.encoded, manifest.MAX_BYTES)
-        self._hold(self._signature, stored.read(self._local), keys.MAX_BYTES)
+        """Read and check every byte on the share: neither a size nor an answer proves anything."""
+        prefix, stop = f"{self._staged}/", self._publication.stop
+        verify.verify(
+            self._release, self._share, prefix, stop=stop, log=self._log, what="read back"
+        )
+        self._require(self._manifest, self._release.encoded, manifest.MAX_BYTES)
+        self._require(self._signature, stored.read(self._local), keys.MAX_BYTES)
 
-    def _hold(self, path: str, written: bytes | None, limit: int) -> None:
+    def _require(self, path: str, written: bytes | None, limit: int) -> None:
         if self._files.read(path, limit) != written:
             raise VerificationError(
-                f"The share did not give back what was written as {path}.", remedy="Publish again."
+                f"The share did not return what was written to {path}.", remedy="Publish again."
             )
 
     def _commit(self) -> None:
-        """Rename the directory: readers see all of the release from then on, and nothing before."""
+        """Rename the directory: readers see nothing of the release before it, and all after it."""
         target = f"{RELEASES}/{self._release.version}"
         self._files.make_directory(RELEASES)
         try:
             self._files.rename_directory(self._staged, target)
         except ServiceError as error:
-            # Another publisher was first; or our own rename was, and its answer was lost.
+            # Another publisher was first, or our own rename was done and its answer was lost.
             if error.code not in {*GONE, EXISTS}:
                 raise
             self._share.remove(self._staged)
         if not self._is_same(target):
             raise RefusedError(
-                f"{target} came into being on the share meanwhile, with other content.",
-                remedy=f"See what is there: model-agent verify {self._release.version} --on share.",
+                f"{target} appeared on the share in the meantime, with other content.",
+                remedy=f"Check it: model-agent verify {self._release.version} --on share.",
             )
         self._share.tidy()
 

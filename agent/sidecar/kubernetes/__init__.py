@@ -1,5 +1,5 @@
-"""Tells Kubernetes what becomes of releases: Events about the pod, and an annotation on it.
+"""Reports releases to Kubernetes: Events about the pod, and an annotation on it.
 
-Only with `--kubernetes-events`. All of it is made of the log's own lines, in a thread of its own:
-an API server that is away, slow or refuses neither delays nor fails the agent.
+This is on only with `--kubernetes-events`. It is made from the events of a sync, in its own thread:
+an API server that is away, slow or refuses requests neither delays the agent nor makes it fail.
 """

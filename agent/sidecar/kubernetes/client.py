@@ -1,6 +1,6 @@
-"""Speaks to the API server, by lightkube; this module is imported only where that is installed.
+"""Calls the API server with lightkube; this module is imported only if that is installed.
 
-Of the clients for Python it is the lightest; see docs/adr/0011-kubernetes-by-lightkube.md.
+lightkube is the lightest Python client; see docs/adr/0011-kubernetes-by-lightkube.md.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ANNOTATION: Final = "model-agent/active-release"
 _CONTROLLER: Final = "model-agent"
 _ACTION: Final = "Sync"
-# What the API server takes at most, in bytes.
+# The longest texts that the API server accepts, in bytes.
 _NOTE: Final = 1024
 _INSTANCE: Final = 128
 _NOT_FOUND: Final = 404
@@ -42,19 +42,19 @@ _SERVER: Final = 500
 
 
 class RefusedError(Exception):
-    """The API server says no, and would say so again."""
+    """The API server refused the request; to repeat it does not help."""
 
 
 class AwayError(Exception):
-    """It did not answer, or not now."""
+    """The API server did not answer, or cannot now; to repeat the request may help."""
 
 
 class Api:
-    """The few calls that are made.
+    """The calls to the API server.
 
     Args:
-        client: Who makes them.
-        pod: Which pod they are about.
+        client: Makes the requests.
+        pod: The pod that the Events and the annotation are about.
     """
 
     def __init__(self, client: Client, pod: Pod) -> None:
@@ -62,31 +62,31 @@ class Api:
         self._pod = pod
 
     def close(self) -> None:
-        """End its connections."""
+        """Close the connections."""
         self._client.close()
 
     def write(self, event: Event, at: datetime) -> None:
-        """Create an Event, or give it another count.
+        """Create an Event, or update the count of an existing one.
 
         Raises:
-            RefusedError: It is not allowed, or not as the API server wants it.
+            RefusedError: It is not allowed, or the API server finds it malformed.
             AwayError: It may work later.
         """
-        with _told():
-            if event.count == 1 or not self._counted(event, at):
+        with _errors():
+            if event.count == 1 or not self._update_count(event, at):
                 self._create(event, at)
 
     def annotate(self, active: str | None) -> None:
-        """Have the pod say what is active.
+        """Write the active release into the pod's annotation; None removes it.
 
         Raises:
             RefusedError: It is not allowed.
             AwayError: It may work later.
         """
         patch = {"metadata": {"annotations": {ANNOTATION: active}}}
-        with _told():
-            # A pod's metadata may be changed here as well, with a right that its images need not
-            # fear: who may patch pods may change those.
+        with _errors():
+            # The subresource `status` can change a pod's metadata too, and the right to patch it
+            # is harmless: with the right to patch pods one can change their images.
             self._patch(PodStatus, self._pod.name, patch)
 
     def _create(self, event: Event, at: datetime) -> None:
@@ -107,12 +107,12 @@ class Api:
         try:
             self._client.create(made)
         except ApiError as error:
-            # An answer of before was lost on its way: it is there.
+            # The answer to an earlier try was lost: the Event exists already.
             if error.status.code != _CONFLICT:
                 raise
 
-    def _counted(self, event: Event, at: datetime) -> bool:
-        """Whether the Event is still there and has its count now; they last an hour."""
+    def _update_count(self, event: Event, at: datetime) -> bool:
+        """Update the Event's count; return false if it no longer exists: Events last an hour."""
         series = EventSeries(count=event.count, lastObservedTime=_micro(at))
         try:
             self._patch(EventResource, event.name, {"series": series.to_dict()})
@@ -128,7 +128,7 @@ class Api:
 
 
 def connect(pod: Pod, account: str = SERVICE_ACCOUNT) -> Api:
-    """An API as the pod's ServiceAccount, else as KUBECONFIG says; nothing is asked yet.
+    """Return the API for the pod's ServiceAccount, else for KUBECONFIG; no request is made yet.
 
     Raises:
         ConfigError: There is neither.
@@ -136,25 +136,28 @@ def connect(pod: Pod, account: str = SERVICE_ACCOUNT) -> Api:
     try:
         return Api(Client(KubeConfig.from_env(service_account=Path(account)).get()), pod)
     except (NotConfiguredError, OSError, KeyError) as error:
-        what = f"--kubernetes-events finds no way to the API server: {error}."
+        what = f"--kubernetes-events cannot find the API server: {error}."
         raise ConfigError(what, remedy=COMPONENT) from None
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Sort what can go wrong into what helps nobody to try again, and the rest."""
+def _errors() -> Iterator[None]:
+    """Map errors to `RefusedError`, if to try again is no use, and to `AwayError` otherwise."""
     try:
         yield
     except ApiError as error:
         code = error.status.code or _SERVER
         kind = AwayError if code == _TOO_MANY or code >= _SERVER else RefusedError
         raise kind(f"{code}: {error}") from None
-    except Exception as error:  # noqa: BLE001 - whatever the client raises, it did not work
+    except Exception as error:  # noqa: BLE001 - whatever the client raises, the call failed
         raise AwayError(str(error) or type(error).__name__) from None
 
 
 def _micro(at: datetime) -> datetime:
-    """The API server wants all six digits, which are left out where they are zeros."""
+    """Return a time with microseconds that are not 0.
+
+    The API server wants all six digits, and Python leaves them out if they are zeros.
+    """
     return at.replace(microsecond=at.microsecond or 1)
 
 

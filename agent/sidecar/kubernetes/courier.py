@@ -1,4 +1,4 @@
-"""Brings events to the API server, in a thread of its own: nobody waits for that."""
+"""Sends events to the API server, in its own thread, so that nobody waits for it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from agent.sidecar.kubernetes.series import Event, Series
     from agent.sync.listening import Event as SyncEvent
 
-# Of what cannot be told for long, the oldest is forgotten.
+# The longest queue of events. If the API server is away for long, the oldest are dropped.
 _AT_MOST: Final = 100
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
 _REMEDY: Final = (
     "Give the pod's ServiceAccount the Role of k8s/components/events, or leave "
-    "--kubernetes-events out; all else goes on."
+    "--kubernetes-events out. Everything else goes on."
 )
 
 
@@ -42,22 +42,22 @@ class _Letter:
     event: Event | None = None
 
     def read(self, series: Series) -> Event | None:
-        """The Event to write, if any; found out once, however often that is tried."""
+        """Return the Event to write, or None; it is counted once, however often it is tried."""
         if self.event is None and (notice := notices.of(self.told)):
             self.event = series.next(notice, self.clock)
         return self.event
 
 
 class Courier:
-    """Tells of events in order, and of the active release that they say last.
+    """Sends events in order, and the active release that the last of them names.
 
     Args:
-        connect: Gives an API; called again after a failure, since certificates change.
-        series: Tells what is new from what goes on.
-        log: Told once of what does not work, and of when it works again.
+        connect: Returns an API; called again after a failure, because certificates change.
+        series: Counts repeated notices as one Event.
+        log: Receives a failure once, and the recovery.
 
     Raises:
-        ConfigError: There is no way to the API server.
+        ConfigError: The API server cannot be found.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Courier:
         self._ended = threads.start(self._run)
 
     def hear(self, event: SyncEvent) -> None:
-        """Have an event told of, if it is one that matters here; called by any thread."""
+        """Queue an event, if Kubernetes gets a notice of its kind; any thread may call it."""
         changes, matters = notices.changes_active(event), notices.matters(event)
         if not changes and not matters:
             return
@@ -89,7 +89,7 @@ class Courier:
             self._changed.notify()
 
     def close(self, seconds: float) -> None:
-        """End it; what is left is told within so many seconds or not at all."""
+        """End the thread; the rest of the queue is sent within `seconds`, or dropped."""
         with self._changed:
             self._closing.set()
             self._changed.notify()
@@ -99,7 +99,7 @@ class Courier:
         try:
             while self._wait():
                 self._tell_all_or_rest()
-        except Exception:  # noqa: BLE001 - the one at the top of the thread: the agent goes on
+        except Exception:  # noqa: BLE001 - at the top of the thread: the agent goes on without it
             self._log.exception("kubernetes.ended")
         finally:
             self._drop_api()
@@ -116,7 +116,10 @@ class Courier:
             self._api = None
 
     def _wait(self) -> bool:
-        """Wait until there is something to tell; False at the end, or if it is of no use then."""
+        """Wait until there is something to send; return false at the end.
+
+        At the end the rest is sent only if the API server answered last time.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._is_behind() or self._closing.is_set())
             return self._is_behind() and not (self._closing.is_set() and self._failures)
@@ -131,7 +134,7 @@ class Courier:
                 letter = self._letters[0]
                 self._try("Events", self._write, self._api, letter)
                 with self._changed:
-                    # It may have been forgotten meanwhile, for a newer one's sake.
+                    # The full queue may have dropped it in the meantime, for a newer one.
                     if self._letters and self._letters[0] is letter:
                         self._letters.popleft()
             else:

@@ -1,4 +1,4 @@
-"""The notices that Kubernetes gets of the events of a sync. Pure."""
+"""Makes the notices that Kubernetes gets from the events of a sync. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from agent.sync.listening import Event
 
-# By the kind of a failure, which is the name of its exit code.
+# The reason of a notice, by the failure's kind, which is the name of its exit code.
 _FAILURES: Final = {
     "unreachable": "ShareUnreachable",
     "missing": "ReleaseMissing",
@@ -33,7 +33,7 @@ class Notice:
     Attributes:
         reason: The reason, for machines, in CamelCase.
         note: The sentence, for people.
-        warning: Whether it is a warning.
+        warning: True if it is a warning.
         same: Notices with an equal key are counted as one Event; None is never merged.
     """
 
@@ -50,17 +50,17 @@ def of(event: Event) -> Notice | None:
 
 
 def matters(event: Event) -> bool:
-    """Return whether an event may give a notice."""
+    """Return true if an event may give a notice."""
     return type(event) in _NOTICES
 
 
 def changes_active(event: Event) -> bool:
-    """Return whether an event says what is active now; see `active`."""
+    """Return true if an event names the release that is active now; see `active`."""
     return isinstance(event, events.SidecarStarted | events.Activated)
 
 
 def active(event: Event) -> str | None:
-    """Return the release that such an event says is active."""
+    """Return the release that such an event names as active; None if it names none."""
     match event:
         case events.SidecarStarted(active=version) | events.Activated(version=version):
             return version
@@ -133,7 +133,7 @@ def _taken_back(event: events.SyncTakenBack) -> Notice:
 
 
 def _trouble(reason: str, version: str, note: str) -> Notice:
-    """Trouble is the same with other numbers in it; with a share that is away, whatever it says."""
+    """Return a warning; its key ignores numbers, and all of the text if the share is away."""
     text = "" if reason == _UNREACHABLE else f"{version} {_DIGITS.sub('0', note)}"
     return Notice(reason, note, warning=True, same=f"{reason} {text}")
 

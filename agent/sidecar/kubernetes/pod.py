@@ -1,4 +1,4 @@
-"""The pod that the agent runs in, as Kubernetes' downward API tells it."""
+"""The pod that the agent runs in, as Kubernetes' downward API gives it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from agent.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COMPONENT: Final = "Take k8s/components/events: it gives the sidecar what it needs."
+COMPONENT: Final = "Add k8s/components/events, which gives the sidecar what it needs."
 _VARIABLES: Final = ("POD_NAME", "POD_NAMESPACE", "POD_UID")
 
 
 @dataclass(frozen=True)
 class Pod:
-    """Which one it is."""
+    """A pod's name, namespace and uid."""
 
     name: str
     namespace: str
@@ -24,13 +24,13 @@ class Pod:
 
 
 def own(environ: Mapping[str, str]) -> Pod:
-    """The pod of this process.
+    """Return the pod of this process.
 
     Raises:
-        ConfigError: The environment does not say.
+        ConfigError: Variables of the downward API are missing in `environ`.
     """
     missing = [name for name in _VARIABLES if not environ.get(name)]
     if missing:
-        what = f"--kubernetes-events needs {', '.join(missing)}, by the downward API."
+        what = f"--kubernetes-events needs {', '.join(missing)}, set by the downward API."
         raise ConfigError(what, remedy=COMPONENT)
     return Pod(*(environ[name] for name in _VARIABLES))

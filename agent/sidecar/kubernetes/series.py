@@ -1,7 +1,7 @@
-"""The same trouble again and again is one Event with a count, as Kubernetes' own recorder does it.
+"""Counts repeated notices as one Event, as Kubernetes' own recorder does.
 
-(client-go's `tools/events`: the second occurrence makes a series of the Event, later ones are
-counted and written now and then; a series that paused for long has ended.)
+In client-go's `tools/events` the second occurrence turns an Event into a series. Later ones are
+counted, and the count is written from time to time. A series ends after a long pause.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 # Longer than the longest back-off of the agent.
 ENDED_SECONDS: Final = 600.0
-# Between two updates of one series. What comes in between is in the next one's count.
+# The time between two updates of one series. The next update has the count of all in between.
 UPDATE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
 class Event:
-    """An Event to create, or one that is there and gets another count.
+    """An Event to create, or an existing one whose count changes.
 
     Attributes:
-        name: What it is called in the cluster.
-        notice: What it says.
-        count: How often it happened; more than 1: it is there already.
+        name: The Event's name in the cluster.
+        notice: The Event's content.
+        count: The number of occurrences; if it is more than 1, the Event exists already.
     """
 
     name: str
@@ -44,10 +44,10 @@ class _Running:
 
 
 class Series:
-    """Tells what is new from what goes on.
+    """Counts repeated notices, and decides which of them are written.
 
     Args:
-        name: Makes the name of a new Event.
+        name: Returns the name of a new Event.
     """
 
     def __init__(self, name: Callable[[], str]) -> None:
@@ -55,7 +55,7 @@ class Series:
         self._running: dict[str, _Running] = {}
 
     def next(self, notice: Notice, now: float) -> Event | None:
-        """What to write for a notice at `now` seconds; None if it is counted only."""
+        """Return the Event to write for a notice at `now` seconds; None if it is only counted."""
         fresh = now - ENDED_SECONDS
         self._running = {same: one for same, one in self._running.items() if one.last > fresh}
         running = self._running.get(notice.same or "")

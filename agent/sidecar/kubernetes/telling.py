@@ -1,4 +1,4 @@
-"""Has Kubernetes told of the events of a sync, while a block runs."""
+"""Reports the events of a sync to Kubernetes while a block runs."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from agent.sidecar.kubernetes.courier import Courier
     from agent.sync.listening import Listener
 
-# SIGTERM ends the sidecar within 5 s, of which a step may have taken most.
+# SIGTERM ends the sidecar within 5 s, and a step may have taken most of that.
 _LAST_WORDS_SECONDS: Final = 0.5
-_NAME: Final = 230  # an Event's may have 253
+_NAME: Final = 230  # bytes of the pod's name in an Event's name, which may have 253
 
 
 @contextmanager
 def kubernetes(log: FilteringBoundLogger, *, wanted: bool) -> Iterator[tuple[Listener, ...]]:
-    """Yield the listener that tells Kubernetes of events, if that is wanted.
+    """Yield the listener that reports events to Kubernetes; nothing if `wanted` is false.
 
     Args:
-        log: Told of what cannot be told to Kubernetes.
-        wanted: Whether Kubernetes is to be told (`--kubernetes-events`).
+        log: Receives what cannot be reported to Kubernetes.
+        wanted: The setting `--kubernetes-events`.
 
     Raises:
         ConfigError: The library, the pod's identity or its token is missing.
@@ -51,7 +51,7 @@ def _courier(own: pod.Pod, log: FilteringBoundLogger) -> Courier:
         from agent.sidecar.kubernetes.courier import Courier  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"--kubernetes-events needs lightkube, which is not there ({error}).",
+            f"--kubernetes-events needs lightkube, which is not installed ({error}).",
             remedy="Install it: pip install 'model-agent[kubernetes]'.",
         ) from None
     name = own.name[:_NAME].rstrip("-.")

@@ -1,1 +1,1 @@
-"""A complete worker on `agent.worker`: OpenAI's embeddings API, answered by a model of a store."""
+"""A complete worker on `agent.worker`: OpenAI's embeddings API for a model in a store."""

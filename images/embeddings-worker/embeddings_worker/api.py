@@ -1,4 +1,4 @@
-"""The serving port: `/v1/embeddings`, `/healthz` and `/readyz`."""
+"""The HTTP API of the serving port: `/v1/embeddings`, `/healthz` and `/readyz`."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _log: Final = logging.getLogger("embeddings")
 
 
 def serving_app(holder: Holder[Any], batcher: Batcher, *, model: str) -> web.Application:
-    """The application of the serving port.
+    """Return the application of the serving port.
 
-    Every answer names the release that it came from; an error, the one that serves.
+    Every answer names the release that it comes from; an error names the one that serves.
 
     Args:
-        holder: Tells what serves.
-        batcher: Answers.
-        model: The only name that is served.
+        holder: The holder of the model.
+        batcher: Answers requests.
+        model: The only model that is served.
     """
     api = _Api(holder, batcher, model)
     app = web.Application(middlewares=[_errors_as_json], client_max_size=_MAX_BODY)
@@ -57,7 +57,7 @@ class _Api:
         self._model = model
 
     async def embeddings(self, request: web.Request) -> web.Response:
-        """Vectors, as OpenAI's API gives them; 429 while too much waits, 503 without a model."""
+        """Return vectors, as OpenAI's API does; 429 while too much waits, 503 without a model."""
         asked = parse(await request.read(), model=self._model)
         answer = await asyncio.wrap_future(self._batcher.submit(asked.texts))
         check_dimensions(asked, answer.vectors)
@@ -70,11 +70,11 @@ class _Api:
         return _json(200, body, {VERSION_HEADER: answer.version})
 
     async def healthz(self, _: web.Request) -> web.Response:
-        """200 while the process answers."""
+        """Return 200 while the process answers."""
         return web.Response(text="ok\n")
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """200 and the release that serves; 503 and the reason while none does."""
+        """Return 200 and the release that serves; 503 and the reason while none serves."""
         status = self._holder.status()
         if status.version is None:
             reason = status.reason or "The first model is still loading."

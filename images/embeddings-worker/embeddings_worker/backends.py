@@ -1,13 +1,13 @@
-"""What runs a model: FastEmbed, or sentence-transformers where that is installed."""
+"""Backends that run a model: FastEmbed, or sentence-transformers if that is installed."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-# Before FastEmbed is imported: a worker never reaches for the Hub.
+# Set before FastEmbed is imported: a worker must never contact the Hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
-# onnxruntime 1.32 sends telemetry from wherever it is imported.
+# onnxruntime 1.32 sends telemetry whenever it is imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-# The first one that a release has of a model is what runs it.
+# The loaders in order of preference: the first one for which a release has the model runs it.
 LOADERS: Final = ("fastembed", "sentence-transformers")
 
 
@@ -36,19 +36,19 @@ class Backend(Protocol):
     """One loaded model."""
 
     def run(self, texts: Sequence[str]) -> list[Vector]:
-        """The vectors of `texts`, in one run of the model."""
+        """Return the vectors of `texts`, from one run of the model."""
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """How many tokens the model reads of `texts`."""
+        """Return the number of tokens that the model reads of `texts`."""
 
 
 def open_backend(entry: Model, release: Release, device: Device) -> Backend:
-    """Load a model by its loader.
+    """Load a model with its loader.
 
     Raises:
         ModelError: Its loader is not installed.
         DeviceError: It would not run on the device.
-        Exception: Whatever the loader raises for files that do not load.
+        Exception: The loader's own error for files that do not load.
     """
     if entry.loader == "fastembed":
         return FastEmbedBackend(entry, release, device)
@@ -61,20 +61,20 @@ def open_backend(entry: Model, release: Release, device: Device) -> Backend:
             f"{entry.name} needs sentence-transformers, and {error.name} is not installed.",
             remedy="Use an image with the extra st, or publish the model for FastEmbed.",
         ) from None
-    return TorchModel(entry, release.path, device)
+    return TorchModel(entry.ref, release.path, device)
 
 
 class FastEmbedBackend:
-    """FastEmbed's own model, on threads that it shares with all others."""
+    """FastEmbed's own model, on the threads that all sessions share."""
 
     def __init__(self, entry: Model, release: Release, device: Device) -> None:
         options = ort.SessionOptions()
         options.use_per_session_threads = False
         self._device = device
-        self._stock = open_stock(entry.name, entry, release.path, device, options)
+        self._stock = open_stock(entry.ref, release.path, device, options)
 
     def run(self, texts: Sequence[str]) -> list[Vector]:
-        """See `Backend`.
+        """Return the vectors of `texts`, from one run of the model.
 
         Raises:
             DeviceError: The device failed, or has too little memory.
@@ -87,5 +87,5 @@ class FastEmbedBackend:
             raise
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """See `Backend`."""
+        """Return the number of tokens that the model reads of `texts`."""
         return int(self._stock.token_count(texts))

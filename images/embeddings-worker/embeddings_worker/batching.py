@@ -1,4 +1,4 @@
-"""Runs what requests ask for in batches, each on one model and so from one release."""
+"""Runs requests in batches; each batch is answered by one model, and so by one release."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _log: Final = logging.getLogger("embeddings")
 
 
 class Model(Protocol):
-    """What a batch runs on."""
+    """A model that a batch runs on."""
 
     def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
-        """The vectors of `texts`, in their order."""
+        """Return the vectors of `texts`, in their order."""
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """How many tokens the model reads of `texts`."""
+        """Return the number of tokens that the model reads of `texts`."""
 
 
 class BusyError(Exception):
-    """Too much is waiting already."""
+    """Too many texts are waiting already."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The vectors of one request, the tokens that it had, the release that they come from."""
+    """The vectors of one request, its number of tokens, and the version that answered."""
 
     vectors: Sequence[Vector]
     tokens: int
@@ -53,14 +53,14 @@ class _Job:
 
 
 class Batcher:
-    """One thread that answers requests, as many at a time as fit.
+    """Answers requests in one thread, several requests in one run of the model.
 
     Args:
-        holder: Whose model, a `Model`, answers.
-        max_batch: Texts that are gathered for one run. A request with more is run alone, and
-            still on one model.
-        wait: Seconds to wait for further requests before a run that is not full.
-        max_waiting: Texts that may wait; a request beyond that is turned away.
+        holder: The holder of the model, which is a `Model`.
+        max_batch: The most texts that are collected for one run. A request with more runs alone,
+            and still on one model.
+        wait: The seconds to wait for further requests before a run that is not full.
+        max_waiting: The most texts that may wait; a request beyond that is refused.
     """
 
     def __init__(
@@ -77,21 +77,21 @@ class Batcher:
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self, *, timeout: float) -> None:
-        """Answer what waits, then end; give up after `timeout` seconds."""
+        """Answer the waiting requests, then end the thread; give up after `timeout` seconds."""
         self._jobs.put(None)
         self._thread.join(timeout)
 
     def submit(self, texts: Sequence[str]) -> Future[Answer]:
-        """Have `texts` answered.
+        """Queue `texts` and return the future of their answer.
 
-        The future raises `NotServingError` if no model is loaded, or what the model raises.
+        The future raises `NotServingError` if no model is loaded, or the model's own error.
 
         Raises:
-            BusyError: Too much is waiting already.
+            BusyError: Too many texts are waiting already.
         """
         with self._lock:
             if self._waiting and self._waiting + len(texts) > self._max_waiting:
@@ -110,7 +110,7 @@ class Batcher:
                 self._answer(wanted)
 
     def _gather(self) -> list[_Job]:
-        """The jobs of the next run; none when it is time to end."""
+        """Return the jobs of the next run; none if the thread is to end."""
         job = self._next or self._jobs.get()
         self._next = None
         deadline = time.monotonic() + self._wait
@@ -126,9 +126,9 @@ class Batcher:
             except queue.Empty:
                 return jobs
         if job:
-            self._next = job  # it does not fit any more
+            self._next = job  # It does not fit into this run.
         elif jobs:
-            self._jobs.put(None)  # the end comes after what was gathered
+            self._jobs.put(None)  # The thread ends after these jobs.
         return jobs
 
     def _answer(self, jobs: list[_Job]) -> None:
@@ -141,7 +141,7 @@ class Batcher:
                 job.future.set_result(answer)
 
     def _embed(self, jobs: list[_Job]) -> list[Answer]:
-        # In a function of its own: no name may hold the model once the lease is over.
+        # In its own function, so that no variable refers to the model once the lease has ended.
         with self._holder.lease() as (model, release):
             vectors = iter(model.embed([text for job in jobs for text in job.texts]))
             return [
@@ -157,6 +157,6 @@ class Batcher:
         if len(jobs) == 1:
             jobs[0].future.set_exception(error)
             return
-        # One request's text must not fail its neighbours.
+        # A text that makes the run fail must not fail the other requests of the batch.
         for job in jobs:
             self._answer([job])

@@ -1,4 +1,4 @@
-"""A model of one release: loads it, checks it, runs it."""
+"""Loads, checks and runs a model of one release."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from agent.errors import ModelError
 from agent.models import shapes
-from agent.models.runtimes.strict import DeviceError
+from agent.models.devices.device_error import DeviceError
 from agent.models.shapes import Shape
 from agent.release import canary, space
 from agent.store import records
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
     from agent.worker import Release
     from embeddings_worker.backends import Vector
 
-_ALIKE: Final = 64  # characters by which the texts of one batch may differ whatever their length
+# Characters by which the texts of one batch may differ, however short they are.
+_ALIKE: Final = 64
 _REMEDY: Final = "Promote a release that loads, or publish this one again."
 
 
 def share_threads(threads: int) -> None:
-    """Make one pool of `threads` (0: one a core) for all sessions. Call it before any is made.
+    """Create one pool of `threads` (0: one per core) for all sessions, before any is created.
 
-    A session's own pool would inherit the low priority of the thread that loads it, and nobody may
-    raise that again: the served model would yield to whatever else runs in its container, and share
-    the cores with the next load (measured: requests that stood still for 0.4 s, once for over 1 s).
+    A session's own pool would inherit the low priority of the thread that loads it, for good: then
+    the model that serves would yield to everything else in its container, and share the cores with
+    the next load (measured: requests waited for 0.4 s, once for over 1 s).
     """
     ort.set_global_thread_pool_sizes(threads, 1)
 
@@ -42,13 +43,13 @@ class Embedder:
     """One loaded model.
 
     Args:
-        name: As its loader and the manifest know it.
-        release: Where it comes from.
-        device: Where it must run.
-        max_batch: Texts in one run of the model.
+        name: The model's name, as its loader and the manifest have it.
+        release: The release that it comes from.
+        device: The device that it must run on.
+        max_batch: The most texts in one run of the model.
 
     Raises:
-        ModelError: The release does not hold it, or it does not load on the device.
+        ModelError: The release does not have it, or it does not load on the device.
     """
 
     def __init__(self, name: str, release: Release, *, device: Device, max_batch: int) -> None:
@@ -68,7 +69,7 @@ class Embedder:
             raise self._unfit(f"does not load on {device}: {error}") from error
 
     def embed(self, texts: Sequence[str]) -> list[Vector]:
-        """The vectors of `texts`, in their order, normalized."""
+        """Return the vectors of `texts`, normalized and in their order."""
         vectors: dict[int, Vector] = {}
         for batch in batches(texts, self._max_batch):
             found = self._backend.run([texts[i] for i in batch])
@@ -76,22 +77,22 @@ class Embedder:
         return [vectors[i] for i in range(len(texts))]
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """How many tokens the model reads of `texts`."""
+        """Return the number of tokens that the model reads of `texts`."""
         return self._backend.count_tokens(texts)
 
     def check(self) -> None:
-        """Warm the model, and hold its vectors against the release's canary, if it has one.
+        """Warm the model, and compare its vectors with the release's canary, if it has one.
 
-        Of a canary that the agent has run on this machine's CPU, that is its first text.
+        If the agent has run the canary on this machine's CPU, only its first text is run.
 
         Raises:
-            ModelError: The vectors are not those that the model must give.
+            ModelError: The vectors differ from the canary's.
         """
         self._warm()
-        entry = self._in_question()
+        entry = self._to_check()
         reference = entry.canary
         texts = reference.texts if reference else space.CANARY_TEXTS[:1]
-        # One at a time, as the canary was made: padding must not excuse a difference.
+        # One text at a time, as the canary was made: padding would change the vectors.
         vectors = [[float(number) for number in self.embed([text])[0]] for text in texts]
         reason = canary.problem(
             entry,
@@ -103,11 +104,11 @@ class Embedder:
         if reason:
             raise self._unfit(reason)
 
-    def _in_question(self) -> Model:
-        """What the manifest says of the model, with the texts that it is held to.
+    def _to_check(self) -> Model:
+        """Return the manifest's entry of the model, with the canary's texts that are to be run.
 
-        Where the agent ran all of them on this machine's CPU, and no file was written since, the
-        first one shows that this process runs the model alike: the one long text takes bge-large
+        If the agent ran all of them on this machine's CPU, and no file was written since, one text
+        is enough to show that this process runs the model alike. The one long text takes bge-large
         2 s on 2 cores.
         """
         entry, release = self._entry, self._release
@@ -121,9 +122,9 @@ class Embedder:
         return replace(entry, canary=replace(entry.canary, texts=texts, vectors=vectors))
 
     def _warm(self) -> None:
-        """Do what the first requests would wait for: choose kernels, take memory.
+        """Warm a GPU, so that the first requests do not wait for kernels and memory.
 
-        On a CPU there are no kernels to choose, and a canary's text is enough.
+        On a CPU there are no kernels to choose, and running the canary's text is enough.
         """
         if self._device.kind == "cuda":
             wanted = (
@@ -137,10 +138,11 @@ class Embedder:
 
 
 def batches(texts: Sequence[str], limit: int) -> Iterator[list[int]]:
-    """The places of `texts`, shortest first, in runs of at most `limit` texts of similar length.
+    """Yield the indices of `texts`, shortest first, in batches of similar length.
 
-    Every text of a run is padded to its longest, so one long text makes every short one beside it
-    cost as much: six mixed texts took bge-large 21 s in one batch on 2 cores, 4.4 s one by one.
+    A batch has at most `limit` texts. Every text of a batch is padded to the longest one, so beside
+    a long text every short one costs as much: six mixed texts took bge-large 21 s in one batch on 2
+    cores, and 4.4 s one by one.
     """
     batch: list[int] = []
     for index in sorted(range(len(texts)), key=lambda i: len(texts[i])):

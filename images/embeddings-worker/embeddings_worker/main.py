@@ -1,4 +1,4 @@
-"""The worker's life: from its command line to its exit code."""
+"""The worker's main program: from its command line to its exit code."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def main() -> NoReturn:
 
 def _run() -> int:
     settings = parser(os.environ).parse_args()
-    # Each reload ends with a collection, which holds up every request while it looks at all objects
-    # (18 ms, measured). What is imported by now never goes away: it need not be looked at.
+    # Each reload ends with a garbage collection, which stops all requests while it visits every
+    # object (18 ms, measured). Objects that are imported by now live for ever, so it skips them.
     gc.freeze()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
@@ -55,7 +55,7 @@ def _run() -> int:
 
 
 class _Models:
-    """Loads models and checks them, one at a time, and sees what they take."""
+    """Loads and checks models, one at a time, and measures the memory that they take."""
 
     def __init__(self, name: str, device: Device, max_batch: int) -> None:
         self._name = name
@@ -96,7 +96,7 @@ async def _serve(settings: argparse.Namespace) -> None:
 
 
 def _signals(holder: Holder[Embedder], store: Path) -> asyncio.Event:
-    """The event that SIGTERM and SIGINT set; SIGHUP has `current` read again."""
+    """Handle signals: SIGTERM and SIGINT set the returned event, SIGHUP reads `current` again."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
@@ -112,9 +112,10 @@ def _announce(*, serving: str, admin: str) -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """Exit; with a model still at work in a thread, without the interpreter's own end.
+    """Exit; if a model still runs in a thread, skip the interpreter's shutdown.
 
-    That ends the thread as it comes back from onnxruntime, which aborts the process (exit 134).
+    The shutdown ends that thread when it returns from onnxruntime, which aborts the process (exit
+    134).
     """
     if threading.active_count() > 1:
         logging.shutdown()

@@ -1,4 +1,4 @@
-"""OpenAI's embeddings protocol: what a request may say and how it is answered. No I/O.
+"""OpenAI's embeddings protocol: parses requests and makes answers. No I/O.
 
 Shape: https://platform.openai.com/docs/api-reference/embeddings
 """
@@ -25,10 +25,10 @@ class RefusedError(Exception):
     """A request that is answered with an error.
 
     Args:
-        message: What is wrong, and what would be right.
+        message: The mistake, and the correct form.
         status: The HTTP status.
-        param: The field that is wrong.
-        code: A name for programs.
+        param: The field that is wrong; None if it is not one field.
+        code: The error's name for programs, or None.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class RefusedError(Exception):
 
 
 class Request(msgspec.Struct):
-    """What is asked for; other fields, such as `user`, are ignored."""
+    """A request's body; other fields, such as `user`, are ignored."""
 
     input: str | list[Any]
     model: str | None = None
@@ -55,14 +55,14 @@ class Request(msgspec.Struct):
 
 
 def parse(body: bytes, *, model: str) -> Request:
-    """Check a request's body.
+    """Parse and check a request's body.
 
     Args:
-        body: The bytes that came.
-        model: The only name that is served.
+        body: The bytes of the body.
+        model: The only model that is served.
 
     Raises:
-        RefusedError: It breaks the protocol or a limit, or asks for another model.
+        RefusedError: The request breaks the protocol or a limit, or names another model.
     """
     try:
         request = msgspec.json.decode(body, type=Request)
@@ -98,10 +98,10 @@ def _check_input(given: str | list[Any]) -> None:
 
 
 def check_dimensions(request: Request, vectors: Sequence[NDArray[np.float32]]) -> None:
-    """Make sure that the vectors are as long as was asked for.
+    """Raise unless the vectors have the requested number of dimensions.
 
     Raises:
-        RefusedError: They are not; they are never shortened.
+        RefusedError: They have another number; vectors are never shortened.
     """
     if request.dimensions not in {None, len(vectors[0])}:
         raise RefusedError(
@@ -113,7 +113,7 @@ def check_dimensions(request: Request, vectors: Sequence[NDArray[np.float32]]) -
 def answer_body(
     vectors: Sequence[NDArray[np.float32]], *, encoding: Encoding, model: str, tokens: int
 ) -> bytes:
-    """The body of an answer; base64 is of little-endian float32."""
+    """Return the body of an answer; with base64 a vector is little-endian float32."""
     data = [
         {"object": "embedding", "index": index, "embedding": _encode(vector, encoding)}
         for index, vector in enumerate(vectors)
@@ -123,7 +123,7 @@ def answer_body(
 
 
 def error_body(error: RefusedError) -> bytes:
-    """The body of an error."""
+    """Return the body of an error."""
     kind = "invalid_request_error" if error.status < 500 else "server_error"  # noqa: PLR2004
     fields = {"message": str(error), "type": kind, "param": error.param, "code": error.code}
     return msgspec.json.encode({"error": fields})

@@ -1,4 +1,4 @@
-"""The serving listener: opened at the start, drained at the end."""
+"""The serving listener, which answers the requests in flight before it closes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-_DRAIN_SECONDS: Final = 20.0  # with what follows, under Kubernetes' grace period of 30
+_DRAIN_SECONDS: Final = 20.0  # With the waits that follow, less than Kubernetes' grace of 30 s.
 _LAST_BYTES_SECONDS: Final = 2.0
 _LINGER_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.05
@@ -25,10 +25,10 @@ _BACKLOG: Final = 1024
 
 @asynccontextmanager
 async def serving_listener(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serve `app` while the block runs; then take nothing new and answer what is in flight.
+    """Serve `app` while the block runs; then accept nothing new and answer requests in flight.
 
     Yields:
-        Its URL.
+        The listener's URL.
 
     Raises:
         ConfigError: The address cannot be used.
@@ -43,8 +43,9 @@ async def serving_listener(app: web.Application, host: str, port: int) -> AsyncI
         await site.start()
         yield f"http://{_in_url(host)}:{listener.getsockname()[1]}"
         await site.stop()
-        # Before the clean-up: from then on, aiohttp ignores the rest of a body that still arrives.
-        # Once for both: a request that never comes whole must not take a second 20 s of the grace.
+        # Drain before the clean-up: after it, aiohttp ignores the rest of a body that is arriving.
+        # One deadline for both drains: a request whose body never arrives completely must not take
+        # another 20 s of the grace period.
         until = asyncio.get_running_loop().time() + _DRAIN_SECONDS
         await in_flight.drain(until)
         await _linger(runner)
@@ -55,9 +56,10 @@ async def serving_listener(app: web.Application, host: str, port: int) -> AsyncI
 
 
 async def _linger(runner: web.AppRunner) -> None:
-    """Wait a moment for clients that keep a connection: the next request may be on its way.
+    """Wait, for at most 1 s, until clients have closed their connections.
 
-    Its answer ends the connection; one that is closed under a request loses it.
+    A client's next request may be on its way: if the connection was closed, it would be lost. If it
+    arrives, it is answered, and the answer closes the connection.
     """
     until = asyncio.get_running_loop().time() + _LINGER_SECONDS
     while runner.server and runner.server.connections:
@@ -86,11 +88,11 @@ class _InFlight:
             if not self._count:
                 self._none.set()
         if self._draining:
-            response.force_close()  # the client's next request is for another worker
+            response.force_close()  # The client's next request must go to another worker.
         return response
 
     async def drain(self, until: float) -> None:
-        """Wait for the last answer, up to this moment of the loop's clock."""
+        """Wait for the last answer, at most until the time `until` on the loop's clock."""
         self._draining = True
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):

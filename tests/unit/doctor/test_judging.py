@@ -11,12 +11,13 @@ from agent.doctor.judge.findings import Finding
 from agent.doctor.judge.rates import MIB, Sample
 from agent.doctor.judge.variables import Process
 from agent.errors import ConfigError, UnreachableError
+from agent.release.model_ref import ModelRef
 from agent.release.tree import Node
 from agent.release.wanted import Wanted
 
 STORE = "/mnt/models"
-BGE = Wanted("BAAI/bge", "fastembed", "Qdrant/bge-onnx", "model.onnx")
-MINILM = Wanted("org/minilm", "sentence-transformers", "org/minilm")
+BGE = Wanted(ModelRef("BAAI/bge", "fastembed", "Qdrant/bge-onnx"), "model.onnx")
+MINILM = Wanted(ModelRef("org/minilm", "sentence-transformers", "org/minilm"))
 
 
 def test_one_line_a_finding() -> None:
@@ -55,23 +56,6 @@ def test_the_first_failure_gives_the_exit_code() -> None:
         "exit_code": 3,
     }
     assert report["findings"][0]["remedy"] is report["findings"][0]["diagnosis"] is None
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 bytes"),
-        (1023, "1023 bytes"),
-        (1024, "1.0 KiB"),
-        (3 * MIB // 2, "1.5 MiB"),
-        (-MIB, "-1.0 MiB"),
-        (5 * 2**40, "5.0 TiB"),
-        (5 * 2**50, "5120.0 TiB"),
-    ],
-)
-def test_amounts(size: int, text: str) -> None:
-    """Bytes are shown in the unit that fits."""
-    assert findings.amount(size) == text
 
 
 @pytest.mark.parametrize(
@@ -175,6 +159,6 @@ def test_what_loaders_expect() -> None:
         "sentence-transformers wants config.json, model.safetensors and tokenizer.json in "
         "sentence_transformers/models--org--minilm/"
     )
-    assert misplaced.expected(Wanted("org/any", "huggingface", "org/any")) == (
+    assert misplaced.expected(Wanted(ModelRef("org/any", "huggingface", "org/any"))) == (
         "huggingface wants the files of org/any in huggingface/hub/models--org--any/"
     )

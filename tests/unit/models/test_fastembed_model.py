@@ -20,5 +20,5 @@ def test_a_release_that_was_deleted_is_not_made_again(tmp_path: Path) -> None:
     """FastEmbed makes its cache directory if it is missing: a release without files would stand."""
     release = tmp_path / "releases" / "v1"
     with pytest.raises(FileNotFoundError):
-        open_stock(models.MINILM, a_model(), release, CPU, ort.SessionOptions())
+        open_stock(a_model(name=models.MINILM).ref, release, CPU, ort.SessionOptions())
     assert not release.exists()

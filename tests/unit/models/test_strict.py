@@ -9,8 +9,8 @@ import onnxruntime as ort
 import pytest
 
 from agent.models.devices.device import CPU, Device
+from agent.models.devices.device_error import DeviceError
 from agent.models.runtimes import strict
-from agent.models.runtimes.strict import DeviceError
 
 
 @pytest.fixture

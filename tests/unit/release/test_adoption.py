@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.release import layout
 from agent.release.adoption import plan
+from agent.release.model_ref import ModelRef
 from agent.release.tree import Node, NodeKind, Tree
 from agent.release.wanted import Wanted
 
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "fedcba9876543210fedcba9876543210fedcba98"
-BGE = Wanted("BAAI/bge-large-en-v1.5", "fastembed", "Qdrant/bge-large-en-v1.5-onnx", "model.onnx")
-NESTED = Wanted("BAAI/bge-small-en-v1.5", "fastembed", "Xenova/bge-small", "onnx/model.onnx")
-MINILM = Wanted(
-    "sentence-transformers/all-MiniLM-L6-v2",
-    "sentence-transformers",
-    "sentence-transformers/all-MiniLM-L6-v2",
+BGE_NAME = "BAAI/bge-large-en-v1.5"
+MINILM_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+BGE = Wanted(ModelRef(BGE_NAME, "fastembed", "Qdrant/bge-large-en-v1.5-onnx"), "model.onnx")
+NESTED = Wanted(
+    ModelRef("BAAI/bge-small-en-v1.5", "fastembed", "Xenova/bge-small"), "onnx/model.onnx"
 )
+MINILM = Wanted(ModelRef(MINILM_NAME, "sentence-transformers", MINILM_NAME))
 
 BGE_FILES = ["model.onnx", "tokenizer.json", "tokenizer_config.json"]
 MINILM_FILES = ["config.json", "model.safetensors", "tokenizer.json", "1_Pooling/config.json"]
@@ -61,7 +63,7 @@ def under(directory: str, names: Iterable[str]) -> list[str]:
 
 def snapshot(want: Wanted, revision: str) -> str:
     """Where a release has the files of a model."""
-    return f"{layout.repo_directory(want.loader, want.repo)}/snapshots/{revision}"
+    return layout.snapshot_directory(replace(want.ref, revision=revision))
 
 
 def check_whole(found: Plan, want: Wanted, directory: str, revision: str) -> None:
@@ -70,10 +72,8 @@ def check_whole(found: Plan, want: Wanted, directory: str, revision: str) -> Non
     assert found.problems == ()
     assert found.absent == ()
     assert found.files == {f"{folder}/{name}": f"{directory}/{name}" for name in FILES[want]}
-    assert found.written == {layout.ref_path(want.loader, want.repo): revision.encode()}
-    (model,) = found.models
-    assert (model.name, model.loader, model.repo) == (want.name, want.loader, want.repo)
-    assert model.revision == revision
+    assert found.written == {layout.refs_main(want.ref): revision.encode()}
+    assert found.models == (replace(want.ref, revision=revision),)
 
 
 FLAT = [
@@ -89,7 +89,7 @@ FLAT = [
     pytest.param(
         MINILM, "sentence_transformers/sentence-transformers_all-MiniLM-L6-v2", id="minilm-old"
     ),
-    pytest.param(MINILM, f"sentence_transformers/{MINILM.name}", id="minilm-by-name"),
+    pytest.param(MINILM, f"sentence_transformers/{MINILM_NAME}", id="minilm-by-name"),
     pytest.param(MINILM, f"huggingface/hub/{MINILM_CACHE}", id="minilm-in-the-hub-cache"),
 ]
 
@@ -184,13 +184,13 @@ def test_the_first_broken_tree_is_told_of() -> None:
 @pytest.mark.parametrize(
     ("want", "name"),
     [(want, name) for want, names in FILES.items() for name in names if "/" not in name],
-    ids=lambda each: each if isinstance(each, str) else each.loader,
+    ids=lambda each: each if isinstance(each, str) else each.ref.loader,
 )
 @pytest.mark.parametrize("kind", ["missing", "dangling", "outside", "special", "directory"])
 def test_a_file_that_is_needed_and_not_there_is_named(want: Wanted, name: str, kind: str) -> None:
     """The sentence names the file; for a lost link it says how to copy with links resolved."""
     root = layout.FASTEMBED if want is BGE else layout.SENTENCE_TRANSFORMERS
-    directory = f"{root}/{want.name}"
+    directory = f"{root}/{want.ref.name}"
     files = under(directory, [each for each in FILES[want] if each != name])
     kinds: dict[str, NodeKind] = {}
     if kind in {"dangling", "outside", "special", "directory"}:
@@ -237,11 +237,11 @@ def test_several_snapshots_without_a_name_are_not_guessed_at() -> None:
         "openvino/model.xml",
     ],
 )
-@pytest.mark.parametrize("want", FILES, ids=lambda want: want.loader)
+@pytest.mark.parametrize("want", FILES, ids=lambda want: want.ref.loader)
 def test_what_the_loader_does_not_read_is_left_out(want: Wanted, name: str) -> None:
     """Locks, readmes, other frameworks' weights, and pickles beside better weights stay behind."""
     root = layout.FASTEMBED if want is BGE else layout.SENTENCE_TRANSFORMERS
-    directory = f"{root}/{want.name}"
+    directory = f"{root}/{want.ref.name}"
     found = plan(tree(under(directory, [*FILES[want], name])), [want])
     check_whole(found, want, directory, layout.UNKNOWN_REVISION)
 
@@ -255,8 +255,8 @@ def test_fastembeds_own_list_is_left_out() -> None:
 
 def names_taken(found: Plan) -> set[str]:
     """The files of the only model, by their names in its snapshot."""
-    (model,) = found.models
-    folder = layout.snapshot_directory(model) + "/"
+    (ref,) = found.models
+    folder = layout.snapshot_directory(ref) + "/"
     return {path.removeprefix(folder) for path in found.files}
 
 
@@ -299,7 +299,7 @@ def test_each_model_is_found_or_missing_on_its_own() -> None:
     files = under(f"fastembed/{BGE_CACHE}", BGE_FILES)
     files += under("sentence_transformers/all-MiniLM-L6-v2", ["config.json"])
     found = plan(tree(files), [BGE, MINILM, NESTED])
-    assert [model.name for model in found.models] == [BGE.name]
+    assert [ref.name for ref in found.models] == [BGE_NAME]
     assert list(found.absent) == [NESTED]
     (problem,) = found.problems
     assert "all-MiniLM-L6-v2/model.safetensors is missing" in problem
@@ -345,15 +345,13 @@ def test_any_tree_gives_a_plan_of_files_that_are_there(
     found = plan(Tree(nodes, refs), [BGE, MINILM])
     assert len(found.models) + len(found.problems) + len(found.absent) == 2
     assert all(nodes[path].kind == "file" for path in found.files.values())
-    for model in found.models:
-        folder = layout.snapshot_directory(model) + "/"
+    for ref in found.models:
+        folder = layout.snapshot_directory(ref) + "/"
         taken = {path.removeprefix(folder) for path in found.files if path.startswith(folder)}
-        want = BGE if model.name == BGE.name else MINILM
-        if want is BGE:
+        if ref.name == BGE_NAME:
             assert set(BGE_FILES) <= taken
         else:
             assert {"config.json", "tokenizer.json"} <= taken
             assert any(name.endswith((".safetensors", ".bin")) for name in taken)
-        ref = layout.ref_path(want.loader, want.repo)
-        assert found.written[ref].decode() == model.revision
+        assert found.written[layout.refs_main(ref)].decode() == ref.revision
     assert len(found.written) == len(found.models)

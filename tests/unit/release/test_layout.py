@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.release import layout, manifest, paths
-from agent.release.wanted import Draft
+from agent.release.model_ref import ModelRef
 from tests.support import strategies
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ HUGGINGFACE = {"loader": "huggingface", "repo": "BAAI/bge"}
 )
 def test_each_loader_has_its_hub_cache(loader: str, directory: str) -> None:
     """A model stands where its loader's Hub cache has it."""
-    draft = Draft("Org/name", loader, "Org/name-v1.5", REVISION)
-    assert layout.repo_directory(loader, draft.repo) == directory
-    assert layout.snapshot_directory(draft) == f"{directory}/snapshots/{REVISION}"
-    assert layout.ref_path(loader, draft.repo) == f"{directory}/refs/main"
+    ref = ModelRef("Org/name", loader, "Org/name-v1.5", REVISION)
+    assert layout.repo_directory(ref) == directory
+    assert layout.snapshot_directory(ref) == f"{directory}/snapshots/{REVISION}"
+    assert layout.refs_main(ref) == f"{directory}/refs/main"
 
 
 def test_an_unknown_revision_is_git_s_null_id() -> None:
@@ -132,7 +132,7 @@ def releases(draw: st.DrawFn) -> Manifest:
     models = [{"loader": draw(loaders), "repo": repo} for repo in repos]
     files = []
     for model in models:
-        folder = layout.repo_directory(model["loader"], model["repo"])
+        folder = layout.repo_directory(ModelRef("Org/name", model["loader"], model["repo"]))
         names = draw(st.lists(strategies.paths(), min_size=1, max_size=3, unique=True))
         places = st.sampled_from([folder, f"{folder}/{SNAPSHOT}", "elsewhere"])
         files += [f"{draw(places)}/{name}" for name in names]
@@ -163,7 +163,7 @@ def test_every_snapshot_is_offered_whole(given_release: Manifest) -> None:
     found = layout.views(given_release)
     for model in given_release.models:
         if model.loader == "sentence-transformers":
-            snapshot = layout.snapshot_directory(model) + "/"
+            snapshot = layout.snapshot_directory(model.ref) + "/"
             names = {
                 file.path.removeprefix(snapshot)
                 for file in given_release.files

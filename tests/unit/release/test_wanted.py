@@ -6,13 +6,16 @@ import pytest
 
 from agent.release import wanted
 from agent.release.adoption import plan
+from agent.release.model_ref import ModelRef
 from agent.release.tree import Node, Tree
 from agent.release.wanted import Wanted
 
-FASTEMBED = Wanted("a/m", "fastembed", "q/m-onnx", "onnx/model.onnx", ("onnx/model.onnx_data",))
-SENTENCE = Wanted("a/m", "sentence-transformers", "a/m")
-ANY = Wanted("a/m", "huggingface", "a/m")
-SOME = Wanted("a/m", "huggingface", "a/m", allow=("*.json", "*.safetensors"))
+FASTEMBED = Wanted(
+    ModelRef("a/m", "fastembed", "q/m-onnx"), "onnx/model.onnx", ("onnx/model.onnx_data",)
+)
+SENTENCE = Wanted(ModelRef("a/m", "sentence-transformers", "a/m"))
+ANY = Wanted(ModelRef("a/m", "huggingface", "a/m"))
+SOME = Wanted(ModelRef("a/m", "huggingface", "a/m"), allow=("*.json", "*.safetensors"))
 NAMES = (
     ".gitattributes",
     "1_Pooling/config.json",

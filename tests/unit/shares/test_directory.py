@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.errors import VerificationError
 from agent.release.tree import Node
 from agent.shares.directory import DirectoryShare
+from tests.unit.shares.conformance.releases import FILES, publication, published
 
 
 def test_a_directory_in_the_place_of_a_file(tmp_path: Path) -> None:
@@ -70,6 +72,44 @@ def test_a_link_is_removed(tmp_path: Path) -> None:
     assert list((tmp_path / "releases").iterdir()) == []
     assert (tmp_path / "elsewhere" / "file").read_bytes() == b"data"
     assert not (tmp_path / ".staging").exists()
+
+
+@pytest.fixture
+def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DirectoryShare:
+    """A share where another deletes the empty `.staging` once, just before something goes there."""
+    share, others = DirectoryShare(tmp_path), [DirectoryShare(tmp_path).tidy]
+    make, rename = Path.mkdir, Path.rename
+
+    def sweep(path: Path) -> None:
+        if path.parent.name == ".staging" and others:
+            others.pop()()
+
+    def made(path: Path, *args: Any, **more: Any) -> None:
+        sweep(path)
+        make(path, *args, **more)
+
+    def renamed(path: Path, target: Path) -> Path:
+        sweep(target)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "mkdir", made)
+    monkeypatch.setattr(Path, "rename", renamed)
+    return share
+
+
+def test_a_removal_that_another_tidies_up(swept: DirectoryShare, tmp_path: Path) -> None:
+    """A release is removed though another deletes the empty `.staging` before it is moved there."""
+    (tmp_path / "releases" / "v1" / "fastembed").mkdir(parents=True)
+    swept.remove("releases/v1")
+    assert swept.names("releases") == ()
+    assert swept.names("") == ("releases",)
+
+
+def test_a_publisher_that_another_tidies_up(swept: DirectoryShare) -> None:
+    """A release is published though another deletes the empty `.staging` just before."""
+    swept.publish(publication())
+    assert published(swept) == FILES
+    assert swept.names("") == ("releases",)
 
 
 def descriptors() -> int:

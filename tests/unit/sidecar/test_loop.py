@@ -218,7 +218,7 @@ async def test_where_it_starts(desired: str, refused: str | None, parts: Parts) 
         desired=desired, quarantined={"v2": entry, "v1": entry}
     )
     heard = Heard()
-    sidecar(parts, heard)._say_where_it_starts()
+    sidecar(parts, heard)._tell_start()
     assert heard.events == [events.SidecarStarted("v1", desired, refused)]
 
 

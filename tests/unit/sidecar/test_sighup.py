@@ -100,7 +100,7 @@ def test_of_several_it_is_none(script: Path, tmp_path: Path) -> None:
 def test_another_user_s_process(script: Path, tmp_path: Path) -> None:
     """Without the right to signal it, what to change in the pod is said."""
     with running(script, HANDLES, told=tmp_path / "told"):
-        assert in_fork_as_nobody(lambda: sighup.send(script.name)) == "another user's"
+        assert in_fork_as_nobody(lambda: sighup.send(script.name)) == "to another user"
     assert not (tmp_path / "told").exists()
 
 
@@ -113,7 +113,7 @@ def in_fork_as_nobody(send: object) -> str:
         try:
             send()  # type: ignore[operator]
         except ReloadError as error:
-            os.write(write, b"another user's" if "another user's" in error.what else b"?")
+            os.write(write, b"to another user" if "to another user" in error.what else b"?")
         os._exit(0)
     os.close(write)
     os.waitpid(child, 0)

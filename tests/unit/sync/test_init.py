@@ -154,7 +154,7 @@ def test_a_release_that_killed_its_agent_twice(parts: Parts) -> None:
     parts.publish("v2")
     parts.share.mark("v2")
     parts.hold("v1", active="v1")
-    parts.record.wish(parts.reader.understood())
+    parts.record.desired_is(parts.reader.understood())
     for _ in range(2):
         parts.record.begin("v2")
     done, said = run(parts)

@@ -155,23 +155,25 @@ def test_a_share_that_is_away(share: TestShare) -> None:
 
 @pytest.mark.parametrize(("populate", "to_share"), [("share", True), ("store", False)])
 def test_what_can_be_made(share: TestShare, populate: Populate, *, to_share: bool) -> None:
-    """The catalog's own release, where the settings say; how the share lacks it is kept."""
+    """The catalog's own release is made where the settings say, if the share lacks it."""
     found = locator(share, populate=populate).find("own")
     assert isinstance(found, Catalogued)
-    assert found.to_share == to_share
-    assert found.lacking.startswith("The release own is missing")
+    assert found.to_share is to_share
+    assert "own is missing on the share" in found.lacking
+    made = share.add_files("own", FILES)
+    assert locator(share, populate=populate).find("own") == made
 
 
 @pytest.mark.parametrize(("version", "populate"), [("own", "never"), ("v2", "share")])
 def test_what_cannot_be_made(share: TestShare, version: str, populate: Populate) -> None:
-    """Another release than the catalog's, or any where the settings say never."""
-    with pytest.raises(ReleaseMissingError, match=version):
+    """Another release than the catalog's is missing, and any where the settings say never."""
+    with pytest.raises(ReleaseMissingError, match=f"{version} is missing on the share"):
         locator(share, populate=populate).find(version)
 
 
 def test_no_pod_signs(share: TestShare) -> None:
     """Where signatures are required nothing can be made."""
-    with pytest.raises(ReleaseMissingError):
+    with pytest.raises(ReleaseMissingError, match="own is missing on the share"):
         replace(strict(share), populate="share").find("own")
 
 
@@ -207,5 +209,5 @@ def test_the_default_is_made(share: TestShare) -> None:
     """On an empty share it is the catalog's own, if it can be made; else there is none."""
     lay(share, "fastembed-v2")
     assert locator(share, populate="share").default("VERSION") == "own"
-    with pytest.raises(ReleaseMissingError, match="no release on the share"):
+    with pytest.raises(ReleaseMissingError, match="no marker VERSION and no release on the share"):
         locator(share).default("VERSION")

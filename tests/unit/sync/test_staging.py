@@ -127,7 +127,7 @@ def test_a_right_release_that_cannot_be_written_down(
     parts.hold("v1")
     touch(parts.weights("v1"))
     monkeypatch.setattr(durable, "try_write", lambda *_: False)
-    with capture_logs() as said, pytest.raises(NoSpaceError, match="v1 is right, and the store"):
+    with capture_logs() as said, pytest.raises(NoSpaceError, match="v1 is intact, but the store"):
         parts.steps().stage("v1", desired="v1")
     assert [line["event"] for line in said] == ["record.unsaved"]
 

@@ -245,7 +245,7 @@ def test_a_socket_in_use_is_not_taken(tmp_path: Path) -> None:
 def test_a_file_is_never_removed_for_a_socket(tmp_path: Path) -> None:
     """A path with anything but a socket at it is refused, and what is there stays."""
     (tmp_path / "precious").write_text("data")
-    with pytest.raises(ConfigError, match="no socket"):
+    with pytest.raises(ConfigError, match="not a socket"):
         open_listener(f"unix://{tmp_path}/precious")
     assert (tmp_path / "precious").read_text() == "data"
 

@@ -12,9 +12,9 @@ from agent.models.devices.device import CPU, Device
 from agent.models.devices.evidence import Memory
 from agent.release import layout, manifest
 from agent.release.manifest import File
-from agent.worker import Release, room
+from agent.worker import Release
 from agent.worker.room import Room
-from tests.support import models, stores
+from tests.support import models
 from tests.support.stores import CREATED, a_model
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ CUDA = Device("cuda", 1)
 def release(tmp_path: Path) -> Release:
     """A release of 1000 MiB of weights, and of another model's 5000."""
     sizes = {
-        f"{layout.snapshot_directory(MODEL)}/model.onnx": 1,
-        f"{layout.snapshot_directory(MODEL)}/model.onnx.data": 999,
-        f"{layout.snapshot_directory(MODEL)}/tokenizer.json": 70,
-        f"{layout.snapshot_directory(OTHER)}/model.onnx": 5000,
+        f"{layout.snapshot_directory(MODEL.ref)}/model.onnx": 1,
+        f"{layout.snapshot_directory(MODEL.ref)}/model.onnx.data": 999,
+        f"{layout.snapshot_directory(MODEL.ref)}/tokenizer.json": 70,
+        f"{layout.snapshot_directory(OTHER.ref)}/model.onnx": 5000,
     }
     chunk = manifest.MAX_CHUNK_SIZE
     files = [
@@ -63,18 +63,13 @@ def test_on_a_cpu(free: int, fits: bool, release: Release, monkeypatch: pytest.M
         assert f"{free} MiB of the container's memory are free." in misfit
 
 
-def test_a_cpu_widens_fp16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cpu_widens_fp16(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights of half the size take three times their size while they load, not half as much."""
     monkeypatch.setattr(memory, "available_bytes", lambda: 0)
-    models.write_tiny(tmp_path / "files", weights="fp16")
-    staged = stores.fastembed_release(
-        tmp_path, "v2", tmp_path / "files", name="a/b", repo="a/b", dim=32
-    )
-    found = Release("v2", staged.digest, tmp_path / "releases" / "v2", staged)
-    monkeypatch.setattr(room, "_BESIDES", 0)
-    monkeypatch.setattr(room, "_MIB", 1)
-    size = next(f.size for f in staged.files if f.path.endswith(".onnx"))
-    assert f"needs about {int(3.05 * size)} MiB" in str(Room(CPU, "a/b").misfit(found))
+    monkeypatch.setattr(driver, "memory", lambda _: Memory(0, 16_000 * MIB))
+    models.write_tiny(release.path / layout.snapshot_directory(MODEL.ref), weights="fp16")
+    assert "needs about 3114 MiB" in str(Room(CPU, "a/b").misfit(release))
+    assert "needs about 1164 MiB" in str(Room(CUDA, "a/b").misfit(release))
 
 
 def test_what_cannot_be_told_fits(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,12 +167,13 @@ class OverRest:
             file.upload_file(data)
 
     def make_directory(self, path: str) -> None:
-        """Make one after the other."""
-        made = ""
-        for name in filter(None, (self._prefix, *path.split("/"))):
-            made = f"{made}/{name}" if made else name
-            with suppress(ResourceExistsError):
-                self._client.create_directory(made)
+        """Make it, after the one that it is in if need be."""
+        with suppress(ResourceExistsError):
+            try:
+                self._client.create_directory(f"{self._prefix}/{path}".rstrip("/"))
+            except ResourceNotFoundError:
+                self.make_directory(path.rpartition("/")[0])
+                self.make_directory(path)
 
     def delete(self, path: str) -> None:
         """Delete it over REST."""

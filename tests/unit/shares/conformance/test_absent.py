@@ -26,8 +26,7 @@ def take_lock(share: Share) -> None:
 
 CALLS: Final[dict[str, Callable[[Share], object]]] = {
     "read": lambda share: share.read("VERSION", 10),
-    "names": lambda share: share.names("releases"),
-    "names of the root": lambda share: share.names(""),
+    "names": lambda share: share.names(""),
     "tree": lambda share: share.tree(("fastembed",)),
     "open": lambda share: contents(share, "model"),
     "write": lambda share: share.write("VERSION", b"v1\n"),

@@ -122,7 +122,7 @@ def test_a_holder_that_lives_is_waited_for(share: Share) -> None:
         waiter = threads.start(lambda: held(share, timeout=2 * locking.STALE_SECONDS).__enter__())
         first = record(share).beat
         until(lambda: record(share).beat > first + 2)
-        with pytest.raises(RefusedError, match=rf"holds .*{NAME} and did not let go"):
+        with pytest.raises(RefusedError, match=rf"holds .*{NAME} and did not release it"):
             waiter.result(20)
     assert "lock.waiting" in {each["event"] for each in told}
     assert "lock.broken" not in {each["event"] for each in told}

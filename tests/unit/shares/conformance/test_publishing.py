@@ -122,7 +122,7 @@ def test_a_release_that_came_meanwhile(place: Place) -> None:
         place.put("releases/v1/manifest.json", b"{}")
         place.put("releases/v1/file", b"theirs")
 
-    with pytest.raises(RefusedError, match="releases/v1 came into being on the share meanwhile"):
+    with pytest.raises(RefusedError, match="releases/v1 appeared on the share in the meantime"):
         place.share.publish(publication(check=come))
     assert place.share.tree(("releases",)).under("releases/v1").keys() == {"manifest.json", "file"}
     assert (place.root / "releases/v1/file").read_bytes() == b"theirs"
