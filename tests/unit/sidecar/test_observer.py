@@ -188,7 +188,7 @@ async def test_a_release_that_looks_changed(parts: Parts) -> None:
 async def test_what_was_tried(parts: Parts) -> None:
     """What failed, what never ended under this marker, and what is put off is seen."""
     parts.share.mark("v2")
-    parts.record.wish(parts.reader.understood())
+    parts.record.desired_is(parts.reader.understood())
     parts.record.begin("v2")
     parts.record.quarantine("v3", "It is bad.", marker=None, digest=None)
     seen = await observer(parts).observe({"v2": 5.0})

@@ -111,7 +111,7 @@ async def test_a_failure_is_put_off(parts: Parts, run: Beside) -> None:
         keeps._not_before = time.monotonic()
         await keeps.mend()
     assert run.count == 2
-    line: dict[str, Any] = {"event": "store.unkept", "log_level": "warning"}
+    line: dict[str, Any] = {"event": "store.upkeep_failed", "log_level": "warning"}
     line |= {"error": "It is full. Make room."}
     assert said == [line | {"retry_seconds": 5.0}, line | {"retry_seconds": 10.0}]
     assert not await keeps.look()
@@ -160,7 +160,7 @@ async def test_a_repair_that_fails(parts: Parts, run: Beside) -> None:
     run.error = NoSpaceError("It is full.", remedy="Make room.")
     with capture_logs() as said:
         assert not await keeps.repair("v1")
-    line = {"event": "store.unrepaired", "log_level": "warning", "version": "v1"}
+    line = {"event": "store.repair_failed", "log_level": "warning", "version": "v1"}
     assert said == [line | {"error": "It is full. Make room."}]
     found = load(parts.store.agent).rot
     assert found
