@@ -203,26 +203,6 @@ def test_active_release_that_the_worker_refuses_is_checked_again(pod: Pod) -> No
     assert pod.active() == "v1"
 
 
-@pytest.mark.slow
-def test_stale_failure_of_another_release_is_not_mistaken(pod: Pod) -> None:
-    """`failed` counts only for the target that was asked for: v1 failed before, v2 still loads."""
-
-    def slowly(worker: ScriptedWorker, request: dict[str, str]) -> int:
-        worker.load(request)
-        return 202
-
-    with scripted(slowly) as worker:
-        worker.serve("v1", pod.share.manifest("v1").digest)
-        worker.model |= {"state": "failed", "reason": "something older"}
-        worker.model |= {"target": {"version": "v0", "digest": "0" * 64}}
-        pod.agent("promote", "v2")
-        with pod.sidecar(worker.url) as sidecar:
-            request = worker.wait_asked(1)
-            assert request["version"] == "v2"
-            worker.serve("v2", request["digest"])
-            sidecar.wait_for("sync.done", version="v2")
-
-
 def test_reload_that_is_not_confirmed_is_taken_back(pod: Pod) -> None:
     """After `--reload-timeout` the worker is asked for the active release, and v2 is put off."""
     with scripted(stuck) as worker:

@@ -169,6 +169,13 @@ def flip(path: Path, offset: int = -1) -> None:
         file.write(bytes([byte ^ 1]))
 
 
+def rot(path: Path) -> None:
+    """Flip one bit of a file under its times, as a disk does."""
+    status = path.stat()
+    flip(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def snapshot(root: Path) -> dict[str, str]:
     """All that is under `root`: each path with a file's digest, a link's target, or nothing."""
     return {str(path.relative_to(root)): _content(path) for path in sorted(root.rglob("*"))}

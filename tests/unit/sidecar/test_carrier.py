@@ -176,6 +176,15 @@ async def test_a_release_that_is_to_blame(parts: Parts) -> None:
     assert parts.heard.of(events.SyncStopped) == []
 
 
+async def test_a_release_that_the_worker_cannot_load(parts: Parts) -> None:
+    """A worker that tried and failed is believed: the release is quarantined at once."""
+    with scripted(refuse) as worker:
+        side = Side(parts, worker.url)
+        assert not await side.carrier.carry_out(Reload(Target("v2", "2" * 64)))
+    assert "out of tune" in parts.heard.only(events.Quarantined).reason
+    assert set(load(parts.store.agent).quarantined) == {"v2"}
+
+
 async def test_the_active_release_cannot_be_given_up(parts: Parts) -> None:
     """A worker that refuses it is asked again later; whoever starts on it checks all of it."""
     report = parts.store.agent / passes.REPORT

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent.release import marker
 from agent.release.target import Target
 from agent.sidecar.observer import Observer
 from agent.sidecar.worker_client import WorkerClient
@@ -89,9 +90,7 @@ async def test_a_marker_that_says_nothing(
     elif data:
         path.mkdir()
     for _ in range(2):
-        seen = await look(sees)
-        assert seen.marker
-        assert seen.marker.version == "v1"
+        assert (await look(sees)).marker == marker.parse(b"v1\n")
     assert reason in parts.heard.only(events.MarkerUnknown).reason
     assert reason in (sees.marker_unknown or "")
     assert sees.share_error is None
@@ -110,8 +109,7 @@ async def test_a_share_that_goes_away(parts: Parts) -> None:
     away = parts.share.root.with_name("away")
     parts.share.root.rename(away)
     for _ in range(2):
-        seen = await look(sees)
-        assert seen.marker
+        assert (await look(sees)).marker
     assert parts.heard.only(events.ShareUnreachable).error == sees.share_error
     assert sees.marker_unknown is None
     away.rename(parts.share.root)
@@ -185,6 +183,20 @@ async def test_a_release_that_looks_changed(parts: Parts) -> None:
     seen = await look(observer(parts))
     assert set(seen.held) == {"v1"}
     assert seen.active
+
+
+async def test_what_was_tried(parts: Parts) -> None:
+    """What failed, what never ended under this marker, and what is put off is seen."""
+    parts.share.mark("v2")
+    parts.record.desired_is(parts.reader.understood())
+    parts.record.begin("v2")
+    parts.record.quarantine("v3", "It is bad.", marker=None, digest=None)
+    seen = await observer(parts).observe({"v2": 5.0})
+    assert seen.attempts == {"v2": 1}
+    assert set(seen.quarantined) == {"v3"}
+    assert seen.not_before == {"v2": 5.0}
+    parts.share.mark("v2", "again")
+    assert (await look(observer(parts))).attempts == {}
 
 
 async def test_what_the_share_offers(parts: Parts) -> None:

@@ -70,7 +70,7 @@ def test_a_marker_that_is_written_anew(syncs: Syncs, heard: Heard) -> None:
     """What is under way is ended for it, though it names the same release."""
     syncs.of("v2", previous="v1", number=1)
     syncs.supersede("v2")
-    assert heard.only(events.SyncSuperseded).reason == "the marker was written anew"
+    assert heard.only(events.SyncSuperseded).reason == "the marker was written again"
 
 
 def test_a_step_of_another_release(syncs: Syncs) -> None:

@@ -10,7 +10,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.errors import (
-    ModelError,
     NoSpaceError,
     PickleError,
     ReleaseMissingError,
@@ -21,14 +20,12 @@ from agent.errors import (
 )
 from agent.files import durable
 from agent.files.progress import ByteCounter
-from agent.machine import threads
+from agent.release import manifest
 from agent.store import records, room
 from agent.sync import events
-from agent.sync.record import load
 from tests.support.keys import make_key
-from tests.support.parts import WEIGHTS, Parts, by_hand
+from tests.support.parts import WEIGHTS, Parts
 from tests.support.shares import flip
-from tests.support.workers import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,29 +153,21 @@ def test_a_release_that_came_meanwhile(parts: Parts) -> None:
 
 
 def test_a_release_that_came_meanwhile_is_held_to_the_rule(tmp_path: Path) -> None:
-    """Another agent may not have required a signature."""
+    """Another agent may not have asked for a signature, which is fetched then."""
     key = make_key(tmp_path)
     parts = Parts(tmp_path, verify_key=str(key.public), require_signature="true")
     parts.publish("v1")
     key.sign(parts.share, "v1")
-    stop, failed = Watched(), []
-
-    def wait_and_stage() -> None:
-        try:
-            parts.steps(stop).stage("v1", desired="v1")
-        except VerificationError as error:
-            failed.append(error)
-
-    waiting = threading.Thread(target=wait_and_stage)
+    signature, stop = parts.store.path("v1") / manifest.SIGNATURE, Watched()
+    waiting = threading.Thread(target=lambda: parts.steps(stop).stage("v1", desired="v1"))
     with parts.store.lock(threading.Event()):
         waiting.start()
         assert stop.asked.wait(30)
         parts.steps().stage("v1", desired="v1")
-        signature = parts.store.path("v1") / "model.sig"
-        signature.write_bytes(b"wrong")
-        (parts.share.release("v1") / "model.sig").write_bytes(b"wrong as well")
+        signature.unlink()
     waiting.join(30)
-    assert len(failed) == 1
+    assert signature.read_bytes() == (parts.share.release("v1") / manifest.SIGNATURE).read_bytes()
+    assert parts.heard.kinds() == [events.Staged]
 
 
 def big(parts: Parts, *versions: str) -> None:
@@ -271,42 +260,3 @@ def test_a_stop(parts: Parts) -> None:
     with pytest.raises(StoppedError):
         parts.steps(stop).stage("v1", desired="v1")
     assert parts.record.state.attempts == {}
-
-
-def test_a_tree_made_by_hand(parts: Parts) -> None:
-    """It becomes a release of its own; its models are loaded, so the attempt is on record."""
-    by_hand(parts.share, suffix="-v7")
-    making = threads.start(parts.steps().stage, "v7", desired="v7")
-    assert until(lambda: load(parts.store.agent).attempts) == {"v7": 1}
-    assert making.result(60) == parts.store.manifest("v7")
-    assert parts.heard.only(events.Staged).origin == "adopted"
-    assert load(parts.store.agent).attempts == {}
-
-
-def test_a_tree_that_does_not_load(parts: Parts) -> None:
-    """The attempt came to an end, and is on record no more."""
-    by_hand(parts.share, suffix="-v7", config=b"[]")
-    with pytest.raises(ModelError, match="does not load"):
-        parts.steps().stage("v7", desired="v7")
-    assert load(parts.store.agent).attempts == {}
-    assert parts.heard.events == []
-
-
-def test_a_release_that_the_share_lacks(parts: Parts) -> None:
-    """It is missing, also for who would have it made, unless it is the catalog's own."""
-    for version, populate in (("v1", True), ("catalogued", False), ("catalogued", True)):
-        with pytest.raises(ReleaseMissingError, match=f"{version} is missing"):
-            parts.steps().stage(version, desired=version, populate=populate)
-
-
-def test_a_release_that_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is said, and on record while it lasts; here nobody lets it ask the Hub."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    parts = Parts(tmp_path, populate="store")
-    with capture_logs() as said, pytest.raises(UnreachableError, match="HF_HUB_OFFLINE"):
-        parts.steps().stage("catalogued", desired=None, populate=True)
-    (line,) = said
-    assert (line["event"], line["log_level"]) == ("release.missing", "warning")
-    assert line["version"] == "catalogued"
-    assert "The release catalogued is missing" in line["reason"]
-    assert load(parts.store.agent).attempts == {}
