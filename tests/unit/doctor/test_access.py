@@ -52,7 +52,7 @@ def test_an_address_that_is_none() -> None:
     """It fails the check that asks for the share, and no other."""
     case = case_at("https://host/share", {})
     assert (case.is_rest, case.is_directory) == (False, False)
-    with pytest.raises(ConfigError, match="is of no kind"):
+    with pytest.raises(ConfigError, match="is not a kind of address"):
         seen(access.share, case)
 
 

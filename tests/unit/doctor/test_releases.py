@@ -106,5 +106,5 @@ def test_a_marker_that_is_not_sure(
     """A marker that two reads do not agree on is not called missing; `init` does neither."""
     share.mark("v1")
     monkeypatch.setattr(reader, "_APART_SECONDS", 0.0)
-    with pytest.raises(UnreachableError, match="is not sure"):
+    with pytest.raises(UnreachableError, match="cannot be read reliably"):
         seen(releases.named, case_of(tmp_path))
