@@ -145,7 +145,8 @@ class Locator:
             )
         if complete:
             return complete[0]
-        if not self.require_manifest and _has_bare_tree(self.reader.names("")):
+        # With `--require-manifest` `locate` refuses it: it is not passed over for the Hub.
+        if _has_bare_tree(self.reader.names("")):
             return UNVERSIONED
         if self._can_make(own):
             return own

@@ -119,7 +119,7 @@ SHARES: Final = {
     "a tree that lacks a file, with a marker": Share(
         hand_made(lack="config.json", mark=OWN), None, 4
     ),
-    "a tree where manifests are required": Share(hand_made(), None, 4, STRICT | NEVER),
+    "a tree where manifests are required": Share(hand_made(), None, 4, STRICT),
     "a tree beside half a release": Share(beside_half_a_release, None, 4),
     "a release that lacks a file": Share(without_a_file, None, 4),
     "a release with a pickle": Share(with_a_pickle, None, 9),
@@ -189,7 +189,6 @@ MAY: Final = {"populate": "store"}
 
 FROM_THE_HUB: Final = {
     "nothing": Share(bare, OWN, flags=MAY),
-    "a tree where manifests are required": Share(hand_made(), OWN, flags=MAY | STRICT),
     "a marker for the catalog's": Share(several("v1", mark=OWN), OWN, flags=MAY),
     "models in the wrong place": Share(misplace, OWN, flags=MAY),
 }
