@@ -118,6 +118,7 @@ def test_an_ordinary_start_has_no_notice() -> None:
     assert notices.changes_active(start)
     assert notices.active(start) == "v1"
     assert notices.active(events.Activated("v2")) == "v2"
+    assert notices.active(events.Pruned("v1")) is None
 
 
 def test_what_is_the_same_trouble() -> None:
