@@ -26,7 +26,7 @@ def empty(tmp_path: Path) -> Pod:
     """A pod whose share and store are empty, and in which `init` failed for that."""
     made = Pod(tmp_path)
     done = made.run("init", "--populate", "never")
-    assert_failed(done, Exit.MISSING, "nor the store has a release. Publish one")
+    assert_failed(done, Exit.MISSING, "no release on the share", "Publish a release")
     made.assert_empty()
     return made
 
