@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from docker.errors import APIError
@@ -159,7 +160,9 @@ def _execute(running: Running, command: Sequence[str]) -> None:
     Unlike `exec_run`, which then asks for its status: the engine may have forgotten it by then.
     """
     engine = running.client.api
-    engine.exec_start(engine.exec_create(running.id, command)["Id"])
+    # A container may end by itself between the two calls: then there is nothing to run it in.
+    with suppress(APIError):
+        engine.exec_start(engine.exec_create(running.id, command)["Id"])
 
 
 def _state(running: Running) -> dict[str, bool]:
