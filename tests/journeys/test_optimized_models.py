@@ -39,7 +39,7 @@ def done(seconds, **found):
     print(json.dumps({"seconds": seconds, "peak": peak} | found))
 """
 REWRITE: Final = """
-from agent.models.formats.optimizing import externalize
+from agent.models.formats.external_data import externalize
 start = time.perf_counter()
 written = externalize(Path(sys.argv[1]), Path(sys.argv[2]))
 done(time.perf_counter() - start, written=written)
