@@ -41,7 +41,6 @@ class Acquirer:
         publisher: Brings to the share what is made for all pods.
         locator: Finds releases on the share.
         store: The store.
-        allow_pickle: Whether a release of the share may hold pickles.
         stop: Ends it early.
         log: Told of progress.
     """
@@ -50,7 +49,6 @@ class Acquirer:
     publisher: Publisher
     locator: Locator
     store: Store
-    allow_pickle: bool
     stop: threading.Event
     log: FilteringBoundLogger
 
@@ -62,7 +60,6 @@ class Acquirer:
             publisher=Publisher.of(context, stop=stop),
             locator=Locator.of(context),
             store=context.store,
-            allow_pickle=context.settings.allow_pickle,
             stop=stop,
             log=context.log,
         )
@@ -119,7 +116,7 @@ class Acquirer:
         return TreeSource(share, contents.wanted, tree.suffix, strict=contents.strict)
 
     def _stage(self, release: Manifest, moved: ByteCounter, spare: Sequence[str]) -> Staged:
-        pickles.refuse(release, allowed=self.allow_pickle)
+        pickles.refuse(release, allowed=self.workshop.allow_pickle)
         signature = self.locator.policy.hold_on(self.locator.reader, release)
         with progress.shown(self.log, "stage", moved, release.size):
             return stage.stage(
