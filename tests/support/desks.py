@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from agent.publish.publisher import Publisher
 from agent.publish.workshop import Workshop
+from agent.sync.record import Record
 from tests.support.models import as_hub_cache
 from tests.support.pods import Pod
 from tests.support.shares import REVISION, TestShare
+from tests.support.stores import activate, bare_release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,3 +86,15 @@ class Desk(Pod):
         canary = {"texts": ["text"], "vectors": [list(vector)], "min_cosine": 0.999}
         new = {"canary": canary, "dim": len(vector)}
         return self.share.sign(version, lambda raw: raw["models"][0].update(new))
+
+
+def served(desk: Desk, *versions: str) -> Record:
+    """Have releases active in the store, one after the other; return the record."""
+    context = desk.context()
+    context.store.prepare()
+    record = Record(context.store.agent, context.log)
+    for version in versions:
+        bare_release(desk.store, version)
+        activate(desk.store, version)
+        record.activated(version)
+    return record

@@ -13,7 +13,7 @@ from agent.operate.prune import Pruned, prune_share, prune_store
 from agent.shares import lock
 from agent.shares.base import STAGING
 from agent.sync.record import Record
-from tests.support.stores import activate, bare_release
+from tests.support.desks import served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,14 +28,7 @@ def names(directory: Path) -> set[str]:
 
 def fill(desk: Desk, *versions: str) -> Path:
     """Have releases in the store, the last one active and desired; return their directory."""
-    context = desk.context()
-    context.store.prepare()
-    record = Record(context.store.agent, context.log)
-    for version in versions:
-        bare_release(desk.store, version)
-        activate(desk.store, version)
-        record.activated(version)
-    record.update(desired=versions[-1])
+    served(desk, *versions).update(desired=versions[-1])
     return desk.store / "releases"
 
 

@@ -10,24 +10,12 @@ import pytest
 from agent.errors import ConfigError
 from agent.operate import status
 from agent.release import marker
-from agent.sync.record import Record
 from agent.sync.state import Rot
+from tests.support.desks import served
 from tests.support.stores import activate, bare_release
 
 if TYPE_CHECKING:
     from tests.support.desks import Desk
-
-
-def served(desk: Desk, *versions: str) -> Record:
-    """Have releases active in the store, one after the other; return the record."""
-    context = desk.context()
-    context.store.prepare()
-    record = Record(context.store.agent, context.log)
-    for version in versions:
-        bare_release(desk.store, version)
-        activate(desk.store, version)
-        record.activated(version)
-    return record
 
 
 def test_what_programs_see(desk: Desk) -> None:
