@@ -194,8 +194,8 @@ def _restore(steps: Steps) -> None:
     """Restore `current` if somebody else deleted it or pointed it elsewhere."""
     known = steps.record.state.active
     if known and steps.store.active() is None and known in steps.store.verified():
-        steps.log.warning("store.current_restored", version=known)
         steps.store.activate(known)
+        steps.log.warning("store.current_restored", version=known)
 
 
 def _point_back(steps: Steps) -> None:

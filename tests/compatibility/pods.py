@@ -12,22 +12,19 @@ from tests.support.shares import TestShare
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.crashing import Crasher
 
-
-def stand(root: Path, *, first: bool = False, crasher: Crasher | None = None) -> Pod:
+def stand(root: Path, *, first: bool = False) -> Pod:
     """Return a pod in `root`, with what is there already.
 
     Args:
         root: Where it is; made if it is missing.
         first: Have the agent be 0.1.0's.
-        crasher: Runs today's agent.
     """
     root.mkdir(parents=True, exist_ok=True)
     catalog = root / "catalog.toml"
     catalog.write_text(sources.CATALOG)
     share = TestShare(root / "share", catalog=catalog, bare=True)
-    made = Pod(root, share, env=old.ALONE if first else None, crasher=crasher)
+    made = Pod(root, share, env=old.ALONE if first else None)
     if first:
         made.program = old.AGENT
     return made

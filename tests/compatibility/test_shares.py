@@ -17,17 +17,16 @@ from tests.support.shares import flip, snapshot
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.crashing import Crasher
     from tests.support.pods import Pod
 
 SIGNER: Final = ("--verify-key", HOME / "signer.pub", "--require-signature")
 
 
 @pytest.fixture
-def pod(crasher: Crasher, scratch: Path) -> Pod:
+def pod(scratch: Path) -> Pod:
     """A pod with the recorded share, no marker, and an empty store."""
     lay_out("share", scratch / "share")
-    return stand(scratch, crasher=crasher)
+    return stand(scratch)
 
 
 def mark(pod: Pod, name: str) -> None:
@@ -114,10 +113,10 @@ def test_a_release_is_known(pod: Pod, scratch: Path) -> None:
     assert said.startswith("Already published: v1")
 
 
-def test_a_lock_is_respected(crasher: Crasher, scratch: Path) -> None:
+def test_a_lock_is_respected(scratch: Path) -> None:
     """A publisher of 0.1.0 that may still be at it is named, and nothing of its is touched."""
     lay_out("interrupted", scratch / "share")
-    pod = stand(scratch, crasher=crasher)
+    pod = stand(scratch)
     lock = pod.share.root / ".locks" / "publish-v2"
     holder = json.loads(lock.read_bytes())
     # On the machine that it was recorded on, one could see that this publisher is gone.
@@ -130,10 +129,10 @@ def test_a_lock_is_respected(crasher: Crasher, scratch: Path) -> None:
     assert {path: snapshot(pod.share.root)[path] for path in before} == before
 
 
-def test_a_hand_made_tree_is_still_known(crasher: Crasher, scratch: Path) -> None:
+def test_a_hand_made_tree_is_still_known(scratch: Path) -> None:
     """Beside a release, `ADOPTED` says which version the tree is: one can go back to it."""
     lay_out("by-hand-published", scratch / "share")
-    pod = stand(scratch, crasher=crasher)
+    pod = stand(scratch)
     pod.init().ok()
     assert pod.active() == "v1"
     pod.agent("promote", "unversioned")

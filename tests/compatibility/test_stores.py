@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.agents import Result
-    from tests.support.crashing import Crasher
     from tests.support.pods import Pod
 
     LayOut = Callable[..., Pod]
@@ -46,13 +45,13 @@ STORES: Final = {
 
 
 @pytest.fixture
-def recorded(crasher: Crasher, scratch: Path) -> LayOut:
+def recorded(scratch: Path) -> LayOut:
     """Lays a recorded store out in memory, with the share and the marker beside it."""
 
     def make(name: str, *, copied: bool = False) -> Pod:
         lay_out("by-hand" if name == "adopted" else "share", scratch / "share")
         lay_out(f"stores/{name}", scratch / "store", copied=copied)
-        pod = stand(scratch, crasher=crasher)
+        pod = stand(scratch)
         if name != "adopted":
             mark(pod, f"stores/{name}.VERSION")
         return pod

@@ -1,4 +1,4 @@
-"""Keys, what runs agents in forks, and a pod with a signed release; modules may have others."""
+"""Keys, and a pod with a signed release; modules may have others."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.crashing import Crasher
 from tests.support.keys import Key, make_key
 from tests.support.signed import SignedPod
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -32,10 +30,3 @@ def key(keys: tuple[Key, Key]) -> Key:
 def pod(tmp_path: Path, key: Key) -> SignedPod:
     """A pod whose share has a signed release."""
     return SignedPod(tmp_path, key)
-
-
-@pytest.fixture(scope="session")
-def crasher() -> Iterator[Crasher]:
-    """What runs agents in forks."""
-    with Crasher() as running:
-        yield running

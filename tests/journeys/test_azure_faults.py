@@ -20,7 +20,6 @@ from tests.support.rest import rest_share
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.support.crashing import Crasher
 
 pytestmark = pytest.mark.slow
 
@@ -276,9 +275,7 @@ def table() -> Iterator[Table]:
 
 
 @pytest.fixture(scope="module")
-def make(
-    tmp_path_factory: pytest.TempPathFactory, crasher: Crasher
-) -> Iterator[Callable[[Command], Stage]]:
+def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Command], Stage]]:
     """Fills a prefix of its own for a command; all on one share."""
     home = tmp_path_factory.mktemp("faults")
     (home / "parts").mkdir()
@@ -288,7 +285,7 @@ def make(
         def stage(command: Command) -> Stage:
             directory = home / f"cell-{next(numbers)}"
             directory.mkdir()
-            return Stage(share, parts, command, directory, crasher)
+            return Stage(share, parts, command, directory)
 
         yield stage
 

@@ -16,7 +16,7 @@ from tests.support.shares import snapshot
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.crashing import Crasher
+    from tests.support.forks import Forks
 
 
 @pytest.mark.parametrize("command", ["status", "verify", "prune"])
@@ -84,9 +84,9 @@ def test_the_flag_wins(pod: Pod) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help(command: str, crasher: Crasher) -> None:
+def test_help(command: str, forks: Forks) -> None:
     """Each command explains itself, its flags and their defaults."""
-    done = crasher.run(command, "--help")
+    done = forks.run(command, "--help")
     assert done.code == 0, done.lines
     assert f" {command} [OPTIONS]" in done.stdout.splitlines()[0]
     assert "--help" in done.stdout
@@ -118,9 +118,9 @@ def test_help_of_all() -> None:
     ],
     ids=" ".join,
 )
-def test_usage_errors(args: list[str], crasher: Crasher) -> None:
+def test_usage_errors(args: list[str], forks: Forks) -> None:
     """A command line that makes no sense is exit 2 with one sentence."""
-    done = crasher.run(*args)
+    done = forks.run(*args)
     assert_failed(done, 2, "--help")
     assert len(done.lines) == 1, done.lines
 

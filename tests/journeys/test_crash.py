@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.release import layout, manifest
-from tests.support.crashing import Run
+from tests.support.forks import Run
 from tests.support.pods import Pod
 from tests.support.shares import FOLDER, REVISION, SNAPSHOT, TestShare, flip, in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.crashing import Crasher
 
 KILLED = -9
 ROUNDS = 40
@@ -97,10 +96,10 @@ class Scene(Pod):
 
 
 @pytest.fixture
-def scene(crasher: Crasher, share: TestShare) -> Iterator[Scene]:
+def scene(share: TestShare) -> Iterator[Scene]:
     """The scene of one test, in memory."""
     with in_memory() as scratch:
-        yield Scene(scratch, share, crasher=crasher)
+        yield Scene(scratch, share)
 
 
 @pytest.mark.slow

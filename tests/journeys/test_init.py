@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from agent.context import Context
     from agent.errors import AgentError
     from tests.support.agents import Result
-    from tests.support.crashing import Crasher
+    from tests.support.forks import Forks
 
 UNKNOWN = {
     "empty": b"",
@@ -55,10 +55,10 @@ UNKNOWN = {
 
 
 @pytest.fixture
-def pod(crasher: Crasher) -> Iterator[Pod]:
+def pod() -> Iterator[Pod]:
     """A pod with an empty share and an empty store, in memory."""
     with in_memory() as scratch:
-        yield Pod(scratch, crasher=crasher)
+        yield Pod(scratch)
 
 
 def assert_fell_back(done: Result, *, active: str, desired: str) -> None:
@@ -607,7 +607,7 @@ def test_unchanged_files_are_linked(pod: Pod) -> None:
     assert (pod.store / "current" / FOLDER / "refs/main").is_file()
 
 
-def test_a_share_that_goes_away_costs_nothing_staged(pod: Pod, crasher: Crasher) -> None:
+def test_a_share_that_goes_away_costs_nothing_staged(pod: Pod, forks: Forks) -> None:
     """What was half staged is still there after an `init` that came up on the old release."""
     for version in ("v1", "v2"):
         pod.share.add_files(version, {"model.onnx": version.encode() * 200_000})
@@ -615,7 +615,7 @@ def test_a_share_that_goes_away_costs_nothing_staged(pod: Pod, crasher: Crasher)
     other = pod.another("other")
     assert pod.init().code == other.init().code == 0
     pod.share.mark("v2")
-    steps = crasher.run("init", "--no-warm", env=other.env).steps
+    steps = forks.run("init", "--no-warm", env=other.env).steps
     last_write = len(steps) - steps[::-1].index("pwritev")
     assert pod.init(step=last_write).code == -9
     away = pod.share.root.rename(pod.share.root.with_name("away"))

@@ -14,13 +14,11 @@ from tests.support.shares import snapshot
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.crashing import Crasher
-
 
 @pytest.fixture
-def pod(crasher: Crasher, tmp_path: Path) -> Pod:
+def pod(tmp_path: Path) -> Pod:
     """A pod whose share has three releases, and no marker yet."""
-    made = Pod(tmp_path, crasher=crasher)
+    made = Pod(tmp_path)
     made.share.add_plain("v1", "v2", "v3")
     return made
 

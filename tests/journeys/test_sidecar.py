@@ -167,56 +167,6 @@ def test_current_waits_for_the_worker(pod: Pod) -> None:
 
 
 @pytest.mark.slow
-def test_release_that_the_worker_cannot_load_is_quarantined(pod: Pod) -> None:
-    """A worker that tried and failed puts the release away, and is sent back to the active one."""
-
-    def fail_v2(worker: ScriptedWorker, request: dict[str, str]) -> int:
-        if request["version"] == "v2":
-            worker.load(request, state="failed", reason="out of tune")
-            return 202
-        return obey(worker, request)
-
-    with scripted(fail_v2) as worker:
-        worker.serve("v1", pod.share.manifest("v1").digest)
-        with pod.sidecar(worker.url) as sidecar:
-            pod.agent("promote", "v2")
-            sidecar.look_now()
-            assert "out of tune" in sidecar.wait_for("release.quarantined")["reason"]
-            assert worker.wait_asked(1)["version"] == "v2"
-            assert worker.wait_asked(2)["version"] == "v1"
-            assert sidecar.metric("model_agent_reload_failures_total") == 1
-    assert pod.active() == "v1"
-
-
-def test_active_release_that_the_worker_refuses_is_checked_again(pod: Pod) -> None:
-    """It stays, for want of a better one; what it had passed before counts no more."""
-
-    def refuse(worker: ScriptedWorker, request: dict[str, str]) -> int:
-        worker.load(request, state="failed", reason="out of tune")
-        return 202
-
-    report = pod.store / ".agent/warmup.json"
-    assert report.exists()
-    with scripted(refuse) as worker, pod.sidecar(worker.url) as sidecar:
-        assert "out of tune" in sidecar.wait_for("sync.failed", version="v1")["reason"]
-        assert not report.exists()
-    assert pod.active() == "v1"
-
-
-def test_reload_that_is_not_confirmed_is_taken_back(pod: Pod) -> None:
-    """After `--reload-timeout` the worker is asked for the active release, and v2 is put off."""
-    with scripted(stuck) as worker:
-        worker.serve("v1", pod.share.manifest("v1").digest)
-        pod.agent("promote", "v2")
-        with pod.sidecar(worker.url, "--reload-timeout", "300ms") as sidecar:
-            failed = sidecar.wait_for("sync.failed", version="v2")
-            assert "did not serve v2 within 0.3 s" in failed["reason"]
-            assert worker.wait_asked(2)["version"] == "v1"
-            assert pod.active() == "v1"
-            assert pod.state()["quarantined"] == {}
-
-
-@pytest.mark.slow
 def test_two_reloads_that_kill_the_worker_count_as_a_failed_one(pod: Pod) -> None:
     """A worker that restarts while it loads is asked once more, and then no more."""
 
@@ -256,54 +206,6 @@ def test_two_killed_attempts_are_remembered_on_disk(pod: Pod) -> None:
             assert worker.wait_asked(3)["version"] == "v1"
 
 
-def test_what_init_activated_is_not_asked_for_again(pod: Pod) -> None:
-    """A worker that serves the active release is left alone; one that serves another is not."""
-    with scripted(obey) as worker:
-        worker.serve("v1", pod.share.manifest("v1").digest)
-        with pod.sidecar(worker.url) as sidecar:
-            until(lambda: "no other release" in sidecar.status()["doing"] or None)
-            assert worker.asked == []
-            worker.serve("v0", "0" * 64)
-            sidecar.look_now()
-            assert worker.wait_asked(1)["version"] == "v1"
-
-
-@pytest.mark.slow
-def test_share_that_goes_away_changes_nothing(pod: Pod) -> None:
-    """A dead share leaves the pod alive and ready; what it says later is served."""
-    away = pod.root / "away"
-    with scripted(obey) as worker, pod.sidecar(worker.url) as sidecar:
-        worker.wait_asked(1)
-        pod.share.root.rename(away)
-        sidecar.look_now()
-        sidecar.wait_for("share.unreachable")
-        until(lambda: sidecar.metric("model_agent_share_reachable") == 0 or None)
-        assert sidecar.get("/healthz").status_code == 200
-        assert sidecar.get("/readyz").status_code == 200
-        assert sidecar.status()["share"]["reachable"] is False
-        away.rename(pod.share.root)
-        pod.agent("promote", "v2")
-        sidecar.look_now()
-        sidecar.wait_for("sync.done", version="v2")
-
-
-@pytest.mark.parametrize(
-    "torn", [b"", b"\0" * 512, b"v2", b"not a version!\n"], ids=["empty", "NULs", "short", "bad"]
-)
-def test_marker_that_says_nothing_sound_changes_nothing(pod: Pod, torn: bytes) -> None:
-    """A torn marker is unknown, never a change; only `v2` without a newline is a good one."""
-    with scripted(obey) as worker, pod.sidecar(worker.url) as sidecar:
-        worker.wait_asked(1)
-        (pod.share.root / "VERSION").write_bytes(torn)
-        sidecar.look_now()
-        if torn == b"v2":
-            sidecar.wait_for("sync.done", version="v2")
-            return
-        sidecar.wait_for("marker.unknown")
-        assert sidecar.status()["desired"] == "v1"
-        assert pod.active() == "v1"
-
-
 def test_sighup_looks_now(pod: Pod) -> None:
     """SIGHUP has the share looked at, however long the poll interval is."""
     with scripted(obey) as worker, pod.sidecar(worker.url, poll="1h") as sidecar:
@@ -326,29 +228,6 @@ def test_worker_that_cannot_be_told_is_left_alone(pod: Pod) -> None:
         assert worker.asked == []
         assert worker.looks == 0
     assert pod.active() == "v2"
-
-
-@pytest.mark.slow
-def test_unix_socket(pod: Pod) -> None:
-    """The worker's admin listener may be a socket that both containers mount."""
-    socket = f"unix://{pod.root}/worker.sock"
-    with pod.worker(admin=socket) as worker:
-        worker.wait("ready")
-        with pod.sidecar(socket) as sidecar:
-            pod.agent("promote", "v2")
-            sidecar.look_now()
-            sidecar.wait_for("sync.done", version="v2")
-            assert worker.model()["version"] == "v2"
-
-
-@pytest.mark.slow
-def test_only_so_many_releases_are_kept(pod: Pod) -> None:
-    """`--keep 1` leaves the active release alone in the store."""
-    with scripted(obey) as worker, pod.sidecar(worker.url, "--keep", "1") as sidecar:
-        pod.agent("promote", "v2")
-        sidecar.look_now()
-        sidecar.wait_for("release.pruned", version="v1")
-    assert pod.held() == {"v2"}
 
 
 def write_big_release(share: Path, version: str) -> None:
@@ -395,21 +274,6 @@ def test_sigterm_in_the_middle_of_staging(pod: Pod) -> None:
             staged = sidecar.wait_for("release.staged", version="v4")
             assert staged.get("resumed_bytes", 0) + staged.get("share_bytes", 0) == 400 * 2**20
             sidecar.wait_for("sync.done", version="v4")
-
-
-def test_newer_marker_ends_a_staging_under_way(pod: Pod) -> None:
-    """A bump while another release is staged wins: the older one is dropped."""
-    write_big_release(pod.share.root, "v4")
-    staging = pod.store / ".agent" / "staging" / "v4"
-    with scripted(obey) as worker, pod.sidecar(worker.url, poll="100ms") as sidecar:
-        worker.wait_asked(1)
-        (pod.share.root / "VERSION").write_text("v4\n")
-        until(lambda: (staging / "big.dat").exists() or None)
-        pod.agent("promote", "v2")
-        sidecar.wait_for("sync.superseded", version="v4")
-        sidecar.wait_for("sync.done", version="v2")
-        assert not staging.exists()
-        assert all(request["version"] != "v4" for request in worker.asked)
 
 
 def test_idle_sidecar_imports_nothing_heavy(pod: Pod) -> None:

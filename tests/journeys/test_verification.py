@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.agents import Result
-    from tests.support.crashing import Crasher
 
 WEIGHTS = f"{SNAPSHOT}/model.onnx.data"
 
@@ -34,10 +33,10 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> TestShare:
 
 
 @pytest.fixture
-def pod(crasher: Crasher, sound: TestShare) -> Iterator[Pod]:
+def pod(sound: TestShare) -> Iterator[Pod]:
     """A pod on a copy of the sound share, all of it in memory."""
     with in_memory() as scratch:
-        made = Pod(scratch, crasher=crasher)
+        made = Pod(scratch)
         made.share.fill_from(sound.root)
         yield made
 

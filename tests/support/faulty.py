@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from azure.storage.fileshare import ShareClient
 
     from tests.support.agents import Result
-    from tests.support.crashing import Crasher
     from tests.support.rest import RestShare
 
 NEW: Final = "v3"
@@ -133,7 +132,6 @@ class Stage:
         parts: What to fill the prefix with.
         command: What will be run.
         directory: An empty directory; its name is the prefix.
-        crasher: Runs the command.
     """
 
     def __init__(
@@ -142,7 +140,6 @@ class Stage:
         parts: Parts,
         command: Command,
         directory: Path,
-        crasher: Crasher,
     ) -> None:
         self.command = command
         self.prefix = directory.name
@@ -154,7 +151,7 @@ class Stage:
         disk = TestShare(self.root, catalog=parts.catalog)
         address = {"MODEL_AGENT_SHARE": f"{share.address}/{self.prefix}"}
         own = {"MODEL_AGENT_CATALOG": str(parts.catalog)}
-        self._pod = Pod(directory, disk, env=share.env() | address | own, crasher=crasher)
+        self._pod = Pod(directory, disk, env=share.env() | address | own)
         if command.held:
             shutil.copytree(parts.store, self._pod.store, symlinks=True, dirs_exist_ok=True)
         self._before = snapshot(self.root / "releases")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from agent import logs, settings
 from agent.context import Context
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from agent.release.manifest import Manifest
     from tests.support.agents import Result
-    from tests.support.crashing import Crasher
+    from tests.support.forks import Forks
     from tests.support.sidecars import Sidecar
     from tests.support.workers import Worker
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 NO_SHARE: Final = {"MODEL_AGENT_SHARE": ""}
 # Nobody listens there.
 NO_WORKER: Final = "http://127.0.0.1:9"
+_OURS: Final[dict[str, Any]] = {"program": agents.PROGRAM, "prefix": ()}
 
 
 class Pod:
@@ -39,15 +40,17 @@ class Pod:
         root: A directory for all of it; made if it is missing.
         share: The share; without it, an empty one in `root`.
         env: More of the agent's variables, or others; an empty one counts as not set.
-        crasher: Runs the agent to its end; without it each run is a process of its own.
 
     Attributes:
+        forks: Runs the agents of all pods, but where a test asks for what only a process of its own
+            has; without it every run is one.
         env: The variables of the agent's processes; a test may change them.
         program: What they run, for a test to change.
         prefix: What they are started with, for a test to change.
         seconds: How long a run may take, for a test to change.
     """
 
+    forks: ClassVar[Forks | None] = None
     seconds = 60.0
 
     def __init__(
@@ -56,7 +59,6 @@ class Pod:
         share: TestShare | None = None,
         *,
         env: Mapping[str, str] | None = None,
-        crasher: Crasher | None = None,
     ) -> None:
         self.root = root
         self.share = share or TestShare(root / "share", bare=True)
@@ -71,7 +73,6 @@ class Pod:
         }
         self.program = agents.PROGRAM
         self.prefix: tuple[str, ...] = ()
-        self._crasher = crasher
 
     def another(self, name: str) -> Self:
         """Return a pod like this one, but for its store, which is empty."""
@@ -84,8 +85,8 @@ class Pod:
     def run(self, *args: str | Path, env: Mapping[str, str] | None = None, **more: Any) -> Result:
         """Run `model-agent` to its end; `env` replaces variables."""
         env = self.env | dict(env or {})
-        if self._crasher:
-            return self._crasher.run(*args, env=env, **more)
+        if self.forks and self._may_fork(env, more):
+            return self.forks.run(*args, env=env, **more)
         return agents.run(*args, env=env, **{"timeout": self.seconds} | self._process | more)
 
     def start(
@@ -160,6 +161,11 @@ class Pod:
         """The worker sees nothing: the store has no release, and none is active."""
         assert self.held() == set()
         assert not (self.store / "current").is_symlink()
+
+    def _may_fork(self, env: Mapping[str, str], more: Mapping[str, Any]) -> bool:
+        """Whether nothing is asked for that is settled when a process starts."""
+        plain = self._process == _OURS and more.keys() <= {"step", "after", "timeout"}
+        return plain and not any(name.startswith("PYTHON") for name in env)
 
     @property
     def _process(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Forks agents that it kills at any step; the program that `tests.support.crashing` asks.
+"""Forks agents that it kills at any step; the program that `tests.support.forks` asks.
 
 A step is one call that changes a file system. The agent that runs is the production code as it is;
 only the functions of `os`, which `pathlib` and `shutil` go through as well, are wrapped. Forking a
@@ -81,6 +81,7 @@ def _agent(scratch: Path, args: list[str], step: int) -> NoReturn:
     """Be the agent, in a forked process; never returns."""
     code = 1
     try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for name, stream in (("stdout", 1), ("stderr", 2)):
             os.dup2(os.open(scratch / name, os.O_WRONLY), stream)
         _Counter(os.open(scratch / "steps", os.O_WRONLY), step).install()

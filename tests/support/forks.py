@@ -27,18 +27,14 @@ class Run(Result):
     seconds: float
 
 
-class Crasher:
-    """Runs agents, to their end or to the step or moment at which they are killed; a context."""
+class Forks:
+    """Runs agents, to their end or to the step or moment at which they are killed; a context.
+
+    What they are forked of is started for the first of them.
+    """
 
     def __init__(self) -> None:
-        self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.forking"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=agents.environment(),
-            cwd=agents.REPO,
-        )
+        self._started: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +42,8 @@ class Crasher:
     def __exit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
-        self._server.communicate()
+        if self._started:
+            self._started.communicate()
 
     def run(
         self,
@@ -66,14 +63,15 @@ class Crasher:
             after: Kill it this many seconds after its start.
             timeout: Kill it after so many seconds, if it has not ended by then.
         """
-        assert self._server.stdin
-        assert self._server.stdout
+        server = self._server()
+        assert server.stdin
+        assert server.stdout
         request = {"args": [str(arg) for arg in args], "env": dict(env or {})}
-        self._server.stdin.write(
+        server.stdin.write(
             json.dumps(request | {"step": step, "after": after, "timeout": timeout}) + "\n"
         )
-        self._server.stdin.flush()
-        answer = json.loads(self._server.stdout.readline())
+        server.stdin.flush()
+        answer = json.loads(server.stdout.readline())
         return Run(
             answer["code"],
             checked(answer["stdout"]),
@@ -81,3 +79,16 @@ class Crasher:
             tuple(answer["steps"]),
             answer["seconds"],
         )
+
+    def _server(self) -> subprocess.Popen[str]:
+        """Return the process that the agents are forked of."""
+        if not self._started:
+            self._started = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.fork_server"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=agents.environment(),
+                cwd=agents.REPO,
+            )
+        return self._started
