@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# Where it is set, each of some thousand processes of the tests would compile all of `agent` anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help environments demo test test-slow fixtures test-soak faults fuzz test-gpu test-containers test-k8s images wheelhouse lock lint docs bench clean
 

@@ -149,6 +149,7 @@ def test_a_kill_at_any_step_of_a_repair(scene: Scene) -> None:
         scene.assert_tidy("v1")
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment(scene: Scene) -> None:
     """Killed at random moments all over a run, the store is good each time and converges."""
     spans = []

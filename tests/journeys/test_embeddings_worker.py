@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import threading
@@ -240,35 +239,6 @@ def test_every_answer_under_load_is_from_exactly_one_release(serving: Worker, sh
     assert set(seen) == {"v1", "v2"}
 
 
-def test_the_newest_request_wins(serving: Worker, shelf: Shelf) -> None:
-    """A reload that is overtaken while it loads is forgotten, its failure too."""
-    serving.reload(shelf.stage_slow("v2"))
-    until(lambda: "model.loading version=v2" in serving.log.read_text())
-    assert serving.reload(shelf.stage("v3", seed=1)).json()["target"]["version"] == "v3"
-    model = serving.wait("ready", "v3")
-    assert (model["version"], model["reason"]) == ("v3", None)
-    assert "model.loaded version=v2" not in serving.log.read_text()
-
-
-def test_a_load_that_fails_keeps_the_old_model(serving: Worker, shelf: Shelf) -> None:
-    """A damaged model is reported with its reason, v1 answers on, and a repair is tried anew."""
-    bad = shelf.stage("v2", seed=1)
-    (path,) = (shelf.root / "releases" / "v2").rglob("model.onnx")
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    serving.reload(bad)
-    model = serving.wait("failed", "v2")
-    assert model["version"] == "v1"
-    assert NAME in model["reason"]
-    assert "\n" not in model["reason"]
-    assert serving.embed("a").headers["X-Model-Version"] == "v1"
-    path.unlink()
-    path.write_bytes(whole)
-    serving.reload(bad)
-    serving.wait("ready", "v2")
-    assert serving.embed("a").headers["X-Model-Version"] == "v2"
-
-
 def test_a_model_that_misses_its_canary_never_serves(serving: Worker, shelf: Shelf) -> None:
     """A release whose model gives other vectors than its canary is refused, with the cosine."""
     serving.reload(shelf.stage("v2", seed=1, canary=shelf.sources.canaries[0]))
@@ -331,46 +301,6 @@ def test_a_model_without_a_canary_is_warmed(serving: Worker, shelf: Shelf) -> No
     wide = stores.fastembed_release(shelf.root, "v3", files, name=NAME, repo=REPO, dim=48)
     serving.reload(wide)
     assert "48" in serving.wait("failed", "v3")["reason"]
-
-
-def test_a_bad_request_for_a_reload_changes_nothing(serving: Worker, shelf: Shelf) -> None:
-    """Another path, digest or release than one of the store is a 409, and v1 answers on."""
-    staged = shelf.stage("v2", seed=1)
-    before = serving.model()
-    for changes in (
-        {"path": "releases/../releases/v2"},
-        {"path": str(shelf.root / "releases" / "v2")},
-        {"version": "v1"},
-        {"digest": "0" * 64},
-    ):
-        assert serving.reload(staged, **changes).status_code == 409
-    assert serving.reload(staged, digest=None).status_code == 400
-    assert serving.model() == before
-
-
-def test_without_current_it_waits_for_a_reload(shelf: Shelf, tmp_path: Path) -> None:
-    """A worker in an empty store is alive, not ready, says why, and serves after a reload."""
-    (shelf.root / "current").unlink()
-    with worker(shelf.root, model=NAME, log=tmp_path / "log") as running:
-        model = running.wait("failed")
-        assert (model["version"], model["target"]) == (None, None)
-        assert running.http.get("/healthz").status_code == 200
-        refused = running.embed("a")
-        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
-        assert int(refused.headers["Retry-After"]) > 0
-        assert "X-Model-Version" not in refused.headers
-        unready = running.http.get("/readyz")
-        assert (unready.status_code, "current" in unready.text) == (503, True)
-        running.reload(shelf.staged["v1"])
-        running.wait("ready", "v1")
-        assert running.http.get("/readyz").status_code == 200
-        assert running.embed("a").status_code == 200
-
-
-def test_a_restart_is_another_instance(serving: Worker, shelf: Shelf, tmp_path: Path) -> None:
-    """The agent can tell that a worker has restarted."""
-    with worker(shelf.root, model=NAME, log=tmp_path / "log2") as other:
-        assert other.model()["instance"] != serving.model()["instance"]
 
 
 def test_sighup_reads_current_again(serving: Worker, shelf: Shelf) -> None:
@@ -464,16 +394,6 @@ def cpu_seconds(running: Worker) -> float:
     """What the process has used so far."""
     fields = Path(f"/proc/{running.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def test_the_admin_listener_may_be_a_socket(shelf: Shelf, tmp_path: Path) -> None:
-    """On a unix socket, of mode 0660, the worker takes reloads like on TCP."""
-    path = tmp_path / "worker.sock"
-    with worker(shelf.root, model=NAME, log=tmp_path / "log", admin=f"unix://{path}") as running:
-        assert stat.S_IMODE(path.stat().st_mode) == 0o660
-        running.wait("ready", "v1")
-        running.reload(shelf.stage("v2", seed=1))
-        running.wait("ready", "v2")
 
 
 @pytest.mark.parametrize("admin", ["0.0.0.0:0", "example.org:8081", "taken"])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import agents, models
 from tests.support.certificates import make_certificate
-from tests.support.hub_double import name_branch, pointer_of
+from tests.support.hub_double import pointer_of
 from tests.support.hubs import VERSION, HubPod, hub_pod
 from tests.support.pods import NO_SHARE
 from tests.support.rest import rest_share
@@ -44,14 +44,6 @@ def test_a_catalog_becomes_a_release(here: HubPod) -> None:
     assert files["tokenizer.json"].upstream_sha256 is None
     assert here.run("verify", VERSION, "--on", "share").code == 0
     assert {path.name for path in here.share.root.iterdir()} == {"releases"}
-
-
-def test_a_revision_that_is_not_pinned(here: HubPod) -> None:
-    """Without a revision it is what `main` is now; the manifest says which that was."""
-    here.catalog.write_text(here.catalog.read_text().replace(f'revision = "{REVISION}"\n', ""))
-    name_branch(here.root / "hub", models.MINILM_REPO, "main", REVISION)
-    assert here.publish().code == 0
-    assert here.share.manifest(VERSION).models[0].revision == REVISION
 
 
 @pytest.mark.slow
@@ -253,15 +245,3 @@ def test_a_model_that_has_only_a_pickle(here: HubPod) -> None:
     assert done.code == 9, done.stdout
     assert "pytorch_model.bin" in done.sentence
     assert here.fetched() == 0
-
-
-def test_a_catalog_is_pinned(here: HubPod) -> None:
-    """`catalog pin` writes today's revisions, and leaves comments and all else as they are."""
-    text = here.catalog.read_text().replace(f'revision = "{REVISION}"\n', "# not yet pinned\n")
-    here.catalog.write_text(text)
-    done = here.run("catalog", "pin", here.catalog)
-    assert done.code == 0, done.sentence
-    assert done.stdout == f"{models.MINILM} ({models.MINILM_REPO}) pinned {REVISION}\n"
-    assert here.catalog.read_text() == text.rstrip("\n") + f'\nrevision = "{REVISION}"\n'
-    assert here.publish().code == 0
-    assert here.share.manifest(VERSION).models[0].revision == REVISION

@@ -17,11 +17,10 @@ from agent.errors import NoSpaceError, WarmupError
 from agent.models import footprint
 from agent.sync import init
 from agent.sync.record import Record
-from tests.support import agents, stores
+from tests.support import stores
 from tests.support.agents import assert_failed
 from tests.support.pods import Pod
 from tests.support.shares import (
-    ELSEWHERE,
     FOLDER,
     HALF,
     INLINE,
@@ -32,7 +31,6 @@ from tests.support.shares import (
     tree,
 )
 from tests.support.steps import steps_of
-from tests.support.workers import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -262,32 +260,6 @@ def test_a_second_run_moves_nothing(pod: Pod) -> None:
     assert {path.stat().st_ino for path in (pod.store / "releases").rglob("*")} == inodes
 
 
-def test_another_embedding_space_is_refused(pod: Pod) -> None:
-    """A bump whose vectors do not match those that are stored is refused: exit 9, or fallback."""
-    pod.share.add("v1", INLINE)
-    pod.share.add("v2", ELSEWHERE)
-    pod.share.mark("v1")
-    assert pod.init().code == 0
-    pod.share.mark("v2", "previous: v1")
-    assert_failed(pod.init("--no-fallback"), 9, "v2", "space", "--allow-new-space")
-    assert pod.active() == "v1"
-    assert_fell_back(pod.init(), active="v1", desired="v2")
-    assert pod.active() == "v1"
-    assert "space" in pod.state()["quarantined"]["v2"]["reason"]
-
-
-def test_another_embedding_space_is_allowed(pod: Pod) -> None:
-    """`# allow-new-space` lets a bump out of the space through."""
-    pod.share.add("v1", INLINE)
-    pod.share.add("v2", ELSEWHERE)
-    pod.share.mark("v1")
-    assert pod.init().code == 0
-    pod.share.mark("v2", "previous: v1", "allow-new-space")
-    done = pod.init("--no-fallback")
-    assert done.code == 0, done.lines
-    assert pod.active() == "v2"
-
-
 def test_another_dimension_is_another_space(pod: Pod) -> None:
     """Vectors of another length are of another space, whatever a canary says."""
     pod.share.add_plain("v1", "v2")
@@ -306,20 +278,6 @@ def test_the_same_space_in_other_bytes(pod: Pod) -> None:
     pod.share.mark("v1")
     assert pod.init().code == 0
     pod.share.mark("v2")
-    assert pod.init("--no-fallback").code == 0
-    assert pod.active() == "v2"
-
-
-def test_the_space_guard_on_a_fresh_store(pod: Pod) -> None:
-    """A new node knows the space of stored vectors by the marker's `# previous:`."""
-    pod.share.add("v1", INLINE)
-    pod.share.add("v2", ELSEWHERE)
-    pod.share.mark("v2", "previous: v1")
-    assert_failed(pod.init("--no-fallback"), 9, "v2", "space")
-    assert pod.active() is None
-    assert_fell_back(pod.init(), active="v1", desired="v2")
-    assert pod.active() == "v1"
-    pod.share.mark("v2", "previous: v1", "allow-new-space")
     assert pod.init("--no-fallback").code == 0
     assert pod.active() == "v2"
 
@@ -495,33 +453,6 @@ def test_other_bytes_are_run(pod: Pod) -> None:
         pod.share.add(version, kind)
         pod.share.mark(version)
         assert pod.run("init").named("model.warmed"), version
-
-
-def test_two_attempts_that_never_ended(pod: Pod) -> None:
-    """A release that has its agent killed twice while it is loaded counts as failed.
-
-    An out-of-memory kill takes the whole container. The third start comes up on the release before;
-    a marker with other bytes gives the release another chance.
-    """
-    pod.share.add("v1", HALF)
-    pod.share.add("v2")
-    pod.share.mark("v1")
-    assert pod.init().code == 0
-    pod.share.mark("v2", "previous: v1")
-    for count in (1, 2):
-        with pod.start("init") as process:
-            until(lambda count=count: pod.state()["attempts"].get("v2") == count)  # type: ignore[misc]
-            process.kill()
-            assert process.wait() == -9
-            agents.finish(process)
-        assert pod.active() == "v1"
-    done = pod.init()
-    assert_fell_back(done, active="v1", desired="v2")
-    assert "never ended" in pod.state()["quarantined"]["v2"]["reason"]
-    pod.share.mark("v2", "previous: v1", "promoted: again")
-    done = pod.init()
-    assert done.code == 0
-    assert pod.active() == "v2"
 
 
 def test_a_pickle(pod: Pod) -> None:

@@ -53,14 +53,3 @@ def test_two_publishers_at_once(pod: Pod, tmp_path: Path) -> None:
     assert held == (tmp_path / winner / SNAPSHOT / "model.onnx").read_bytes()
     assert pod.share.manifest("v1").digest in done[winner].stdout
     assert pod.run("verify", "v1", "--on", "share").code == 0
-
-
-def test_two_publishers_of_the_same(pod: Pod, tmp_path: Path) -> None:
-    """Of two publishers of one release, one does it; the other waits and finds it done."""
-    source = tree(tmp_path / "tree")
-    command = ("publish", "--version", "v1", "--from")
-    running = [pod.start(*command, source) for _ in range(2)]
-    done = [agents.finish(process) for process in running]
-    assert [result.code for result in done] == [0, 0], done
-    assert sorted(result.stdout.split()[0] for result in done) == ["Already", "Published"]
-    assert {path.name for path in pod.share.root.iterdir()} == {"releases"}

@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 
-from agent.release import manifest, space
-from tests.support import models
+from agent.release import manifest
 from tests.support.pods import Pod
 from tests.support.scripted import ScriptedWorker, obey, scripted, stuck
 from tests.support.shares import ELSEWHERE, EXTERNAL, INLINE, flip
-from tests.support.traffic import Traffic
 from tests.support.workers import until
 
 TEXTS = ["A man is eating food.", "The sky is blue."]
@@ -38,41 +36,6 @@ def flip_weights(pod: Pod, version: str) -> Path:
     path = max(pod.share.release(version).rglob("*.data"), key=lambda p: p.stat().st_size)
     flip(path, path.stat().st_size // 2)
     return path
-
-
-def test_every_bump_reaches_the_worker_and_no_request_fails(pod: Pod) -> None:
-    """v1→v2→v1→v2 are all served, each answer comes from one release, and none is lost."""
-    shown: dict[str, list[list[float]]] = {}
-
-    def check(release: str, vectors: list[list[float]]) -> str | None:
-        expected = shown.setdefault(release, vectors)
-        lowest = min(space.cosine(a, b) for a, b in zip(expected, vectors, strict=True))
-        return None if lowest > 0.9999 else f"{release} gave other vectors: {lowest}"
-
-    with pod.worker() as worker:
-        worker.wait("ready")
-        with pod.sidecar(worker.admin) as sidecar:
-            traffic = Traffic(worker.serving, check=check)
-            traffic.start()
-            for version in ("v2", "v1", "v2"):
-                pod.agent("promote", version)
-                sidecar.look_now()
-                sidecar.wait_for("sync.done", version=version)
-                traffic.wait_for(version, more=10)
-                assert pod.active() == version
-                sidecar.events.clear()
-            traffic.stop()
-            assert sidecar.metric('model_agent_syncs_total{status="success"}') == 3
-            assert sidecar.metric("model_agent_last_reload_successful") == 1
-            for phase in ("stage", "check", "reload", "activate"):
-                assert 0 < sidecar.metric(f'model_agent_phase_seconds{{phase="{phase}"}}') < 60
-            of_model = f'{{device="cpu",model="{models.MINILM}"}}'
-            assert sidecar.metric(f"model_agent_canary_cosine{of_model}") > 0.999
-            used = sidecar.metric("model_agent_store_used_bytes")
-            assert 0 < used < sidecar.metric("model_agent_store_limit_bytes")
-            assert sidecar.status()["worker"]["version"] == "v2"
-    assert traffic.failures == []
-    assert set(traffic.by_release) >= {"v1", "v2"}
 
 
 def test_bad_release_never_replaces_a_good_one_and_the_good_one_recovers(
@@ -119,23 +82,7 @@ def test_quarantined_release_is_tried_again_when_it_changes(pod: Pod) -> None:
         assert pod.state()["quarantined"] == {}
 
 
-def test_release_out_of_the_embedding_space_is_refused(pod: Pod) -> None:
-    """Another space is quarantined with that reason, unless the marker allows it."""
-    refused = pod.run("promote", "v3")
-    assert refused.code == 9
-    assert "another space" in "\n".join(refused.lines)
-    with scripted(obey) as worker, pod.sidecar(worker.url) as sidecar:
-        (pod.share.root / "VERSION").write_text("v3\n")
-        sidecar.look_now()
-        event = sidecar.wait_for("release.quarantined", version="v3")
-        assert "another space" in event["reason"]
-        assert all(request["version"] != "v3" for request in worker.asked)
-        (pod.share.root / "VERSION").write_text("v3\n# allow-new-space\n")
-        sidecar.look_now()
-        sidecar.wait_for("sync.done", version="v3")
-    assert pod.active() == "v3"
-
-
+@pytest.mark.slow
 def test_a_sidecar_asks_for_no_gpu(pod: Pod) -> None:
     """Its checks run on the CPU whatever `--device` says: settings are shared with `init`."""
     with scripted(obey) as worker, pod.sidecar(worker.url, "--device", "cuda") as sidecar:
@@ -204,15 +151,6 @@ def test_two_killed_attempts_are_remembered_on_disk(pod: Pod) -> None:
         with pod.sidecar(worker.url) as sidecar:
             sidecar.wait_for("release.quarantined", version="v2")
             assert worker.wait_asked(3)["version"] == "v1"
-
-
-def test_sighup_looks_now(pod: Pod) -> None:
-    """SIGHUP has the share looked at, however long the poll interval is."""
-    with scripted(obey) as worker, pod.sidecar(worker.url, poll="1h") as sidecar:
-        worker.wait_asked(1)
-        pod.agent("promote", "v2")
-        sidecar.process.send_signal(signal.SIGHUP)
-        sidecar.wait_for("sync.done", version="v2")
 
 
 @pytest.mark.slow

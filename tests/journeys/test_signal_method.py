@@ -80,6 +80,7 @@ def test_bumps_reach_a_worker_that_is_signalled(pod: Pod) -> None:
     assert (pod.state()["active"], pod.state()["pointed"]) == ("v1", None)
 
 
+@pytest.mark.slow
 def test_what_the_worker_cannot_load_is_taken_back(pod: Pod, program: Path) -> None:
     """`current` leads to v1 again, the worker is told of that, and v2 is quarantined."""
     with (

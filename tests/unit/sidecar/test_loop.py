@@ -242,6 +242,24 @@ async def test_a_run(parts: Parts) -> None:
     assert names == ["sidecar.listening", "sidecar.started", "marker.read", "sidecar.stopped"]
 
 
+async def test_sighup(tmp_path: Path) -> None:
+    """It has the share looked at, however long the poll interval is."""
+    parts = Parts(tmp_path, poll_interval="1h", listen="127.0.0.1:0", reload_method="none")
+    parts.hold("v1", active="v1")
+    parts.share.mark("v1")
+    with capture_logs() as said:
+        running = asyncio.ensure_future(sidecar(parts).run())
+        while not named(said, "marker.read"):  # noqa: ASYNC110 - it is told of nothing
+            await asyncio.sleep(0.01)
+        parts.share.mark("v2")
+        os.kill(os.getpid(), signal.SIGHUP)
+        async with asyncio.timeout(20):
+            while len(named(said, "marker.read")) < 2:  # noqa: ASYNC110 - the same
+                await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(running, 20)
+
+
 async def test_a_run_that_is_stopped_in_a_sync(tmp_path: Path) -> None:
     """The sync ends in a line of its own."""
 
