@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 REASON = old.why_not()
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),
 ]
 

@@ -61,7 +61,6 @@ def manifests(node: Node) -> list[Manifest]:
     )
 
 
-@pytest.mark.timeout(600)
 def test_it_comes_up_and_is_bumped(node: Node, operators: Pod) -> None:
     """Neither `init` nor the sidecar nor the worker is killed for its memory; no request fails."""
     with node.pod(manifests(node)) as pod:

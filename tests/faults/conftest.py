@@ -68,7 +68,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.soak)
-            item.add_marker(pytest.mark.timeout(300))
             assert cases_of(item), f"{item.nodeid} has no @case"
 
 

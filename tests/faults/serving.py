@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.sidecars import Sidecar
     from tests.support.workers import Worker
 
-_SETTLE_SECONDS: Final = 60.0
+_SETTLE_SECONDS: Final = 300.0
 # Often enough that none of a reload's moments passes without a request.
 _PAUSE_SECONDS: Final = 0.1
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from agent.models.devices.evidence import Memory
     from tests.gpu.conftest import Row
 
-pytestmark = pytest.mark.timeout(600)
-
 MIB: Final = 1 << 20
 VISIBLE: Final = {"CUDA_VISIBLE_DEVICES": "0"}
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(300)
-
 # qdrant/fastembed's own tests.
 PUBLISHED: Final = "[-0.034478, 0.03102, 0.00673, 0.02611, -0.039362]"
 ENTRY: Final = f"""

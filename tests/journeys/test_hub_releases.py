@@ -136,7 +136,6 @@ def test_a_marker_that_names_it(here: HubPod) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_sixteen_pods_at_once(here: HubPod, tmp_path: Path) -> None:
     """Sixteen pods start on an empty share: one downloads and uploads, all serve the same."""
     with rest_share(tmp_path / "rest") as share:

@@ -22,7 +22,7 @@ from tests.support.shares import REVISION, snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 # Made by `make test-slow`: torch, sentence-transformers, and the oldest FastEmbed of our range.
 LOADERS: Final = Path(__file__).parents[2] / ".venv-loaders" / "bin" / "python"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.support.groups import Group
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 LIMIT: Final = 512 * 1024 * 1024
 MIB: Final = 1024 * 1024

@@ -21,7 +21,6 @@ MANIFESTS: Final = {"today", "with-agent", "hot"}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_share_that_was_filled_by_hand(
     tmp_path: Path, tiny_dir: Path, minilm_safetensors_dir: Path
 ) -> None:

@@ -106,7 +106,6 @@ def page(tmp_path: Path, minilm_dir: Path) -> Iterator[Page]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_from_nothing_to_a_hot_reload(page: Page, tmp_path: Path, minilm_fp16_dir: Path) -> None:
     """Each command of the page ends and prints as it says, and releases come and go as it says."""
     terminal, share = page.terminal, page.pod.share

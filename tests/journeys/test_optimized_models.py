@@ -143,7 +143,6 @@ def room() -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_model_of_true_size(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """bge-large's 1.34 GB are rewritten below 100 MiB, and load faster to the same vectors."""
     models.write_bge_large(room / "large")

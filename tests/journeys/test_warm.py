@@ -50,7 +50,7 @@ def store(minilm_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "store"
 
 
-def warm(store: Path, *flags: str, timeout: float = 60) -> Result:
+def warm(store: Path, *flags: str, timeout: float = 300) -> Result:
     return agents.run("warm", "--store", store, "--device", "cpu", *flags, timeout=timeout)
 
 
@@ -164,7 +164,6 @@ def bge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_the_true_size(bge: Path) -> None:
     """A model of bge-large's true size has its table too."""
     done = warm(bge, "v1", "--warm-shapes", "1x16,1x512,4x32", timeout=280)
@@ -194,7 +193,6 @@ def published(st: Pod) -> Result:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_sentence_transformers_is_run_where_it_is_installed(st: Pod) -> None:
     """There a release gets a canary and is held to it; elsewhere it is said that it was not run."""
     assert published(st).named("model.not_run") == []
@@ -213,7 +211,6 @@ def test_sentence_transformers_is_run_where_it_is_installed(st: Pod) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_the_worker_runs_it_where_it_is_installed(st: Pod, tmp_path: Path) -> None:
     """The worker serves the loader's own vectors; without the library it says what it lacks."""
     published(st)
@@ -232,7 +229,6 @@ def test_the_worker_runs_it_where_it_is_installed(st: Pod, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_its_pooling_is_held_to_the_canary(st: Pod) -> None:
     """One line of JSON makes another model of it: the canary finds that, digests or not."""
     published(st)
@@ -251,7 +247,6 @@ def test_its_pooling_is_held_to_the_canary(st: Pod) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_its_gpu_is_as_strict(st: Pod) -> None:
     """Torch without CUDA is named, and nothing falls back to the CPU."""
     published(st)

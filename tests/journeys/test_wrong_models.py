@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tests.support.agents import Result
     from tests.support.workers import Worker
 
-pytestmark = pytest.mark.timeout(300)
-
 NAME, REPO = models.MINILM, models.MINILM_REPO
 # What the refusal says of each.
 WORDS: Final = {name: ["fails its canary: cosine", "at least 0.999"] for name in wrong_models.EVERY}

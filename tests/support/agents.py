@@ -77,7 +77,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def run(
     *args: str | Path,
     env: Mapping[str, str] | None = None,
-    timeout: float = 60.0,
+    timeout: float = 300.0,
     **more: Any,
 ) -> Result:
     """Run `model-agent` with `args` to its end; `more` is as `start` takes it."""
@@ -107,7 +107,7 @@ def start(
     )
 
 
-def finish(process: subprocess.Popen[str], *, timeout: float = 60.0) -> Result:
+def finish(process: subprocess.Popen[str], *, timeout: float = 300.0) -> Result:
     """Wait for what `start` started.
 
     Raises:

@@ -55,7 +55,7 @@ def run(command: list[str], *, tree: Path, env: Mapping[str, str]) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=500,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -51,7 +51,7 @@ class Forks:
         env: Mapping[str, str] | None = None,
         step: int = 0,
         after: float | None = None,
-        timeout: float = 60.0,
+        timeout: float = 300.0,
     ) -> Run:
         """Run `model-agent` with `args`.
 

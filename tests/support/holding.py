@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from agent.worker import Holder, NotServingError, from_request
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from agent.worker import Release
     from agent.worker.replacing import Swap
 
-PATIENCE = 20.0
+PATIENCE = 300.0
 
 
 class Model:
@@ -43,8 +42,8 @@ class Loader:
         self.models: weakref.WeakSet[Model] = weakref.WeakSet()
         self.most_models = 0
         self.most_loads = 0
-        self._held = set(held)
-        self._gates: defaultdict[str, threading.Semaphore] = defaultdict(self._closed_gate)
+        # Made before any thread asks for one: two that made it would wait at two gates.
+        self._gates = {name: threading.Semaphore(0) for name in held}
         self._loads = itertools.count(1)
         self._ended = 0
 
@@ -88,12 +87,8 @@ class Loader:
         return Holder(self.load, self.check, close=self.close, swap=swap, fits=fits)
 
     def _hold(self, name: str) -> None:
-        if name in self._held:
+        if name in self._gates:
             assert self._gates[name].acquire(timeout=PATIENCE)
-
-    @staticmethod
-    def _closed_gate() -> threading.Semaphore:
-        return threading.Semaphore(0)
 
 
 def open_release(root: Path, version: str, content: str = "") -> Release:

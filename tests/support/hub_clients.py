@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.support.hub_double import Hub
 
-_PATIENCE: Final = 60
+_PATIENCE: Final = 300
 
 
 @dataclass(frozen=True)

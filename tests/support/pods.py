@@ -51,7 +51,7 @@ class Pod:
     """
 
     forks: ClassVar[Forks | None] = None
-    seconds = 60.0
+    seconds = 300.0
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ class ScriptedWorker:
             "instance": "one",
         }
 
-    def wait_asked(self, count: int, *, seconds: float = 60) -> dict[str, str]:
+    def wait_asked(self, count: int, *, seconds: float = 300) -> dict[str, str]:
         """Wait for the `count`-th reload request and give it."""
         with self.changed:
             if not self.changed.wait_for(lambda: len(self.asked) >= count, seconds):

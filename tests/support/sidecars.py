@@ -48,7 +48,7 @@ class Sidecar:
             self.http.close()
             checked("".join(self.lines))
 
-    def wait_for(self, event: str, *, seconds: float = 60, **fields: Any) -> dict[str, Any]:
+    def wait_for(self, event: str, *, seconds: float = 300, **fields: Any) -> dict[str, Any]:
         """Wait until it logged `event` with these fields; give the latest, whole."""
         wanted = {"event": event, **fields}
 

@@ -66,7 +66,7 @@ class Traffic:
         for thread in self._threads:
             thread.join()
 
-    def wait_for(self, release: str, *, more: int = 1, seconds: float = 60) -> float:
+    def wait_for(self, release: str, *, more: int = 1, seconds: float = 300) -> float:
         """Wait until `release` gave so many more answers; give the seconds that took."""
         began = time.monotonic()
         with self._changed:
@@ -81,7 +81,7 @@ class Traffic:
         return cuts[49] * 1000, cuts[98] * 1000
 
     def _send(self) -> None:
-        with httpx.Client(timeout=30, trust_env=False) as client:
+        with httpx.Client(timeout=120, trust_env=False) as client:
             while not self._stop.wait(self._pause):
                 began = time.monotonic()
                 failure = None

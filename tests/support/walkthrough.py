@@ -69,7 +69,7 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=110,
+            timeout=500,
             check=False,
         )
         checked(done.stdout)

@@ -66,7 +66,7 @@ class Worker:
         return self.http.post("/v1/embeddings", json=body)
 
     def wait(
-        self, state: str, version: str | None = None, *, seconds: float = 30
+        self, state: str, version: str | None = None, *, seconds: float = 300
     ) -> dict[str, Any]:
         """Wait until the latest target (of that version, if it is given) is in `state`."""
 
@@ -152,10 +152,10 @@ def client(url: str) -> httpx.Client:
     # Neither a proxy of this machine nor its certificates have a part in this.
     transport = httpx.HTTPTransport(uds=uds, verify=False, limits=httpx.Limits(max_connections=50))
     base = "http://worker" if uds else url
-    return httpx.Client(transport=transport, base_url=base, timeout=30, trust_env=False)
+    return httpx.Client(transport=transport, base_url=base, timeout=120, trust_env=False)
 
 
-def until(probe: Callable[[], T | None], *, seconds: float = 60) -> T:
+def until(probe: Callable[[], T | None], *, seconds: float = 300) -> T:
     """Call `probe` until it gives something true, and give that."""
     deadline = time.monotonic() + seconds
     while True:

@@ -236,7 +236,7 @@ async def test_a_run(parts: Parts) -> None:
                 (await session.get(path)).status for path in ("/healthz", "/readyz", "/status")
             ]
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, 300)
     assert statuses == [200, 200, 200]
     names = [line["event"] for line in said]
     assert names == ["sidecar.listening", "sidecar.started", "marker.read", "sidecar.stopped"]
@@ -253,11 +253,11 @@ async def test_sighup(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
         parts.share.mark("v2")
         os.kill(os.getpid(), signal.SIGHUP)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             while len(named(said, "marker.read")) < 2:  # noqa: ASYNC110 - the same
                 await asyncio.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, 300)
 
 
 async def test_a_run_that_is_stopped_in_a_sync(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ async def test_a_run_that_is_stopped_in_a_sync(tmp_path: Path) -> None:
         running = asyncio.ensure_future(sidecar(parts).run())
         await asyncio.to_thread(worker.wait_asked, 1)
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, 300)
     (line,) = named(said, "sync.stopped")
     assert (line["version"], line["reason"]) == ("v1", "the agent was told to stop")
     assert said[-1]["event"] == "sidecar.stopped"

@@ -37,7 +37,7 @@ async def test_a_stop_in_the_moment_of_a_wake(sidecar: Sidecar) -> None:
     await asyncio.sleep(0)
     resting.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(asyncio.shield(resting), 5)
+        await asyncio.wait_for(asyncio.shield(resting), 300)
 
 
 async def test_a_second_signal_changes_nothing(
@@ -56,9 +56,9 @@ async def test_a_second_signal_changes_nothing(
     while not sidecar._looked:  # noqa: ASYNC110 - it is told of nothing
         await asyncio.sleep(0.01)
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(cleaning.wait(), 5)
+    await asyncio.wait_for(cleaning.wait(), 300)
     os.kill(os.getpid(), signal.SIGINT)
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 300)
 
 
 async def test_a_step_that_was_stopped_is_not_complained_of(sidecar: Sidecar) -> None:
@@ -70,7 +70,7 @@ async def test_a_step_that_was_stopped_is_not_complained_of(sidecar: Sidecar) ->
 
     def step(steps: Steps) -> None:
         loop.call_soon_threadsafe(began.set)
-        steps.stop.wait(20)
+        steps.stop.wait(300)
         raise StoppedError
 
     running = asyncio.ensure_future(sidecar._runner.run(step))

@@ -49,7 +49,7 @@ class Admin:
 
     async def settled(self) -> dict[str, Any]:
         """The answer of `GET /model` once nothing loads."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             # Over the wire there is no event to wait for.
             while (model := await self.model())["state"] == "loading":  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

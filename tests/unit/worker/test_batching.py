@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from agent.worker import Release
 
-PATIENCE = 20.0
+PATIENCE = 300.0
 
 
 class Model:
