@@ -6,6 +6,7 @@ Line 1 is the version. Further lines start with `#`; of these `# previous: V …
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from dataclasses import dataclass
 from typing import Final
@@ -54,14 +55,18 @@ def digest(data: bytes) -> str:
 
 
 def parse(data: bytes) -> Marker:
-    """Read a marker; a byte order mark, CRLF and trailing blanks (Windows editors) do no harm.
+    """Read a marker as any editor or shell writes it.
+
+    A byte order mark, UTF-16 after one, CRLF or CR, blank lines before the first and blanks after
+    it do no harm.
 
     Raises:
         UnknownMarkerError: The bytes are empty, torn, binary, too many, or name no valid version.
     """
     if len(data) > MAX_BYTES:
         raise UnknownMarkerError(f"it has over {MAX_BYTES} bytes")
-    first, *rest = _decode(data).split("\n")
+    text = _decode(data).replace("\r\n", "\n").replace("\r", "\n")
+    first, *rest = text.lstrip().split("\n")
     version = first.strip()
     if not is_version(version):
         raise UnknownMarkerError(
@@ -124,10 +129,15 @@ def rolled_back(old: Marker, version: str | None = None) -> Marker:
 
 
 def _decode(data: bytes) -> str:
+    # PowerShell's `>` writes UTF-16.
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
     try:
-        text = data.decode("utf-8")
+        text = data.decode(encoding)
     except UnicodeDecodeError:
-        raise UnknownMarkerError("it is not UTF-8") from None
+        begins = data[:8].hex(" ")
+        raise UnknownMarkerError(
+            f"it is not {encoding.upper()} text: it begins with {begins}"
+        ) from None
     if "\x00" in text:
         raise UnknownMarkerError("it holds NUL bytes, as a file does that was made but not written")
     return text.removeprefix(_BOM)

@@ -30,6 +30,10 @@ _READS: Final = 5
 _WRITE: Final = "Write one: model-agent promote VERSION."
 
 
+class MalformedMarkerError(ReleaseMissingError):
+    """There is a marker, and it names no release: another one must not be taken in its place."""
+
+
 class UnsettledMarkerError(marker.UnknownMarkerError):
     """Two reads in a row differed, or took too long to count: somebody may be writing."""
 
@@ -112,19 +116,19 @@ class ShareReader:
             self._log.warning("marker.unknown", reason=str(error))
             return None
 
-    def sound(self) -> Marker | None:
+    def sound(self, *, known: str | None = None) -> Marker | None:
         """Return the parsed marker, or None if there is no marker.
 
         Raises:
-            ReleaseMissingError: The marker cannot be parsed.
+            MalformedMarkerError: The marker cannot be parsed.
             UnreachableError: The share does not answer, or the marker cannot be read reliably.
         """
         try:
-            return self.marker()
+            return self.marker(known=known)
         except UnsettledMarkerError as error:
             raise self._unsettled(error) from None
         except marker.UnknownMarkerError as error:
-            raise ReleaseMissingError(
+            raise MalformedMarkerError(
                 f"The marker {self._place} names no release: {error}.", remedy=_WRITE
             ) from None
 

@@ -21,6 +21,7 @@ from agent.errors import (
     UnreachableError,
     VerificationError,
 )
+from agent.shares.reader import MalformedMarkerError
 from agent.store import records
 from agent.sync import events, state
 from agent.sync.listening import Events, LogListener
@@ -98,6 +99,13 @@ class _Init:
         try:
             with self._summary.timed("observe"):
                 candidates = self._candidates()
+        except MalformedMarkerError as error:
+            # The release that it should name may be of another embedding space than those here.
+            kept = self._kept()
+            if kept is None:
+                raise
+            candidates = [kept]
+            self._log.warning("marker.unknown", reason=error.what)
         except AgentError as error:
             candidates, first = self._stored(), error
             self._log.warning("init.share_unusable", error=str(error))
@@ -131,13 +139,18 @@ class _Init:
         return state.still_quarantined(entry, self._marker, digest)
 
     def _candidates(self) -> list[str]:
-        self._marker = self._reader.understood(known=self._record.state.tried_for)
+        self._marker = self._reader.sound(known=self._record.state.tried_for)
         if self._marker:
             chain = list(self._marker.chain)
             if self._settings.no_fallback:
                 return chain[:1]
             return list(dict.fromkeys([*chain, *self._stored()]))
         return self._stored() or [self._steps.locator.default(self._settings.marker)]
+
+    def _kept(self) -> str | None:
+        """Return the active release; where `current` was lost, the one on record."""
+        known = self._record.state.active
+        return self._before or (known if known in self._store.versions() else None)
 
     def _stored(self) -> list[str]:
         """Return the releases in the store, the active one first."""

@@ -54,6 +54,14 @@ def check_unknown_or_sound(data: bytes) -> Marker | None:
         pytest.param(b"  v2 \t\n", Marker("v2"), id="blanks-around"),
         pytest.param(b"v2\n\n\n\n", Marker("v2"), id="blank-lines"),
         pytest.param(b"\xef\xbb\xbfv2\r\n", Marker("v2"), id="windows-notepad"),
+        pytest.param("v2\r\n".encode("utf-16"), Marker("v2"), id="powershell"),
+        pytest.param(
+            b"\xfe\xff" + "v2\n".encode("utf-16-be"), Marker("v2"), id="utf-16, big end first"
+        ),
+        pytest.param(
+            b"v2\r# previous: v1\r", Marker("v2", previous=("v1",)), id="carriage returns alone"
+        ),
+        pytest.param(b"\r\n \n\tv2 \n", Marker("v2"), id="blank lines before it"),
         pytest.param(b"v2\r\n# previous: v1\r\n", Marker("v2", ("v1",)), id="crlf"),
         pytest.param(b"v2\n# previous: v1 v0\n", Marker("v2", ("v1", "v0")), id="chain"),
         pytest.param(b"v2\n#previous:v1", Marker("v2", ("v1",)), id="no-blanks"),
@@ -82,19 +90,22 @@ def test_a_marker_written_by_hand_says_what_it_means(data: bytes, expected: Mark
     [
         pytest.param(b"", "it is empty", id="empty"),
         pytest.param(b"\n\n", "it is empty", id="blank"),
-        pytest.param(b"\nv2\n", "it is empty", id="version-on-line-2"),
         pytest.param(b"\xef\xbb\xbf", "it is empty", id="byte-order-mark-only"),
         pytest.param(bytes(512), "NUL", id="nul-filled"),
         pytest.param(b"v2\n" + bytes(509), "NUL", id="nul-padded"),
         pytest.param(b"v2".ljust(4097, b"\n"), "over 4096 bytes", id="4097-bytes"),
         pytest.param(b"v" * 2**20, "over 4096 bytes", id="1-mb"),
-        pytest.param(b"\xff\xfev\x002\x00", "not UTF-8", id="utf-16"),
+        pytest.param(b"v\x002\x00\n\x00", "NUL bytes", id="utf-16 without a byte order mark"),
+        pytest.param(
+            b"\xff\xfev\x002", "not UTF-16 text: it begins with ff fe 76 00 32", id="half of utf-16"
+        ),
+        pytest.param(b"\xff\xfe\x00\x00v\x00\x00\x00", "NUL bytes", id="utf-32"),
+        pytest.param(b"\xff\xfe", "it is empty", id="utf-16, empty"),
         pytest.param(b"\x7fELF\x02\x01", "not a version", id="binary-but-utf-8"),
         pytest.param(b"\x89PNG\r\n", "not UTF-8", id="binary"),
         pytest.param(b"# v2\n", "not a version", id="comment-first"),
         pytest.param(b"v2 # now\n", "not a version", id="comment-beside"),
         pytest.param(b"../v2\n", "not a version", id="traversal"),
-        pytest.param(b"v2\rv1\r", "not a version", id="only-carriage-returns"),
         pytest.param(b"\xef\xbb\xbf\xef\xbb\xbfv2", "not a version", id="two-byte-order-marks"),
         pytest.param(b"x" * 64, "not a version", id="long-version"),
     ],

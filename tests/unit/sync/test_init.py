@@ -106,6 +106,27 @@ def test_a_bad_bump_that_nothing_can_replace(parts: Parts) -> None:
     assert load(parts.store.agent).last_error == said[-2]["error"]
 
 
+@pytest.mark.parametrize("fallback", ["", "true"])
+@pytest.mark.parametrize("data", [b"", b"\x00" * 512, b"\xff\xfe\x00", b"v/5\n", b"# v5\n"])
+def test_a_marker_that_names_nothing(data: bytes, fallback: str, tmp_path: Path) -> None:
+    """Where nothing is active no other release is taken for it, from the share or the store."""
+    parts = Parts(tmp_path, no_warm="true", no_fallback=fallback or "false")
+    parts.hold("v1", active="v1")
+    parts.share.mark("v1")
+    run(parts)
+    (parts.share.root / "VERSION").write_bytes(data)
+    done, said = run(parts)
+    assert (done.active, done.desired) == ("v1", None)
+    assert "marker.unknown warning" in names(said)
+    (parts.store.root / "current").unlink()
+    done, _ = run(parts)
+    assert done.active == "v1"  # as is on record
+    for path in (parts.store.root / "current", parts.store.agent / "state.json"):
+        path.unlink()
+    fail(parts, ReleaseMissingError)
+    assert parts.store.active() is None
+
+
 def test_a_share_that_is_away(parts: Parts) -> None:
     """The pod comes up on what it has; what was desired before is not forgotten."""
     parts.publish("v1")
