@@ -9,6 +9,7 @@ from msgspec.structs import asdict
 
 from agent.errors import AgentError
 from agent.release import space
+from agent.shares.reader import MalformedMarkerError
 from agent.sync import record
 
 if TYPE_CHECKING:
@@ -117,21 +118,30 @@ def _share_rows(share: dict[str, Any]) -> list[tuple[str, str | None]]:
     releases = share["releases"].items()
     return [
         ("share", share["address"]),
-        ("marker", share["marker"]),
+        ("marker", share["marker"] or share["marker_unknown"]),
         *(("release", f"{v} {digest or '(not complete)'}") for v, digest in releases),
         *([("error", share["error"])] if share["error"] else []),
     ]
 
 
 def _share_status(reader: ShareReader) -> dict[str, Any]:
-    seen: dict[str, Any] = {"marker": None, "previous": [], "releases": {}, "error": None}
+    marker: dict[str, Any] = {"marker": None, "marker_unknown": None, "previous": []}
+    seen: dict[str, Any] = marker | {"releases": {}, "error": None}
     try:
-        found = reader.understood()
-        seen |= {"marker": found.version, "previous": list(found.previous)} if found else {}
+        seen |= _marker(reader)
         seen["releases"] = {version: _digest(reader, version) for version in reader.releases()}
     except AgentError as error:
         seen["error"] = str(error)
     return seen
+
+
+def _marker(reader: ShareReader) -> dict[str, Any]:
+    """Return what the marker names, or the reason why it names nothing."""
+    try:
+        found = reader.sound()
+    except MalformedMarkerError as error:
+        return {"marker_unknown": error.what}
+    return {"marker": found.version, "previous": list(found.previous)} if found else {}
 
 
 def _digest(reader: ShareReader, version: str) -> str | None:

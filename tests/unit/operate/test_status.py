@@ -33,6 +33,7 @@ def test_what_programs_see(desk: Desk) -> None:
     assert seen["share"] == {
         "address": str(desk.share.root),
         "marker": "v2",
+        "marker_unknown": None,
         "previous": ["v1"],
         "releases": digests,
         "error": None,
@@ -63,6 +64,18 @@ def test_what_people_see(desk: Desk) -> None:
         "marker    v2",
         "release   v2 (not complete)",
     ]
+
+
+def test_a_marker_that_names_nothing(desk: Desk) -> None:
+    """What it holds is said in its place, as `/status`, `doctor` and `init` say it."""
+    desk.add("v1")
+    desk.share.mark("")
+    (desk.share.root / "VERSION").write_bytes(b"\x00" * 512)
+    share = status.status(desk.context())["share"]
+    assert (share["marker"], share["error"]) == (None, None)
+    assert "names no release: it holds NUL bytes" in share["marker_unknown"]
+    lines = status.describe(status.status(desk.context())).splitlines()
+    assert f"marker    {share['marker_unknown']}" in lines
 
 
 def test_the_share_is_away(desk: Desk) -> None:
