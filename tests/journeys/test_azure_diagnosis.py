@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +25,7 @@ from tests.support.rest import identity_server
 from tests.support.services import KEYED, service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 SHARE = "models"
@@ -52,6 +55,68 @@ def told(endpoint: str, environ: Mapping[str, str], **more: Any) -> str:
 def sas(double: Double, **changes: Any) -> dict[str, str]:
     """The environment of somebody who has a SAS."""
     return {"AZURE_STORAGE_SAS_TOKEN": share_sas(double, SHARE, **changes)}
+
+
+@contextmanager
+def gateway(status: int) -> Iterator[str]:
+    """Something that answers each request with a page of its own."""
+
+    class Page(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            page = b"<html><title>Blocked by Web Gateway</title></html>"
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        do_GET = do_PUT = do_DELETE = answer  # noqa: N815 - http.server's names
+
+        def do_HEAD(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 206, 302])
+def test_a_gateway_that_answers_for_the_service(status: int) -> None:
+    """Whatever the agent asks for, its page is never taken for the share's answer."""
+    with gateway(status) as url:
+        files = Files(service(url, SHARE, KEYED), seconds=0.1)
+        calls: list[Callable[[], object]] = [
+            lambda: files.read("VERSION", 4096),
+            lambda: files.size("VERSION"),
+            lambda: files.entries("releases"),
+            lambda: files.create("VERSION", 1),
+            lambda: files.put("VERSION", 0, b"v"),
+            lambda: files.delete("VERSION"),
+            lambda: files.make_directory("releases"),
+            lambda: files.move_directory("releases/v1", "releases/v2"),
+        ]
+        for call in calls:
+            with pytest.raises(UnreachableError) as caught:
+                call()
+            assert "is not Azure Files" in caught.value.what
+            assert "proxy" in caught.value.remedy
+
+
+def test_a_bundle_of_certificates_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named that leads nowhere, before anything is sent."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    said = told("https://127.0.0.1:9", KEYED)
+    assert said.startswith("REQUESTS_CA_BUNDLE=/nowhere/ca.pem cannot be read")
 
 
 def test_a_good_key_reads(double: Double) -> None:

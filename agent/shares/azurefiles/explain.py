@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
-from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError
+from requests.exceptions import RequestException
 
 from agent.retry import TRANSIENT_STATUS, RemoteError, retry_after
 from agent.shares.azurefiles.sentences import TRANSIENT_CODES, Answer, is_clock_skew, sentences
+from agent.shares.azurefiles.transport import StrangerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from azure.core.exceptions import AzureError
-    from requests.exceptions import RequestException
 
     from agent.shares.azurefiles.sentences import Asked
 
@@ -46,8 +46,13 @@ class NoCredentialError(ServiceError):
     """There is no credential: no key, no SAS, and no identity that gives a token."""
 
 
-def explain(error: AzureError | RequestException, asked: Asked) -> ServiceError:
-    """Return the error to raise for `error`, without the SDK's own text: that may hold secrets."""
+def explain(error: Exception, asked: Asked) -> ServiceError:
+    """Return the error to raise for `error`, without the SDK's own text: that may hold secrets.
+
+    Args:
+        error: From the SDK, from requests, or what either has Python raise.
+        asked: The request.
+    """
     if answer := _answer(error):
         return _answered(answer, asked) if answer.status >= _ERROR else interrupted(asked)
     if isinstance(error, ClientAuthenticationError):
@@ -57,10 +62,35 @@ def explain(error: AzureError | RequestException, asked: Asked) -> ServiceError:
             remedy="Give the pod a workload identity, set AZURE_STORAGE_KEY or "
             "AZURE_STORAGE_SAS_TOKEN, or mount a Secret for --azure-secret-dir.",
         )
-    return _not_answered(error, asked)
+    if isinstance(error, AzureError | RequestException) and not isinstance(error, StrangerError):
+        return _not_answered(error, asked)
+    if isinstance(error, OSError) and "certificate" in str(error):
+        return _without_certificates(asked)
+    return _stranger(error, asked)
 
 
-def _answer(error: AzureError | RequestException) -> Answer | None:
+def _stranger(error: Exception, asked: Asked) -> ServiceError:
+    """Return the error for an answer that the service never gives."""
+    page = f"HTTP {error}" if isinstance(error, StrangerError) else type(error).__name__
+    return ServiceError(
+        f"What answers in place of {asked.host} is not Azure Files ({page}).",
+        remedy="Check the proxy (HTTPS_PROXY, NO_PROXY) or gateway in between, and "
+        "--azure-endpoint if it is given.",
+        transient=True,
+    )
+
+
+def _without_certificates(asked: Asked) -> ServiceError:
+    """Return the error for a CA bundle that is not there; requests has a bare OSError for it."""
+    named = {name: os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")}
+    bundle = next((f"{name}={path}" for name, path in named.items() if path), "The CA bundle")
+    return ServiceError(
+        f"{bundle} cannot be read, so that no certificate of {asked.host} can be trusted.",
+        remedy="Correct the variable, or mount the file.",
+    )
+
+
+def _answer(error: Exception) -> Answer | None:
     response: Any = getattr(error, "response", None)
     if response is None:
         return None
@@ -78,7 +108,7 @@ def interrupted(asked: Asked) -> ServiceError:
     )
 
 
-def _not_answered(error: AzureError | RequestException, asked: Asked) -> ServiceError:
+def _not_answered(error: Exception, asked: Asked) -> ServiceError:
     """Return the error for a connection that was not made, or that broke."""
     causes = list(_causes(error))
     host = asked.host

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from azure.core.exceptions import AzureError
 from azure.storage.fileshare import ShareClient
-from requests.exceptions import RequestException
 
 from agent import retry
 from agent.errors import ConfigError
@@ -44,6 +43,9 @@ CONNECTIONS: Final = 4
 QUICK_SECONDS: Final = 6.0
 PATIENT_SECONDS: Final = 50.0
 
+# OSError: requests' own errors, and its word for a CA bundle that is not there. The last four: an
+# answer without something that the SDK counts on, as a proxy gives it in place of the service.
+_FAILURES: Final = (AzureError, OSError, AttributeError, LookupError, TypeError, ValueError)
 _CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 20.0
 
@@ -94,8 +96,8 @@ class Service:
         def explained() -> T:
             try:
                 return call()
-            # The SDK does not wrap the latter where it checks the MD5 of an answer that broke off.
-            except (AzureError, RequestException) as error:
+            # The SDK wraps most of what requests raises, and checks little of what is answered.
+            except _FAILURES as error:
                 # Not chained: the SDK's own text may hold a SAS.
                 raise explain(error, replace(self._asked, path=path)) from None
 

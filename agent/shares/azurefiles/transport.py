@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import RequestsTransport
 from requests.exceptions import ConnectionError as BrokenConnectionError
 
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from http.client import HTTPResponse
 
     from requests import Response
+
+
+_REQUEST_ID: Final = "x-ms-request-id"
+
+
+class StrangerError(AzureError):
+    """A proxy or a gateway answered in place of the service, with a page of its own."""
 
 
 class Into:
@@ -56,8 +64,15 @@ class AsStored(RequestsTransport):  # type: ignore[misc]  # it has no types
         self.session.hooks["response"] = [_forget_encoding]
 
     def send(self, request: Any, *, into: Into | None = None, **options: Any) -> Any:
-        """Send `request`; if it asks for a part of a file, the bytes go straight to `into`."""
+        """Send `request`; if it asks for a part of a file, the bytes go straight to `into`.
+
+        Raises:
+            StrangerError: Something else than the service says that all went well.
+        """
         response = super().send(request, **options)
+        # The SDK would fail on a header that it counts on, or take the page for a file.
+        if response.status_code < HTTPStatus.BAD_REQUEST and _REQUEST_ID not in response.headers:
+            raise StrangerError(f"{response.status_code} {response.content_type or ''}".strip())
         if into and response.status_code == HTTPStatus.PARTIAL_CONTENT:
             _fill(into, response.internal_response)
         return response
