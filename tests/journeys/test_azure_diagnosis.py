@@ -90,7 +90,7 @@ def gateway(status: int) -> Iterator[str]:
             serving.join()
 
 
-@pytest.mark.parametrize("status", [200, 201, 204, 206, 302])
+@pytest.mark.parametrize("status", [200, 201, 204, 206, 302, 403, 404, 409])
 def test_a_gateway_that_answers_for_the_service(status: int) -> None:
     """Whatever the agent asks for, its page is never taken for the share's answer."""
     with gateway(status) as url:
@@ -116,7 +116,7 @@ def test_a_bundle_of_certificates_that_is_not_there(monkeypatch: pytest.MonkeyPa
     """The variable is named that leads nowhere, before anything is sent."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     said = told("https://127.0.0.1:9", KEYED)
-    assert said.startswith("REQUESTS_CA_BUNDLE=/nowhere/ca.pem cannot be read")
+    assert said.startswith("/nowhere/ca.pem, which REQUESTS_CA_BUNDLE names, cannot be read")
 
 
 def test_a_good_key_reads(double: Double) -> None:

@@ -83,9 +83,9 @@ def _stranger(error: Exception, asked: Asked) -> ServiceError:
 def _without_certificates(asked: Asked) -> ServiceError:
     """Return the error for a CA bundle that is not there; requests has a bare OSError for it."""
     named = {name: os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")}
-    bundle = next((f"{name}={path}" for name, path in named.items() if path), "The CA bundle")
+    bundle = next((f"{path}, which {name} names," for name, path in named.items() if path), None)
     return ServiceError(
-        f"{bundle} cannot be read, so that no certificate of {asked.host} can be trusted.",
+        f"{bundle or 'The CA bundle'} cannot be read: no certificate of {asked.host} is trusted.",
         remedy="Correct the variable, or mount the file.",
     )
 

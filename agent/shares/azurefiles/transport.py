@@ -9,6 +9,8 @@ from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import RequestsTransport
 from requests.exceptions import ConnectionError as BrokenConnectionError
 
+from agent.retry import TRANSIENT_STATUS
+
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
@@ -67,11 +69,13 @@ class AsStored(RequestsTransport):  # type: ignore[misc]  # it has no types
         """Send `request`; if it asks for a part of a file, the bytes go straight to `into`.
 
         Raises:
-            StrangerError: Something else than the service says that all went well.
+            StrangerError: Something else than the service answered, and not that it is busy.
         """
         response = super().send(request, **options)
-        # The SDK would fail on a header that it counts on, or take the page for a file.
-        if response.status_code < HTTPStatus.BAD_REQUEST and _REQUEST_ID not in response.headers:
+        # The SDK would fail on a header that it counts on, or take a proxy's page for a file.
+        busy = response.status_code in TRANSIENT_STATUS
+        if _REQUEST_ID not in response.headers and not busy:
+            response.internal_response.close()
             raise StrangerError(f"{response.status_code} {response.content_type or ''}".strip())
         if into and response.status_code == HTTPStatus.PARTIAL_CONTENT:
             _fill(into, response.internal_response)
