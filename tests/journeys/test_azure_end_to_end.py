@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     [
         ("key", False),
         ("token", True),
-        ("sas", False),
-        ("connection-string", True),
-        ("key", True),
+        ("sas", True),
     ],
 )
 def test_publish_promote_init_sidecar_reload(kind: Kind, tls: bool, tmp_path: Path) -> None:
