@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     [
         ("key", False),
         ("token", True),
-        ("sas", True),
+        ("sas", False),
+        ("connection-string", True),
     ],
 )
 def test_publish_promote_init_sidecar_reload(kind: Kind, tls: bool, tmp_path: Path) -> None:
