@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         ("token", True),
         ("sas", False),
         ("connection-string", True),
-        ("key", True),
     ],
 )
 def test_publish_promote_init_sidecar_reload(kind: Kind, tls: bool, tmp_path: Path) -> None:

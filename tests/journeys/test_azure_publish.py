@@ -63,6 +63,7 @@ def test_publishing_again(share: RestShare, tmp_path: Path) -> None:
     assert snapshot(share.disk.root) == before
 
 
+@pytest.mark.slow
 def test_what_was_damaged_after_it_arrived(share: RestShare, tmp_path: Path) -> None:
     """A piece that the share does not give back is found before the commit, and sent again."""
     source = tree(tmp_path / "tree")

@@ -76,6 +76,7 @@ def asks_the_hub(tree: Path, root: Path) -> Result:
         return pod.run("catalog", "pin", "catalog.toml", cwd=tree)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("does", [lists_models, runs_models, asks_the_hub])
 def test_the_current_directory_is_not_run(
     does: Callable[[Path, Path], Result], tmp_path: Path

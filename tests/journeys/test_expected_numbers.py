@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 # qdrant/fastembed's own tests.
 PUBLISHED: Final = "[-0.034478, 0.03102, 0.00673, 0.02611, -0.039362]"
 ENTRY: Final = f"""
@@ -38,7 +40,6 @@ def here(tmp_path: Path) -> Iterator[HubPod]:
         yield here
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("change", ["", "optimize = true\n"], ids=["as-it-is", "optimised"])
 def test_the_real_model_gives_them(change: str, here: HubPod, minilm_dir: Path) -> None:
     """The true MiniLM is published, whichever way its weights are kept."""
@@ -75,7 +76,6 @@ def test_another_model_does_not(
     assert not list((here.share.root / "releases").glob("*"))
 
 
-@pytest.mark.slow
 def test_what_cannot_be_run_is_said(here: HubPod, minilm_safetensors_dir: Path) -> None:
     """Without sentence-transformers its model is published, and that it was not run is said."""
     shutil.copytree(minilm_safetensors_dir, here.root / "hub" / models.MINILM / REVISION)
@@ -88,7 +88,6 @@ def test_what_cannot_be_run_is_said(here: HubPod, minilm_safetensors_dir: Path) 
     assert "its published numbers are not checked" in event["reason"]
 
 
-@pytest.mark.slow
 def test_a_tree_of_one_s_own_is_not_held_to_them(
     here: HubPod, tmp_path: Path, minilm_external_dir: Path
 ) -> None:

@@ -271,6 +271,7 @@ def test_another_dimension_is_another_space(pod: Pod) -> None:
     assert pod.active() == "v1"
 
 
+@pytest.mark.slow
 def test_the_same_space_in_other_bytes(pod: Pod) -> None:
     """Half-precision weights of the same model are of the same space."""
     pod.share.add("v1", INLINE)

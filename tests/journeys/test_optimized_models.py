@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+pytestmark = pytest.mark.slow
+
 MIB: Final = 1024 * 1024
 LIMIT_BYTES: Final = 100 * MIB
 REVISION: Final = "0123456789abcdef0123456789abcdef01234567"
@@ -142,7 +144,6 @@ def room() -> Iterator[Path]:
         yield Path(path)
 
 
-@pytest.mark.slow
 def test_a_model_of_true_size(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """bge-large's 1.34 GB are rewritten below 100 MiB, and load faster to the same vectors."""
     models.write_bge_large(room / "large")

@@ -10,6 +10,8 @@ from tests.support import agents
 from tests.support.pods import Pod
 from tests.support.shares import ELSEWHERE, INLINE, SNAPSHOT, Tiny, tree
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pod(tmp_path: Path) -> Pod:

@@ -54,6 +54,7 @@ def warm(store: Path, *flags: str, timeout: float = 300) -> Result:
     return agents.run("warm", "--store", store, "--device", "cpu", *flags, timeout=timeout)
 
 
+@pytest.mark.slow
 def test_the_table(store: Path) -> None:
     """The real MiniLM's table has its device, times, memory, canary, and a line a shape."""
     before = sorted(store.rglob("*"))
@@ -68,6 +69,7 @@ def test_the_table(store: Path) -> None:
     assert sorted(store.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_the_table_for_programs(store: Path) -> None:
     """`--json` has the same, in seconds and bytes."""
     done = warm(store, "v1", "--json", "--warm-shapes", "2x16")

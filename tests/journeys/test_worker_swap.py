@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from agent.release.manifest import Canary, Manifest
     from tests.support.workers import Worker
 
+pytestmark = pytest.mark.slow
+
 MIB: Final = 1024 * 1024
 # The worker with the real MiniLM takes 190 MiB of its own, and another one needs 160.
 LIMIT: Final = 300 * MIB

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.support.agents import Result
     from tests.support.workers import Worker
 
+pytestmark = pytest.mark.slow
+
 NAME, REPO = models.MINILM, models.MINILM_REPO
 # What the refusal says of each.
 WORDS: Final = {name: ["fails its canary: cosine", "at least 0.999"] for name in wrong_models.EVERY}
@@ -95,7 +97,6 @@ def test_init_refuses_it(name: str, pod: Pod) -> None:
     assert pod.active() is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", wrong_models.EVERY)
 def test_what_was_active_stays_so(name: str, right: Pod) -> None:
     """It does not take the place of a good release."""
@@ -103,7 +104,6 @@ def test_what_was_active_stays_so(name: str, right: Pod) -> None:
     assert right.active() == "right"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fp16", "int8"])
 def test_rounded_weights_are_no_wrong_model(name: str, pod: Pod) -> None:
     """The same model in float16 passes even as fp32 would, in int8 with the room it is given."""
@@ -112,13 +112,11 @@ def test_rounded_weights_are_no_wrong_model(name: str, pod: Pod) -> None:
     assert pod.active() == name
 
 
-@pytest.mark.slow
 def test_int8_is_not_what_fp32_would_be(pod: Pod) -> None:
     """Int8 weights under a manifest that was made of fp32 ones are not the model it speaks of."""
     assert_refused(pod, "int8-as-fp32", ["cosine 0.99", "at least 0.999"])
 
 
-@pytest.mark.slow
 def test_a_provider_s_bug_shows_in_long_texts_only(
     minilm_external_dir: Path, tmp_path: Path
 ) -> None:
@@ -143,7 +141,6 @@ def serving(share: TestShare, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield running
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", wrong_models.EVERY)
 def test_the_worker_refuses_it(name: str, share: TestShare, serving: Worker) -> None:
     """Asked to reload to it, the worker says why it does not, and serves the right one on."""
@@ -154,7 +151,6 @@ def test_the_worker_refuses_it(name: str, share: TestShare, serving: Worker) -> 
     assert serving.embed("campus map").headers["X-Model-Version"] == "right"
 
 
-@pytest.mark.slow
 def test_the_sidecar_refuses_it(pod: Pod) -> None:
     """It is quarantined, and the worker never hears of it."""
     init(pod, "right").ok()
@@ -180,7 +176,6 @@ def publish(share: TestShare, name: str, site: Pod) -> Result:
     return site.publish_tree(name, tree, timeout=120)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "minimum"), [("right", 0.999), ("fp16", 0.99), ("int8", 0.99)])
 def test_publish_makes_the_canary_that_fits(
     name: str, minimum: float, share: TestShare, tmp_path: Path
@@ -194,7 +189,6 @@ def test_publish_makes_the_canary_that_fits(
     assert init(site, name).code == 0
 
 
-@pytest.mark.slow
 def test_publish_refuses_what_is_no_number(share: TestShare, tmp_path: Path) -> None:
     """A model that gives NaN for one text is no release: exit 7, nothing on the share."""
     site = Pod(tmp_path)

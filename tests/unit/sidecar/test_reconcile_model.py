@@ -295,5 +295,5 @@ class WorkerThatIsNeverTold(World):
 def test_whatever_happens_every_step_is_safe_and_all_end_well(world: type[World]) -> None:
     """Crashes, bad releases and lost networks never make the agent unsafe, nor leave it stuck."""
     run_state_machine_as_test(
-        world, settings=settings(max_examples=100, stateful_step_count=20, deadline=None)
+        world, settings=settings(max_examples=50, stateful_step_count=20, deadline=None)
     )

@@ -8,6 +8,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.support.azure_clients import key_credential, share_client
 from tests.support.azure_double import running_double
 
@@ -75,6 +77,7 @@ def read_away(double: Double, target: str) -> int:
         return length
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(tmp_path: Path) -> None:
     """A file of 1 GiB is created and served whole, fast or slow, in memory for a few pieces."""
     with running_double("--no-auth", "--share=data", root=tmp_path) as double:

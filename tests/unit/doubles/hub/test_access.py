@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.support.certificates import Certificate
 
+pytestmark = pytest.mark.slow
+
 GATED: Final = "acme/gated"
 OWNER: Final = {"HF_TOKEN": "hf_owner"}
 OUTSIDER: Final = {"HF_TOKEN": "hf_outsider"}
@@ -56,7 +58,6 @@ def test_owner(guarded: Hub, tmp_path: Path) -> None:
         assert owner.ask("snapshot", repo=repo).value.keys() == FILES.keys()
 
 
-@pytest.mark.slow  # 24 processes of the real client
 @pytest.mark.parametrize(
     ("env", "error", "status"),
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx
+import pytest
 
 from tests.support.hub_clients import Client
 from tests.support.hub_double import Hub, name_branch, pointer_of, running_hub, write_repo
@@ -14,6 +15,8 @@ from tests.unit.doubles.hub.conftest import COMMIT, FILES, REPO, WEIGHTS
 
 if TYPE_CHECKING:
     from tests.support.certificates import Certificate
+
+pytestmark = pytest.mark.slow
 
 WEIGHTS_SHA256: Final = hashlib.sha256(WEIGHTS).hexdigest()
 # By `git hash-object` and `git write-tree`.
