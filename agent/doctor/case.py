@@ -81,8 +81,7 @@ class Case:
     def tree_source(self) -> TreeSource:
         """Return the hand-made tree that pods should serve; else the one without a suffix."""
         suffix = self.tree.suffix if self.tree else ""
-        contents = self._context.contents
-        return TreeSource(self.share, contents.wanted, suffix, strict=contents.strict)
+        return TreeSource.of(self.share, self._context.contents, suffix)
 
     @property
     def release(self) -> Manifest | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import getpass
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import ReleaseMissingError, VerificationError
 from agent.machine.clock import utc_now
 from agent.operate.status import distances
 from agent.operate.verify import verify_on_share
+from agent.publish.source import TreeSource
 from agent.release import marker
 from agent.release import version as versions
 from agent.release.manifest import Manifest
@@ -46,18 +48,18 @@ def promote(
         NewSpaceError: It embeds into another space than the one promoted now.
     """
     versions.require(version, remedy=_REMEDY)
-    found = Locator.of(context).locate(version)
-    if not isinstance(found, HandMadeTree):
-        require_whole(context.share, found)
-        if check:
-            verify_on_share(context.share, found, stop=context.stop, log=context.log)
+    locator = Locator.of(context)
+    found = locator.locate(version)
+    _require_whole(context, found)
+    if check and isinstance(found, Manifest):
+        verify_on_share(context.share, found, stop=context.stop, log=context.log)
     old = context.reader.understood()
     if old and isinstance(found, Manifest):
         _guard_space(context.guard, context.reader, old.version, found, say)
     # Promoted again, to lift a quarantine, it goes on to be allowed what it was.
     again = old is not None and old.version == version and old.allow_new_space
     allowed = again or context.settings.allow_new_space
-    new = marker.promoted(old, version, allow_new_space=allowed)
+    new = marker.promoted(_on_share(locator, old, say), version, allow_new_space=allowed)
     return _write(context.share, context.settings.marker, new)
 
 
@@ -82,10 +84,34 @@ def rollback(context: Context, version: str | None, *, say: Callable[[str], None
     old = context.reader.required()
     new = marker.rolled_back(old, version)
     found = Locator.of(context).locate(new.version)
+    if new.version not in old.previous:
+        _require_whole(context, found)
     if new.version not in old.previous and isinstance(found, Manifest):
-        require_whole(context.share, found)
         _guard_space(context.guard, context.reader, old.version, found, say)
     return _write(context.share, context.settings.marker, new)
+
+
+def _require_whole(context: Context, found: Manifest | HandMadeTree) -> None:
+    """Refuse what pods could not take: a release that lacks a file, a tree that gives none."""
+    if isinstance(found, Manifest):
+        require_whole(context.share, found)
+    else:
+        TreeSource.of(context.share, context.contents, found.suffix).plan()
+
+
+def _on_share(locator: Locator, old: Marker | None, say: Callable[[str], None]) -> Marker | None:
+    """Return the old marker without what the share lacks, which nobody could go back to."""
+    if old is None:
+        return None
+    chain: list[str] = []
+    for version in old.chain:
+        try:
+            locator.locate(version)
+        except (ReleaseMissingError, VerificationError) as error:
+            say(f"{version} cannot be gone back to: {error.what}")
+        else:
+            chain.append(version)
+    return replace(old, version=chain[0], previous=tuple(chain[1:])) if chain else None
 
 
 def _guard_space(

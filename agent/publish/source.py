@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from agent.models.contents import Contents
     from agent.release.adoption import Plan
     from agent.release.wanted import Wanted
     from agent.shares.base import Share
@@ -35,6 +36,11 @@ class TreeSource:
     suffix: str = ""
     strict: bool = True
     owned: Path | None = None
+
+    @classmethod
+    def of(cls, share: Share, contents: Contents, suffix: str) -> TreeSource:
+        """Return the tree on a share, as a catalog's models are looked for in it."""
+        return cls(share, contents.wanted, suffix, strict=contents.strict)
 
     def plan(self) -> Plan:
         """Choose the files that make the release.

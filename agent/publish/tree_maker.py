@@ -33,8 +33,7 @@ class TreeMaker:
         self.version = version
         self._workshop = workshop
         suffix = _suffix(directory, version)
-        tree, strict = DirectoryShare(directory), workshop.contents.strict
-        self._source = TreeSource(tree, workshop.wanted, suffix, strict=strict)
+        self._source = TreeSource.of(DirectoryShare(directory), workshop.contents, suffix)
         self._plan = self._source.plan()
 
     def would_make(self, _there: Manifest) -> bool:

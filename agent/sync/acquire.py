@@ -112,8 +112,7 @@ class Acquirer:
         return Original(share, {**paths, **plan.files}, plan.written)
 
     def _source(self, tree: HandMadeTree) -> TreeSource:
-        share, contents = self.locator.reader.share, self.workshop.contents
-        return TreeSource(share, contents.wanted, tree.suffix, strict=contents.strict)
+        return TreeSource.of(self.locator.reader.share, self.workshop.contents, tree.suffix)
 
     def _stage(self, release: Manifest, moved: ByteCounter, spare: Sequence[str]) -> Staged:
         pickles.refuse(release, allowed=self.workshop.allow_pickle)

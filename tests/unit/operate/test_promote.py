@@ -15,6 +15,7 @@ from agent.errors import (
     VerificationError,
 )
 from agent.operate.promote import promote, rollback
+from tests.support.desks import plain_tree
 from tests.support.shares import SNAPSHOT, flip
 
 if TYPE_CHECKING:
@@ -51,10 +52,43 @@ def test_promote_writes_a_record(desk: Desk) -> None:
 
 def test_promote_takes_over_a_plain_marker(desk: Desk) -> None:
     """`echo v1 > VERSION` is a good marker: `promote` puts it into the chain."""
-    desk.add("v2")
+    for version in ("v1", "v2"):
+        desk.add(version)
     desk.share.mark("v1")
     promote(desk.context(), "v2", say=quiet)
     assert lines(desk) == ["v2", "# previous: v1"]
+
+
+def test_what_is_not_on_the_share_is_no_way_back(desk: Desk) -> None:
+    """A version that was mistyped in a marker by hand leaves the chain, and that is said."""
+    for version in ("v1", "v2"):
+        desk.add(version)
+    desk.share.mark("v1.0-typo", "previous: v1 v0")
+    said: list[str] = []
+    promote(desk.context(), "v2", say=said.append)
+    assert lines(desk) == ["v2", "# previous: v1"]
+    gone = [line for line in said if "cannot be gone back to" in line]
+    assert [line.split()[0] for line in gone] == ["v1.0-typo", "v0"]
+    assert rollback(desk.context(), None, say=quiet).version == "v1"
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_tree_made_by_hand_is_promoted_if_pods_could_take_it(check: bool, desk: Desk) -> None:
+    """It is planned as `init` plans it: what is not there, or not all of it, is refused."""
+    with pytest.raises(ReleaseMissingError):
+        promote(desk.context(), "v77", check=check, say=quiet)
+    plain_tree(desk.share.root)
+    (desk.share.root / "fastembed-v1").mkdir()
+    with pytest.raises(ReleaseMissingError, match=r"acme--plain|acme/plain"):
+        promote(desk.context(), "v1", check=check, say=quiet)
+    (desk.share.root / "fastembed-v1").rmdir()
+    assert promote(desk.context(), "v1", check=check, say=quiet).version == "v1"
+    for path in desk.share.root.rglob("snapshots/*/*"):
+        path.unlink()
+    (desk.share.root / "VERSION").unlink()
+    with pytest.raises(ReleaseMissingError, match="acme--plain"):
+        promote(desk.context(), "v1", check=check, say=quiet)
+    assert not (desk.share.root / "VERSION").exists()
 
 
 def test_promote_over_a_marker_that_says_nothing(desk: Desk) -> None:
@@ -155,7 +189,8 @@ def test_what_cannot_be_compared_is_promoted(desk: Desk) -> None:
     desk.share.mark("v1")
     said: list[str] = []
     promote(desk.context(), "v2", say=said.append)
-    assert (lines(desk)[0], said) == ("v2", [])
+    assert lines(desk) == ["v2"]
+    assert [line.split(":")[0] for line in said] == ["v1 cannot be gone back to"]
 
 
 def test_rollback_goes_down_the_chain(desk: Desk) -> None:
