@@ -106,7 +106,7 @@ def init(context: Context) -> None:
     from agent.sync.init import run
 
     done = run(context)
-    click.echo(f"{done.active} is active after {done.seconds:.1f} s.")
+    click.echo(str(done))
     if done.desired and done.active != done.desired:
         click.echo(f"It is NOT the desired release {done.desired}: see the log.", err=True)
 

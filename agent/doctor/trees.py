@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from agent.doctor.judge import misplaced
@@ -39,7 +40,21 @@ def structure(case: Case) -> Iterator[Finding]:
         case.total = sum(sizes.values())
         case.largest = max(sizes.items(), key=lambda entry: entry[1])
     names = ", ".join(f"{ref.name} ({ref.loader})" for ref in plan.models)
-    yield ok(f"The hand-made tree is complete: {names}.")
+    if plan.absent:
+        yield ok(f"The hand-made tree holds {names}.")
+        yield from _absent(case, source)
+    else:
+        yield ok(f"The hand-made tree is complete: {names}.")
+
+
+def _absent(case: Case, source: TreeSource) -> Iterator[Finding]:
+    """Warn about models that the catalog names and pods would come up without."""
+    try:
+        replace(source, strict=True).plan()
+    except ReleaseMissingError as error:
+        names = [name for name in case.reader.names("") if name not in _OURS]
+        wrong = _explained(source, error, names, _nodes(case, names))
+        yield warn(wrong.what, wrong.remedy, diagnosis=DIAGNOSIS)
 
 
 def _incomplete(case: Case, source: TreeSource, error: ReleaseMissingError) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from agent.files.source import Source
     from agent.release.manifest import File, Manifest
+    from agent.release.model_ref import ModelRef
     from agent.store.store import Store
 
 # For directories, the manifest, links and records, which take far less.
@@ -47,11 +48,13 @@ class Staged:
         manifest: The release's.
         moved: Bytes by where they came from; see `ByteCounter`.
         seconds: How long it took.
+        absent: The catalog's models that a tree made by hand lacks.
     """
 
     manifest: Manifest
     moved: Mapping[str, int]
     seconds: float
+    absent: tuple[ModelRef, ...] = ()
 
 
 def stage(

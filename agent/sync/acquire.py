@@ -133,8 +133,6 @@ class Acquirer:
     ) -> Staged:
         store, source = self.store, self._source(tree)
         plan = source.plan()
-        for want in plan.absent:
-            self.log.warning("catalog.model_missing", model=want.ref.name, loader=want.ref.loader)
         directory = store.staging / version
         store.sweep()
         total = source.size(plan)
@@ -150,4 +148,5 @@ class Acquirer:
                 "release.pickle", path=path, reason="it is what the worker loads today"
             )
         stage.publish(store, release, directory)
-        return Staged(release, dict(moved.by_source), clock() - began)
+        absent = tuple(want.ref for want in plan.absent)
+        return Staged(release, dict(moved.by_source), clock() - began, absent)

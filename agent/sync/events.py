@@ -37,6 +37,14 @@ class Staged(Event, name="release.staged"):
 
 
 @dataclass(frozen=True)
+class ModelMissing(Event, name="catalog.model_missing", level=logging.WARNING):
+    """A tree made by hand, which became a release, lacks a model that the catalog names."""
+
+    model: str
+    loader: str
+
+
+@dataclass(frozen=True)
 class Verified(Event, name="release.verified"):
     """Every byte of a release in the store was verified."""
 

@@ -36,15 +36,27 @@ if TYPE_CHECKING:
     from agent.context import Context
     from agent.release.manifest import Manifest
     from agent.release.marker import Marker
+    from agent.sync.listening import Event
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of `init`: the active release, the desired one, and the seconds that it took."""
+    """The result of `init`: the active release, the desired one, and the seconds that it took.
+
+    Attributes:
+        absent: The catalog's models that the tree lacks which it took.
+    """
 
     active: str
     desired: str | None
     seconds: float
+    absent: tuple[events.ModelMissing, ...] = ()
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        lacking = ", ".join(f"{each.model} ({each.loader})" for each in self.absent)
+        without = f", without {lacking}: the tree lacks it" if lacking else ""
+        return f"{self.active} is active after {self.seconds:.1f} s{without}."
 
 
 def run(context: Context) -> Outcome:
@@ -59,7 +71,8 @@ def run(context: Context) -> Outcome:
             with summary.timed("lock"):
                 context.store.prepare()
                 stack.enter_context(context.store.lock(context.stop))
-            active, desired, why = _Init(context, summary).run()
+            missing = _Missing()
+            active, desired, why = _Init(context, summary, missing).run()
     except AgentError as error:
         _log_failure(context.log, summary, error)
         raise
@@ -68,7 +81,7 @@ def run(context: Context) -> Outcome:
         context.log.error("init.fell_back", **named, **summary.fields("fell_back", why))
     else:
         context.log.info("init.done", **named, **summary.fields("success", why))
-    return Outcome(active, desired, summary.seconds)
+    return Outcome(active, desired, summary.seconds, tuple(missing.models))
 
 
 def _log_failure(log: FilteringBoundLogger, summary: SyncSummary, error: AgentError) -> None:
@@ -79,15 +92,27 @@ def _log_failure(log: FilteringBoundLogger, summary: SyncSummary, error: AgentEr
         log.error("init.failed", **summary.fields("error", str(error)), kind=kind)
 
 
+class _Missing:
+    """Remembers which of the catalog's models a tree lacked."""
+
+    def __init__(self) -> None:
+        self.models: list[events.ModelMissing] = []
+
+    def hear(self, event: Event) -> None:
+        """Note the model."""
+        if isinstance(event, events.ModelMissing):
+            self.models.append(event)
+
+
 class _Init:
-    def __init__(self, context: Context, summary: SyncSummary) -> None:
+    def __init__(self, context: Context, summary: SyncSummary, missing: _Missing) -> None:
         self._settings = context.settings
         self._summary = summary
         self._store = context.store
         self._log = context.log
         self._guard = context.guard
         self._reader = context.reader
-        self._events = Events(LogListener(context.log))
+        self._events = Events(LogListener(context.log), missing)
         self._record = Record(context.store.agent, context.log)
         self._steps = Steps.of(context, self._record, self._events)
         self._marker: Marker | None = None

@@ -128,6 +128,8 @@ class Steps:
                 raise
             self.record.end(version)
         told.add_all(staged.moved)
+        for ref in staged.absent:
+            self.events.tell(events.ModelMissing(ref.name, ref.loader))
         digest, origin = staged.manifest.digest, _ORIGIN[type(found)]
         self.events.tell(events.Staged(version, digest, origin, staged.seconds, staged.moved))
         return staged.manifest

@@ -292,6 +292,23 @@ def test_both_models(bench: Bench, vectors: Any) -> None:
     np.testing.assert_allclose(embed(bench.store / "fastembed"), vectors, atol=1e-6)
 
 
+def test_one_of_two_models(bench: Bench) -> None:
+    """A tree that lacks a model of the built-in catalog is taken, and nobody overlooks that."""
+    bench.flat()
+    fallback = f"sentence-transformers/{ST} (sentence-transformers)"
+    done = bench.run("init", "--no-warm").ok()
+    assert done.stdout.endswith(f" s, without {fallback}: the tree lacks it.\n"), done.stdout
+    assert done.named("catalog.model_missing")[0]["loader"] == "sentence-transformers"
+    doctor = bench.run("doctor", "--reload-method", "none")
+    (line,) = [line for line in doctor.stdout.splitlines() if line.startswith("warn  layout")]
+    assert f"sentence_transformers/{ST_CACHE}" in line
+    assert "is missing" in line
+    (bench.share.root / "fastembed").rename(bench.share.root / "huggingface")
+    write_sentence_transformers(bench.share.root / "sentence_transformers" / ST)
+    done = bench.another("other").run("init", "--no-warm").ok()
+    assert f"without {NAME} (fastembed)" in done.stdout
+
+
 def test_a_pickle_alone(bench: Bench) -> None:
     """A pickle without safetensors is staged with a warning: it is what the worker loads today."""
     home = bench.share.root / "sentence_transformers" / ST
