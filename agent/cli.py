@@ -71,6 +71,9 @@ def command(
                 signal.signal(signal.SIGTERM, lambda *_: _stop(context))
             if check_keys:
                 keys.check(sign_key=chosen.sign_key, verify_key=chosen.verify_key)
+            if "share" in required:
+                # An address that can never work is refused also by who could do without the share.
+                _ = context.share
             function(context, **given)
 
         params = [*reversed(getattr(function, "__click_params__", []))]

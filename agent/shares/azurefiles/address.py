@@ -17,6 +17,12 @@ _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _SHARE = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
+# As the portal shows a share, and as Windows and `mount` name it.
+_ELSEWHERE = re.compile(
+    r"(?:https?:|smb:)?[/\\]{2}(?P<account>[a-z0-9]{3,24})\.file\.[^/\\?@]+[/\\]+(?P<rest>[^?]+)"
+)
+
+
 @dataclass(frozen=True)
 class Address:
     """One share, and the directory in it that holds the marker and the releases.
@@ -43,6 +49,16 @@ class Address:
     def at(self, path: str) -> str:
         """Return the path in the share for `path` of the agent, with the prefix before it."""
         return "/".join(filter(None, (self.prefix, path)))
+
+
+def meant(text: str) -> Address | None:
+    """Return the share that is named by its URL or its UNC path; None for anything else."""
+    if not (found := _ELSEWHERE.match(text)):
+        return None
+    try:
+        return parse(f"{SCHEME}{found['account']}/{found['rest'].replace(chr(92), '/')}")
+    except ConfigError:
+        return None
 
 
 def parse(text: str) -> Address:
