@@ -12,11 +12,12 @@ import pytest
 from azure.storage.fileshare import ShareSasPermissions
 
 from agent import logs
-from agent.errors import AgentError, ConfigError, UnreachableError
+from agent.errors import AgentError, ConfigError, NoSpaceError, UnreachableError
 from agent.shares.azurefiles import address
 from agent.shares.azurefiles.credentials import Credentials
 from agent.shares.azurefiles.files import Files
 from agent.shares.azurefiles.service import Service
+from agent.shares.azurefiles.share import AzureFilesShare
 from agent.shares.connect import connect
 from tests.support.azure_clients import share_sas
 from tests.support.azure_double import ACCOUNT, KEY, Double, running_double
@@ -186,6 +187,58 @@ def test_keys_that_the_account_does_not_take(double: Double) -> None:
     """An account with keys switched off says so: use an identity."""
     double.fault("status", status=403, code="KeyBasedAuthenticationNotPermitted", count=1)
     assert "does not allow account keys" in told(double.url, KEYED)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (
+            403,
+            "AccountIsDisabled",
+            "The storage account of azurefiles://loopback/models is disabled",
+        ),
+        (403, "ShareDisabled", "azurefiles://loopback/models is disabled"),
+        (409, "ShareBeingDeleted", "azurefiles://loopback/models is being deleted"),
+        (403, "InsufficientAccountPermissions", "locks and the policies of the account"),
+        (400, "AccountRequiresHttps", "takes https only"),
+        (403, "AuthorizationProtocolMismatch", "allows https only"),
+        (403, "AuthorizationSourceIPMismatch", "does not allow the address of this machine"),
+        (403, "AuthorizationServiceMismatch", "is not one for files"),
+        (403, "AuthorizationResourceTypeMismatch", "does not reach what is in the share"),
+        (400, "FeatureVersionMismatch", "VERSION on azurefiles://loopback/models is of a kind"),
+        (409, "ReadOnlyAttribute", "VERSION on azurefiles://loopback/models is marked read-only"),
+        (400, "InvalidFileOrDirectoryPathName", "VERSION is no name that a file on"),
+        (409, "DeletePending", "VERSION on azurefiles://loopback/models is in use elsewhere"),
+        (500, "ClientCacheFlushDelay", "is busy or throttled (500 ClientCacheFlushDelay)"),
+        (
+            409,
+            "ShareSnapshotInProgress",
+            "A snapshot of azurefiles://loopback/models is being made",
+        ),
+        (405, "UnsupportedHttpVerb", "refused a request about VERSION (405 UnsupportedHttpVerb)"),
+    ],
+)
+def test_what_the_service_has_a_code_for(status: int, code: str, said: str, double: Double) -> None:
+    """Each of its documented errors is told as what it is, whatever its status."""
+    double.fault("status", status=status, code=code, count=None)
+    try:
+        assert said in told(double.url, KEYED)
+    finally:
+        double.heal()
+
+
+@pytest.mark.parametrize("status", [403, 409, 413])
+@pytest.mark.parametrize("operation", ["CreateFile", "PutRange"])
+def test_a_full_share(operation: str, status: int, double: Double) -> None:
+    """It is a lack of room, exit 6, and at once: more tries make no room."""
+    rule = {"operation": operation, "status": status, "code": "ShareSizeLimitReached"}
+    double.fault("status", **rule, count=None)
+    try:
+        with pytest.raises(NoSpaceError) as caught:
+            AzureFilesShare(service(double.url, SHARE)).write("VERSION", b"v1\n")
+    finally:
+        double.heal()
+    assert "is full: its quota is reached. Raise the share's quota" in str(caught.value)
 
 
 def test_a_clock_that_is_off() -> None:

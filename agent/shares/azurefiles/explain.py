@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError
 from requests.exceptions import RequestException
 
+from agent.errors import AgentError, NoSpaceError
 from agent.retry import TRANSIENT_STATUS, RemoteError, retry_after
-from agent.shares.azurefiles.sentences import TRANSIENT_CODES, Answer, is_clock_skew, sentences
+from agent.shares.azurefiles.sentences import (
+    FULL,
+    TRANSIENT_CODES,
+    Answer,
+    is_clock_skew,
+    sentences,
+)
 from agent.shares.azurefiles.transport import StrangerError
 
 if TYPE_CHECKING:
@@ -46,7 +53,7 @@ class NoCredentialError(ServiceError):
     """There is no credential: no key, no SAS, and no identity that gives a token."""
 
 
-def explain(error: Exception, asked: Asked) -> ServiceError:
+def explain(error: Exception, asked: Asked) -> AgentError:
     """Return the error to raise for `error`, without the SDK's own text: that may hold secrets.
 
     Args:
@@ -142,8 +149,10 @@ def _not_answered(error: Exception, asked: Asked) -> ServiceError:
     return interrupted(asked)
 
 
-def _answered(answer: Answer, asked: Asked) -> ServiceError:
+def _answered(answer: Answer, asked: Asked) -> AgentError:
     what, remedy = sentences(answer, asked)
+    if answer.code == FULL:
+        return NoSpaceError(what, remedy=remedy)
     kind = ClockError if is_clock_skew(answer) else ServiceError
     return kind(
         what,

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 GONE: Final = ("ResourceNotFound", "ParentNotFound")
 
 # Trying again may help for these too: a body damaged on the way, a file that is open elsewhere.
-TRANSIENT_CODES: Final = ("Md5Mismatch", "SharingViolation", "FileLockConflict")
+TRANSIENT_CODES: Final = (
+    *("Md5Mismatch", "SharingViolation", "FileLockConflict", "FileOpenBySmbClient"),
+    *("DeletePending", "CannotDeleteFileOrDirectory", "ClientCacheFlushDelay"),
+    "ShareSnapshotInProgress",
+)
+FULL: Final = "ShareSizeLimitReached"
 _SKEW_SECONDS: Final = 300
 _DENIED: Final = (401, 403)
 _CALLED: Final[Mapping[Kind, str]] = {
@@ -35,7 +40,65 @@ _PERMISSIONS: Final = (
     "Give the SAS the permissions rl to read and rcwdl to publish, and check that the account's "
     "firewall allows this network."
 )
-_NO_SHARE: Final = ("ShareNotFound", "ShareBeingDeleted", "ShareDisabled")
+_HTTPS: Final = "Give --azure-endpoint with https://, or none."
+# Codes that say it all, whatever their status: "File service error codes" (Microsoft).
+_BY_CODE: Final[Mapping[str, tuple[str, str]]] = {
+    FULL: (
+        "{share} is full: its quota is reached.",
+        "Raise the share's quota, or remove old releases: model-agent prune --on share.",
+    ),
+    "ShareNotFound": (
+        "There is no share {share}.",
+        "Check the share's name in --share, or create it.",
+    ),
+    "ShareBeingDeleted": (
+        "{share} is being deleted.",
+        "Restore it, or create it again once it is gone, and publish to it.",
+    ),
+    "ShareDisabled": ("{share} is disabled.", "Have the share enabled again."),
+    "AccountIsDisabled": (
+        "The storage account of {share} is disabled.",
+        "Have the account enabled again; check its subscription.",
+    ),
+    "InsufficientAccountPermissions": (
+        "The storage account of {share} does not allow this.",
+        "Check the locks and the policies of the account.",
+    ),
+    "KeyBasedAuthenticationNotPermitted": (
+        "The account of {share} does not allow account keys.",
+        "Use a workload identity: give neither key nor SAS.",
+    ),
+    "AccountRequiresHttps": ("The account of {share} takes https only.", _HTTPS),
+    "AuthorizationProtocolMismatch": ("The SAS for {share} allows https only.", _HTTPS),
+    "AuthorizationSourceIPMismatch": (
+        "The SAS for {share} does not allow the address of this machine.",
+        "Create a SAS without allowed addresses, or with those of the cluster.",
+    ),
+    "AuthorizationServiceMismatch": (
+        "The SAS for {share} is not one for files.",
+        "Create it for the file service (ss=f), or on the share itself.",
+    ),
+    "AuthorizationResourceTypeMismatch": (
+        "The SAS for {share} does not reach what is in the share.",
+        "Create it for containers and objects (srt=co), or on the share itself.",
+    ),
+    "FeatureVersionMismatch": (
+        "{path} on {share} is of a kind that this version of the agent cannot use.",
+        "Update model-agent, or copy the file to the share again.",
+    ),
+    "ReadOnlyAttribute": (
+        "{path} on {share} is marked read-only.",
+        "Take that attribute away: attrib -r, or the file's properties.",
+    ),
+    "InvalidFileOrDirectoryPathName": (
+        "{path} is no name that a file on {share} can have.",
+        "Give it another name, and publish again.",
+    ),
+    "ShareSnapshotInProgress": (
+        "A snapshot of {share} is being made.",
+        "Try again when it is done.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +125,9 @@ def sentences(answer: Answer, asked: Asked) -> tuple[str, str]:
     """Return what happened and the remedy, without the answer's own text."""
     if is_clock_skew(answer):
         return _clock(answer, asked)
+    if known := _BY_CODE.get(answer.code or ""):
+        what, remedy = known
+        return what.format(share=asked.share, path=asked.path or "A file"), remedy
     if answer.status in _DENIED:
         return _denied(answer, asked)
     return _known(answer, asked) or (
@@ -72,9 +138,6 @@ def sentences(answer: Answer, asked: Asked) -> tuple[str, str]:
 
 def _known(answer: Answer, asked: Asked) -> tuple[str, str] | None:
     told = _told(answer)
-    if answer.code in _NO_SHARE:
-        what = f"There is no share {asked.share} ({answer.code})."
-        return what, "Check the share's name in --share, or create it."
     if answer.status in TRANSIENT_STATUS:
         what = f"{asked.share} is busy or throttled ({told})."
         return what, "Try again later; if it lasts, give the share more throughput."
@@ -109,9 +172,6 @@ def _clock(answer: Answer, asked: Asked) -> tuple[str, str]:
 
 def _denied(answer: Answer, asked: Asked) -> tuple[str, str]:
     code, called = answer.code, _CALLED[asked.kind]
-    if code == "KeyBasedAuthenticationNotPermitted":
-        what = f"The account of {asked.share} does not allow account keys."
-        return what, "Use a workload identity: give neither key nor SAS."
     if asked.kind == "identity":
         return f"The identity is not allowed to do this on {asked.share} ({code}).", _ROLES
     if "time frame" in answer.text or "expired" in answer.text.lower():
