@@ -6,7 +6,8 @@ import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 import pytest
 from azure.storage.fileshare import ShareSasPermissions
@@ -19,7 +20,7 @@ from agent.shares.azurefiles.files import Files
 from agent.shares.azurefiles.service import Service
 from agent.shares.azurefiles.share import AzureFilesShare
 from agent.shares.connect import connect
-from tests.support.azure_clients import share_sas
+from tests.support.azure_clients import share_sas, soon
 from tests.support.azure_double import ACCOUNT, KEY, Double, running_double
 from tests.support.certificates import make_certificate
 from tests.support.rest import identity_server
@@ -156,6 +157,43 @@ def test_an_expired_sas(double: Double) -> None:
     assert "SAS for azurefiles://loopback/models has expired" in told(
         double.url, sas(double, expiry=past)
     )
+
+
+AS_PEOPLE_HAVE_IT: Final[dict[str, Callable[[str], str]]] = {
+    "as it is": str,
+    "with its question mark": lambda token: f"?{token}",
+    "quoted, as az prints it": lambda token: f'"{token}"',
+    "quoted otherwise, with blanks": lambda token: f" '{token}' \n",
+    "with a byte order mark": lambda token: f"\ufeff{token}\r\n",
+    "the whole URL": lambda token: f"https://loopback.file.core.windows.net/models?{token}",
+    "quoted URL": lambda token: f'"https://loopback.file.core.windows.net/models/?{token}"',
+    "out of a page": lambda token: token.replace("&", "&amp;"),
+    "decoded": unquote,
+    "in two lines": lambda token: f"{token[:40]}\n{token[40:]}",
+    "out of a connection string": lambda token: f"SharedAccessSignature={token}",
+}
+
+
+@pytest.mark.parametrize("written", AS_PEOPLE_HAVE_IT.values(), ids=AS_PEOPLE_HAVE_IT)
+def test_a_sas_as_people_have_it(
+    written: Callable[[str], str], double: Double, tmp_path: Path
+) -> None:
+    """In a variable or a file, whatever stands around it: there is one way to read it."""
+    # One whose signature has a plus, which means a blank where it is not encoded.
+    tokens = (share_sas(double, SHARE, expiry=soon(60 + n)) for n in range(500))
+    token = next(token for token in tokens if "%2B" in token)
+    assert read(double.url, {"AZURE_STORAGE_SAS_TOKEN": written(token)}) is None
+    (tmp_path / "sastoken").write_text(written(token), encoding="utf-8")
+    where = address.parse(f"azurefiles://{ACCOUNT}/{SHARE}")
+    found = Credentials(where, tmp_path, {})
+    reading = Service(where, found, endpoint=double.url, log=logs.get())
+    assert Files(reading, seconds=0.1).read("VERSION", 4096) is None
+
+
+def test_a_key_as_people_have_it(double: Double) -> None:
+    """It is base64, which knows neither quotes nor line ends."""
+    for written in (f'"{KEY}"', f"\ufeff{KEY}\n", f"{KEY[:40]}\n{KEY[40:]}"):
+        assert read(double.url, {"AZURE_STORAGE_KEY": written}) is None
 
 
 def test_a_sas_that_allows_too_little(double: Double) -> None:

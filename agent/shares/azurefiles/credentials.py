@@ -9,6 +9,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import quote, unquote
 
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.utils import parse_connection_string
@@ -108,7 +109,7 @@ class Credentials:
         for kind, variable, file in SOURCES:
             for path in (self._secret_dir / file, self._secret_dir / variable):
                 try:
-                    secret = path.read_text().strip()
+                    secret = _bare(path.read_text())
                 except FileNotFoundError:
                     continue
                 except (OSError, UnicodeDecodeError) as error:
@@ -126,7 +127,7 @@ class Credentials:
 
     def _from_environment(self) -> tuple[Kind, str, str]:
         for kind, variable, _ in SOURCES:
-            if secret := self._environ.get(variable, "").strip():
+            if secret := _bare(self._environ.get(variable, "")):
                 return kind, variable, secret
         return "identity", "DefaultAzureCredential", ""
 
@@ -160,11 +161,22 @@ def _named_key(account: str, key: str, source: str) -> AzureNamedKeyCredential:
     return AzureNamedKeyCredential(account, key)
 
 
+def _bare(text: str) -> str:
+    """Return a secret without what editors, shells and `az` put around it, or between its lines."""
+    return "".join(text.removeprefix("\ufeff").split()).strip("\"'")
+
+
 def _sas(text: str, source: str) -> str:
-    token = text.removeprefix("?")
-    if "sig=" not in token:
+    """Return the token of a SAS, as the portal, `az` or a page of HTML gives it.
+
+    A token may come as a whole URL, as a part of a connection string, and with its values
+    decoded: a `+` in the signature would arrive as a space.
+    """
+    query = text.rpartition("?")[2].removeprefix("SharedAccessSignature=").replace("&amp;", "&")
+    pairs = [part.partition("=") for part in query.split("&") if part]
+    if not any(name == "sig" and value for name, _, value in pairs):
         raise _malformed(source, "is not a SAS token: it has no sig=")
-    return token
+    return "&".join(f"{quote(name)}={quote(unquote(value), safe='')}" for name, _, value in pairs)
 
 
 def _malformed(source: str, what: str) -> ConfigError:
