@@ -267,7 +267,10 @@ async def test_a_worker_that_is_signalled(serve: Serve, tmp_path: Path) -> None:
 
     script, told = tmp_path / f"worker-{tmp_path.name}.sh", tmp_path / "told"
     script.write_text(f"trap 'touch {told}; exit' HUP; echo; while :; do sleep 0.1; done")
-    process = await asyncio.create_subprocess_exec("sh", script, stdout=asyncio.subprocess.PIPE)
+    # A shell cannot trap what is ignored when it starts, as under nohup.
+    process = await asyncio.create_subprocess_exec(
+        *("env", "--default-signal=HUP", "sh", script), stdout=asyncio.subprocess.PIPE
+    )
     assert process.stdout
     try:
         await process.stdout.readline()
