@@ -46,13 +46,13 @@ def command(
     *names: str,
     required: tuple[str, ...] = (),
     group: click.Group = cli,
-    check_keys: bool = False,
+    check_first: bool = False,
     stop_at_once: bool = True,
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Register a command that takes these settings and is given a `Context` of them.
 
-    With `check_keys` the keys are tried before anything is done; without `stop_at_once` the command
-    listens to SIGTERM by itself.
+    With `check_first` the keys and the share's address are tried before anything is done, also of a
+    command that could do without the share; without `stop_at_once` it listens to SIGTERM by itself.
     """
 
     def register(function: Callable[..., None]) -> click.Command:
@@ -69,11 +69,10 @@ def command(
             context = Context(chosen, logs.get())
             if stop_at_once:
                 signal.signal(signal.SIGTERM, lambda *_: _stop(context))
-            if check_keys:
+            if check_first:
                 keys.check(sign_key=chosen.sign_key, verify_key=chosen.verify_key)
-            if "share" in required:
-                # An address that can never work is refused also by who could do without the share.
-                _ = context.share
+                if chosen.share:
+                    _ = context.share
             function(context, **given)
 
         params = [*reversed(getattr(function, "__click_params__", []))]
@@ -103,7 +102,7 @@ def _on(meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return click.option("--on", type=places, default="store", show_default=True, help=meaning)
 
 
-@command(*_POD, *START, required=("share",), check_keys=True)
+@command(*_POD, *START, required=("share",), check_first=True)
 def init(context: Context) -> None:
     """Make a verified, warmed release active; for an initContainer."""
     from agent.sync.init import run
@@ -114,7 +113,7 @@ def init(context: Context) -> None:
         click.echo(f"It is NOT the desired release {done.desired}: see the log.", err=True)
 
 
-@command(*_POD, *FOLLOW, *WORKER, required=("share",), check_keys=True, stop_at_once=False)
+@command(*_POD, *FOLLOW, *WORKER, required=("share",), check_first=True, stop_at_once=False)
 def sidecar(context: Context) -> None:
     """Keep the worker on the release that the marker names; runs until SIGTERM.
 
@@ -127,7 +126,7 @@ def sidecar(context: Context) -> None:
     asyncio.run(serve(context))
 
 
-@command(*SHARE, *DEVICE, "hub_timeout", "lock_timeout", *MAKE, *LOG, check_keys=True)
+@command(*SHARE, *DEVICE, "hub_timeout", "lock_timeout", *MAKE, *LOG, check_first=True)
 @click.argument("catalog_file", metavar="[CATALOG]", required=False, type=Path)
 @click.option("--from", "source", type=Path, help="A tree (fastembed/, huggingface/, …) or bundle.")
 @click.option("--version", help="What the release is called; the catalog's, or the bundle's.")

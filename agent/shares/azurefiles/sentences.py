@@ -48,7 +48,7 @@ _BY_CODE: Final[Mapping[str, tuple[str, str]]] = {
         "Raise the share's quota, or remove old releases: model-agent prune --on share.",
     ),
     "ShareNotFound": (
-        "There is no share {share}.",
+        "There is no share {share} (ShareNotFound).",
         "Check the share's name in --share, or create it.",
     ),
     "ShareBeingDeleted": (

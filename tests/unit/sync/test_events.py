@@ -39,6 +39,11 @@ LINES: list[tuple[Event, str, str, dict[str, Any]]] = [
     ),
     (events.Verified("v2", 7), "info", "release.verified", {"version": "v2", "bytes": 7}),
     (
+        events.ModelMissing("m", "fastembed"),
+        *("warning", "catalog.model_missing"),
+        {"model": "m", "loader": "fastembed"},
+    ),
+    (
         events.ModelWarmed("v2", "m", "cpu", 1.00049, 0.25, 0.12345, 0.99999949),
         *("info", "model.warmed"),
         {
