@@ -14,7 +14,7 @@ from agent.release import catalog
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.release.catalog import Catalog
+    from agent.release.catalog import Catalog, Expected
     from agent.release.wanted import Wanted
 
 
@@ -53,6 +53,11 @@ class Contents:
             ConfigError: The catalog is refused, or FastEmbed does not know a name.
         """
         return fastembed_list.wanted(self.catalog)
+
+    @property
+    def expected(self) -> dict[tuple[str, str], Expected]:
+        """Published numbers that a tree's models must give: those that the operator wrote."""
+        return self.catalog.expected if self.strict else {}
 
     @property
     def strict(self) -> bool:

@@ -118,7 +118,7 @@ class Builder:
                 durable.write(directory / path, data)
             digests[path] = (hashlib.sha256(data).hexdigest(),)
         for path, origin in plan.files.items():
-            whole.check(directory / path, origin)
+            whole.check(directory / path, origin, digested=owned is not None)
         return digests
 
     def _copy(

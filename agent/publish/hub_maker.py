@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.hub.protocol import Resolved
-    from agent.publish.build import Numbers
     from agent.publish.workshop import Workshop
-    from agent.release.catalog import Catalog
     from agent.release.manifest import Manifest
 
 
@@ -87,14 +85,10 @@ def fetch_and_build(
     with progress.shown(workshop.log, "fetch", moved, total):
         workshop.hub.fetch(resolved, downloads, moved)
     tree = TreeSource(DirectoryShare(downloads), wanted, owned=downloads)
-    expected = _published(workshop.contents.catalog)
+    expected = workshop.contents.catalog.expected
     return workshop.build(tree, tree.plan(), version, target, expected=expected)
 
 
 def _total(resolved: Sequence[Resolved]) -> int:
     """Return the bytes of all files that are fetched."""
     return sum(file.size for model in resolved for file in model.files)
-
-
-def _published(catalog: Catalog) -> Numbers:
-    return {(e.name, e.loader): e.expected for e in catalog.model if e.expected}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def into_share(workshop: Workshop, publisher: Publisher) -> Manifest:
-    """Publish the release, or wait for who does; return its manifest on the share.
+    """Publish the release, or wait for another publisher of it; return its manifest on the share.
 
     Raises:
         AgentError: As `Publisher.publish` raises.

@@ -155,8 +155,8 @@ class Publisher:
         """Sign a release that is on the share if that is due; return whether it was.
 
         Raises:
-            RefusedError: Its canaries are not those of the models here, which is all that could
-                differ.
+            RefusedError: Its canaries are not those of the models here; all else was compared
+                already.
         """
         due = self.signing.is_due(self.reader, there)
         if due:

@@ -43,7 +43,8 @@ class Signing:
             VerificationError: It came with a wrong signature, or the rule would not let it in.
         """
         if self.key:
-            # Before it is written over: a right one would vouch for what a wrong one came with.
+            # The old one is checked before it is written over: else a valid one would cover content
+            # that came with a wrong one.
             came = stored.read(directory)
             if came is not None:
                 self.policy.hold(release, came, where="as it came")

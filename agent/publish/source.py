@@ -27,8 +27,8 @@ class TreeSource:
         wanted: The models to look for.
         suffix: What its top directories end in, e.g. `-v2`.
         strict: Whether every wanted model must be there, or only one.
-        owned: The tree's directory, if it is ours: its files are linked instead of copied, where
-            links reach.
+        owned: The tree's directory, if it is ours, fetched and held to digests: its files are
+            linked instead of copied, where links reach.
     """
 
     share: Share

@@ -42,7 +42,10 @@ class TreeMaker:
 
     def make(self, target: Path) -> Manifest:
         """Build the release; see `Maker`."""
-        return self._workshop.build(self._source, self._plan, self.version, target)
+        expected = self._workshop.contents.expected
+        return self._workshop.build(
+            self._source, self._plan, self.version, target, expected=expected
+        )
 
     def done(self) -> None:
         """Nothing was kept."""

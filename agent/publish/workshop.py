@@ -1,4 +1,4 @@
-"""Makes releases of trees: builds them, measures their models, and refuses what pods would."""
+"""Makes releases of trees: builds them, measures their models, refuses what pods would refuse."""
 
 from __future__ import annotations
 

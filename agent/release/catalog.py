@@ -32,7 +32,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         revision: The pinned commit, 40 hex digits.
         optimize: Whether ONNX weights are published as external data, which load faster.
         allow: Patterns of the files to take, for the loader `huggingface`; all, if there are none.
-        expected: Numbers that weights from the Hub must give.
+        expected: Numbers that its weights must give. Those of the built-in catalog hold for the
+            Hub's weights only: a tree of one's own may mean another model under the name.
     """
 
     name: Repo
@@ -55,6 +56,11 @@ class Catalog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     version: str
     model: tuple[Entry, ...]
+
+    @property
+    def expected(self) -> dict[tuple[str, str], Expected]:
+        """Published numbers, by name and loader, that models must give."""
+        return {(e.name, e.loader): e.expected for e in self.model if e.expected}
 
 
 def parse(text: str, *, where: str) -> Catalog:

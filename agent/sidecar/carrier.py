@@ -124,7 +124,8 @@ class Carrier:
             if version != self._record.state.active:
                 await self._quarantine(version, str(error))
                 return
-            # It stays active, as there is no better one. The next agent to start checks it again.
+            # The release stays active, as there is no better one. The next agent that starts
+            # checks it again.
             passes.forget(self._store.agent)
         pause = self._put_off(version)
         self._record.failed(error)

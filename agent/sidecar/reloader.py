@@ -1,4 +1,4 @@
-"""Makes the worker load a release, and waits until the worker confirms that it serves it."""
+"""Puts a reload on record, has the worker client ask for it, and records how it ended."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ Name = tuple[str, str]
 
 
 def distrust(store: Store, version: str, paths: Collection[str]) -> None:
-    """Trust these files of a release no more, nor any name of them in other releases.
+    """Trust these files of a release no more, nor the links to them in other releases.
 
     No later staging links them then.
 

@@ -31,7 +31,8 @@ class Seen:
 
     Attributes:
         wrong: Files with wrong bytes, or with a view that is another file.
-        right: Files that changed and have the right bytes: how they looked before they were read.
+        right: Files that changed and have the right bytes: inode, size and times of each, taken
+            before it was read.
         finished: Whether all of the release has been read since the round began.
     """
 

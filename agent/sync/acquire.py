@@ -139,7 +139,8 @@ class Acquirer:
         room.require_and_make(store, total + stage.OVERHEAD_BYTES, spare)
         with writing(version):
             durable.make_directory(directory)
-        builder = Builder(self.workshop.warmer, self.stop, moved.add)
+        expected = self.workshop.contents.expected
+        builder = Builder(self.workshop.warmer, self.stop, moved.add, expected=expected)
         with progress.shown(self.log, "adopt", moved, total):
             began = clock()
             release = builder.build(source, plan, version, directory)

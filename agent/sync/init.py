@@ -44,7 +44,7 @@ class Outcome:
     """The result of `init`: the active release, the desired one, and the seconds that it took.
 
     Attributes:
-        absent: The catalog's models that the tree lacks which it took.
+        absent: The catalog's models that are missing from the tree that became this release.
     """
 
     active: str

@@ -7,6 +7,7 @@ sizes prove nothing, formats do.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from contextlib import contextmanager
@@ -26,27 +27,31 @@ _TAIL_BYTES: Final = 64 * 1024
 # weights may be zeros too, but not for as long as this.
 _RANGE_BYTES: Final = 4 * 1024 * 1024
 _SHORT_BYTES: Final = 4096
+_OTHER_ENCODINGS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NAME_BYTES: Final = 255
 
 
-def check(path: Path, name: str) -> None:
+def check(path: Path, name: str, *, digested: bool = False) -> None:
     """Make sure that the file at `path` is complete, as far as its format tells.
 
     Args:
         path: The file; files that it refers to must lie beside it.
         name: Its name in errors.
+        digested: Whether it was held to a digest: what zeros are in it belong there then.
 
     Raises:
         VerificationError: It is not.
     """
     with refusing(name), path.open("rb") as file:
         _check_bytes(file)
+        if not digested:
+            _check_ranges(file)
         if path.suffix == ".onnx":
             _check_onnx(file, path.parent)
         elif path.suffix == ".safetensors":
             safetensors_header(file)
         elif path.suffix == ".json":
-            _check_json(file, path.name)
+            _check_json(file, name)
 
 
 @contextmanager
@@ -75,10 +80,30 @@ def _check_bytes(file: BinaryIO) -> None:
         raise ValueError(f"its last {tail} bytes are zeros, as after an upload that broke off")
 
 
+def _check_ranges(file: BinaryIO) -> None:
+    """Refuse a whole range of zeros: one that was never written, in the middle of an upload."""
+    size = os.fstat(file.fileno()).st_size
+    for start in range(0, size - _RANGE_BYTES + 1, _RANGE_BYTES):
+        file.seek(start)
+        if not any(file.read(_SHORT_BYTES)) and not any(file.read(_RANGE_BYTES - _SHORT_BYTES)):
+            raise ValueError(
+                f"the {_RANGE_BYTES} bytes from {start} on are zeros, as where an upload left a "
+                "range out"
+            )
+
+
 def _check_json(file: BinaryIO, name: str) -> None:
+    """Read JSON as loaders do: in UTF-8, and without a byte order mark, which they trip over."""
     file.seek(0)
-    value = json.load(file)
-    if name == "tokenizer.json" and not (isinstance(value, dict) and "model" in value):
+    data = file.read()
+    if data.startswith(_OTHER_ENCODINGS):
+        raise VerificationError(
+            f"{name} is damaged: it begins with a byte order mark, over which its loader trips.",
+            remedy="Save it as UTF-8 without BOM.",
+        )
+    value = json.loads(data.decode())
+    last = name.rpartition("/")[2]
+    if last == "tokenizer.json" and not (isinstance(value, dict) and "model" in value):
         raise ValueError("it is JSON, but no tokenizer")
 
 

@@ -157,6 +157,31 @@ def test_zeros_before_the_end_are_data(tmp_path: Path) -> None:
     structure.check(tmp_path / "weights", "weights")
 
 
+RANGE = 4 * 1024 * 1024
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_range_that_was_never_written_is_a_hole(at: int, tmp_path: Path) -> None:
+    """An upload that lost one of its ranges has zeros there; what has a digest may have them."""
+    data = bytearray(b"\x01" * (3 * RANGE + 7))
+    data[at * RANGE : (at + 1) * RANGE] = bytes(RANGE)
+    (tmp_path / "weights").write_bytes(data)
+    assert f"the {RANGE} bytes from {at * RANGE} on are zeros" in refusal(tmp_path / "weights")
+    structure.check(tmp_path / "weights", "weights", digested=True)
+
+
+@pytest.mark.parametrize("one", [0, 4095, 4096, RANGE - 1])
+def test_a_range_with_anything_in_it_is_none(one: int, tmp_path: Path) -> None:
+    """Neither is a range of zeros that does not lie where an upload's ranges lie."""
+    data = bytearray(b"\x01" * (3 * RANGE))
+    data[RANGE : 2 * RANGE] = bytes(RANGE)
+    data[RANGE + one] = 1
+    (tmp_path / "weights").write_bytes(data)
+    structure.check(tmp_path / "weights", "weights")
+    (tmp_path / "weights").write_bytes(b"\x01" * 512 + bytes(RANGE) + b"\x01" * RANGE)
+    structure.check(tmp_path / "weights", "weights")
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "model.safetensors", "tokenizer.json", "vocab.txt"])
 def test_a_git_lfs_pointer_is_no_file(tmp_path: Path, name: str) -> None:
     """A clone without LFS is told as what it is."""
@@ -327,6 +352,13 @@ def test_safetensors_cut_anywhere_are_damaged(scratch: Path) -> None:
         pytest.param("config.json", b"", "", id="empty"),
         pytest.param("config.json", b"<html>", "", id="html"),
         pytest.param("config.json", b"\xff\xff{}", "", id="not-utf-8"),
+        pytest.param("config.json", "{}".encode("utf-16-le"), "", id="utf-16-without-mark"),
+        pytest.param("config.json", "{}".encode("utf-32-le"), "", id="utf-32-without-mark"),
+        pytest.param("config.json", b"\xef\xbb\xbf{}", "begins with a byte order mark", id="bom"),
+        pytest.param("config.json", "{}".encode("utf-16"), "byte order mark", id="utf-16"),
+        pytest.param(
+            "tokenizer.json", "{}".encode("utf-16"), "byte order mark", id="tokenizer-utf-16"
+        ),
         pytest.param("config.json", b"{}{}", "", id="two-objects"),
     ],
 )
@@ -334,6 +366,14 @@ def test_broken_json_is_refused(tmp_path: Path, name: str, content: bytes, reaso
     """A cut JSON file, or a tokenizer that is none, would only fail in the worker."""
     (tmp_path / name).write_bytes(content)
     assert reason in refusal(tmp_path / name)
+
+
+def test_what_to_do_about_a_byte_order_mark(tmp_path: Path) -> None:
+    """Another copy of the file has it too."""
+    (tmp_path / "config.json").write_bytes(b"\xef\xbb\xbf{}")
+    with pytest.raises(VerificationError) as caught:
+        structure.check(tmp_path / "config.json", "config.json")
+    assert caught.value.remedy == "Save it as UTF-8 without BOM."
 
 
 @pytest.mark.parametrize(
