@@ -92,8 +92,9 @@ class Locator:
         """
         try:
             release = self.reader.manifest(version)
-        except ReleaseMissingError:
-            tree = self._tree(version)
+        except (ReleaseMissingError, VerificationError) as error:
+            self._refuse_other_case(version)
+            tree = self._tree(version) if isinstance(error, ReleaseMissingError) else None
             if tree is None:
                 raise
             self.policy.hold_unsigned(version)
@@ -114,6 +115,21 @@ class Locator:
             if not self._can_make(version):
                 raise
             return Catalogued(to_share=self.populate == "share", lacking=error.what)
+
+    def _refuse_other_case(self, version: str) -> None:
+        """Name the release whose name differs from `version` in upper and lower case only.
+
+        Raises:
+            ReleaseMissingError: There is one. Azure Files gives its manifest for `version`, too.
+            UnreachableError: The share does not answer.
+        """
+        for other in self.reader.releases():
+            if other != version and other.casefold() == version.casefold():
+                raise ReleaseMissingError(
+                    f"There is no release {version} on the share {self.reader.address}, but "
+                    f"{other}: upper and lower case count.",
+                    remedy=f"Name it as it is: model-agent promote {other}.",
+                )
 
     def _can_make(self, version: str) -> bool:
         """Return true if a pod can make the release; pods cannot sign it if that is required."""
@@ -140,7 +156,7 @@ class Locator:
         if len(complete) > 1:
             raise ReleaseMissingError(
                 f"The share {self.reader.address} has no marker {marker} and several releases: "
-                f"{', '.join(complete)}.",
+                f"{', '.join(complete)}.{_misnamed(self.reader, marker)}",
                 remedy="Say which one to serve: model-agent promote VERSION.",
             )
         if complete:
@@ -179,9 +195,21 @@ class Locator:
 def nothing(reader: ShareReader, marker: str) -> ReleaseMissingError:
     """Return the error for a share without a marker and without a release."""
     return ReleaseMissingError(
-        f"There is no marker {marker} and no release on the share {reader.address}.",
+        f"There is no marker {marker} and no release on the share {reader.address}."
+        f"{_misnamed(reader, marker)}",
         remedy="Publish a release, then promote it: model-agent publish --from DIR --version V.",
     )
+
+
+def _misnamed(reader: ShareReader, marker: str) -> str:
+    """Return a sentence about each marker or tree that is there under another name, or nothing."""
+    directory, _, name = marker.rpartition("/")
+    others = {name.casefold(): name, f"{name}.txt".casefold(): name}
+    pairs = [(each, others.get(each.casefold())) for each in reader.names(directory)]
+    roots = {root: root for root in layout.ROOTS}
+    pairs += [(each, roots.get(each.casefold())) for each in reader.names("")]
+    meant = [(there, right) for there, right in pairs if right and there != right]
+    return "".join(f" There is {there}, and {right} is looked for." for there, right in meant)
 
 
 def _has_bare_tree(names: tuple[str, ...]) -> bool:

@@ -153,6 +153,33 @@ def test_a_share_that_is_away(share: TestShare) -> None:
         gone.default("VERSION")
 
 
+def test_a_version_in_other_letters(share: TestShare) -> None:
+    """It is named as it is, whether the share tells letters apart or not, as Azure Files."""
+    share.add_files("V1", FILES)
+    for linked in (False, True):
+        if linked:
+            share.release("v1").symlink_to("V1")
+        with pytest.raises(
+            ReleaseMissingError, match=r"no release v1 on .*, but V1: upper"
+        ) as caught:
+            locator(share).locate("v1")
+        assert caught.value.remedy == "Name it as it is: model-agent promote V1."
+    assert locator(share).locate("V1")
+
+
+def test_names_that_are_nearly_right(share: TestShare) -> None:
+    """A marker or a tree that is called nearly so is pointed out, where nothing else is found."""
+    (share.root / "FastEmbed").mkdir()
+    (share.root / "VERSION.txt").write_text("v1")
+    for version in ((), ("v1", "v2")):
+        for each in version:
+            share.add_files(each, FILES)
+        with pytest.raises(ReleaseMissingError) as caught:
+            locator(share).default("VERSION")
+        assert "There is VERSION.txt, and VERSION is looked for." in caught.value.what
+        assert "There is FastEmbed, and fastembed is looked for." in caught.value.what
+
+
 @pytest.mark.parametrize(("populate", "to_share"), [("share", True), ("store", False)])
 def test_what_can_be_made(share: TestShare, populate: Populate, *, to_share: bool) -> None:
     """The catalog's own release is made where the settings say, if the share lacks it."""
