@@ -272,7 +272,8 @@ def main() -> NoReturn:
         error.show()
         sys.exit(Exit.CONFIG)
     except click.ClickException as error:
-        _fail(f"{error.format_message()} See model-agent --help.", Exit.CONFIG)
+        command = getattr(getattr(error, "ctx", None), "command_path", "model-agent")
+        _fail(f"{error.format_message().rstrip('.')}. See {command} --help.", Exit.CONFIG)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(Exit.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last line of defence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, cast
@@ -18,9 +19,10 @@ _SIGNATURE = re.compile(r"sig=[^&\s]+")
 def configure(chosen: str | None) -> None:
     """Configure logging in the format `json` or `console`; None means console on a terminal."""
     console = chosen == "console" or (chosen is None and sys.stderr.isatty())
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")  # no-color.org
     plain = structlog.dev.plain_traceback
     renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+        structlog.dev.ConsoleRenderer(colors=coloured, exception_formatter=plain)
         if console
         else structlog.processors.JSONRenderer()
     )

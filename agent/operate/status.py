@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import asdict
 
-from agent.errors import AgentError
+from agent.errors import AgentError, ConfigError
 from agent.release import space
 from agent.shares.reader import MalformedMarkerError
 from agent.sync import record
@@ -24,11 +24,18 @@ def status(context: Context) -> dict[str, Any]:
     """Return the state of the store and, where one is set, of the share.
 
     Raises:
-        ConfigError: There is no store.
+        ConfigError: There is no store, and no share is set.
     """
     store = context.store
-    store.require()
     reader = context.reader if context.settings.share else None
+    try:
+        store.require()
+    except ConfigError:
+        if reader is None:
+            raise
+        # An operator's machine has none: what is on the share is worth a look from there, too.
+        share = {"address": reader.address, **_share_status(reader)}
+        return {"store": {"path": str(store.root)}, "share": share}
     known = record.load(store.agent)
     held: dict[str, Any] = {"state": asdict(known), "active": store.active()}
     held["releases"] = {version: store.digest(version) for version in store.versions()}
@@ -48,9 +55,16 @@ def as_json(found: dict[str, Any]) -> str:
 
 def describe(seen: dict[str, Any]) -> str:
     """Return the lines that people see of `status`."""
-    store, known = seen["store"], seen["store"]["state"]
+    rows = _store_rows(seen["store"]) if "state" in seen["store"] else [("store", "none here")]
+    rows += _space_rows(seen["space"]) if "space" in seen else []
+    rows += _share_rows(seen["share"]) if "share" in seen else []
+    return "\n".join(f"{name:<10}{value or '-'}" for name, value in rows)
+
+
+def _store_rows(store: dict[str, Any]) -> list[tuple[str, str | None]]:
+    known = store["state"]
     worker = known["worker"]
-    rows = [
+    return [
         ("store", store["path"]),
         ("active", store["active"]),
         ("desired", known["desired"]),
@@ -59,10 +73,7 @@ def describe(seen: dict[str, Any]) -> str:
         *(("refused", f"{v}: {entry.reason}") for v, entry in known["quarantined"].items()),
         *_rot_rows(known["rot"]),
         *([("error", known["last_error"])] if known["last_error"] else []),
-        *(_space_rows(seen["space"]) if "space" in seen else []),
-        *(_share_rows(seen["share"]) if "share" in seen else []),
     ]
-    return "\n".join(f"{name:<10}{value or '-'}" for name, value in rows)
 
 
 def distances(old: Manifest, new: Manifest) -> list[str]:

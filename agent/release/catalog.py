@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -13,6 +13,7 @@ from agent.release.model_ref import MAIN, ModelRef
 from agent.release.version import is_version
 
 Loader = Literal["fastembed", "sentence-transformers", "huggingface"]
+_LOADERS: Final = " or ".join(get_args(Loader))
 
 
 class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,7 +80,7 @@ def parse(text: str, *, where: str) -> Catalog:
     except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"The catalog {where} is refused: {error}.",
-            remedy="Correct it; each [[model]] needs a name and a loader.",
+            remedy=f"Correct it; each [[model]] needs a name and a loader, {_LOADERS}.",
         ) from None
     return catalog
 

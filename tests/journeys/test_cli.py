@@ -119,9 +119,11 @@ def test_help_of_all() -> None:
     ids=" ".join,
 )
 def test_usage_errors(args: list[str], forks: Forks) -> None:
-    """A command line that makes no sense is exit 2 with one sentence."""
+    """A command line that makes no sense is exit 2 with one sentence, which names the command."""
     done = forks.run(*args)
-    assert_failed(done, 2, "--help")
+    command = f" {args[0]}" if args[0] in COMMANDS else ""
+    asks_click = "argument" in done.sentence or "option" in done.sentence
+    assert_failed(done, 2, f"See model-agent{command} --help." if asks_click else "--help")
     assert len(done.lines) == 1, done.lines
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
+
+import pytest
 
 CODE = """
 import logging, warnings
@@ -29,3 +33,17 @@ def test_what_libraries_say_is_one_line_of_the_log() -> None:
         ("share.retry", None, "info"),
     ]
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_colours(no_color: str, *, coloured: bool) -> None:
+    """A terminal has colours, unless NO_COLOR says that it is to have none."""
+    code = "from agent import logs; logs.configure(None); logs.get().info('marker.read')"
+    ours, theirs = pty.openpty()
+    env = os.environ | {"NO_COLOR": no_color, "TERM": "xterm"}
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, env=env, check=True)
+    os.close(theirs)
+    said = os.read(ours, 4096)
+    os.close(ours)
+    assert b"marker.read" in said
+    assert (b"\x1b[" in said) is coloured

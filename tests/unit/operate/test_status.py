@@ -100,7 +100,20 @@ def test_there_is_no_store(desk: Desk) -> None:
     """A store that is not there is a mistake of set-up, and is named."""
     desk.store.rmdir()
     with pytest.raises(ConfigError, match=str(desk.store)):
-        status.status(desk.context())
+        status.status(desk.context(share=""))
+
+
+def test_an_operator_s_machine(desk: Desk) -> None:
+    """It has no store: what the share has is shown."""
+    digest = desk.add("v1").digest
+    desk.share.mark("v1")
+    desk.store.rmdir()
+    assert status.describe(status.status(desk.context())).splitlines() == [
+        "store     none here",
+        f"share     {desk.share.root}",
+        "marker    v1",
+        f"release   v1 {digest}",
+    ]
 
 
 def test_the_two_releases_that_matter_are_compared(desk: Desk) -> None:

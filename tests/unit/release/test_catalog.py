@@ -123,7 +123,11 @@ def test_the_built_in_catalog_holds_the_two_documented_models() -> None:
         pytest.param(HEAD + "surprise = 1\n" + MODEL, "surprise", id="unknown-field-at-the-top"),
         pytest.param(HEAD + '[[model]]\nloader = "fastembed"', "name", id="no-name"),
         pytest.param(HEAD + '[[model]]\nname = "a/b"', "loader", id="no-loader"),
-        pytest.param(HEAD + MODEL.replace("fastembed", "ollama"), "loader", id="unknown-loader"),
+        pytest.param(
+            HEAD + MODEL.replace("fastembed", "ollama"),
+            "fastembed or sentence-transformers or huggingface",
+            id="unknown-loader",
+        ),
         pytest.param(HEAD + MODEL.replace("BAAI/bge", "bge"), "name", id="name-without-its-org"),
         pytest.param(HEAD + MODEL.replace("BAAI/bge", "../bge"), "name", id="traversing-name"),
         pytest.param(HEAD + MODEL.replace("BAAI/bge", "a/b/c"), "name", id="name-too-deep"),
