@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agent.context import Context
     from agent.release.marker import Marker
 
+_NAME = "model-agent"
 _TERMINATION_LOG = Path("/dev/termination-log")
 
 _LOCAL = (*STORE, *LOG)
@@ -29,7 +30,7 @@ _POD = (*SHARE, *_LOCAL, *DEVICE, *SPACE, "keep")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="model-agent")
+@click.version_option(__version__, prog_name=_NAME)
 def cli() -> None:
     """Verify, stage, warm and hot-reload embedding models, from a share of releases.
 
@@ -262,7 +263,7 @@ def main() -> NoReturn:
     # would wait out its grace. No release is touched by then.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(Exit.STOPPED))
     try:
-        cli(standalone_mode=False)
+        cli(standalone_mode=False, prog_name=_NAME)
         sys.exit(Exit.DONE)
     except StoppedError:
         sys.exit(Exit.STOPPED)
@@ -272,13 +273,20 @@ def main() -> NoReturn:
         error.show()
         sys.exit(Exit.CONFIG)
     except click.ClickException as error:
-        command = getattr(getattr(error, "ctx", None), "command_path", "model-agent")
-        _fail(f"{error.format_message().rstrip('.')}. See {command} --help.", Exit.CONFIG)
+        _fail(f"{error.format_message().rstrip('.')}. See {_command(error)} --help.", Exit.CONFIG)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(Exit.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         traceback.print_exc()
         _fail(f"Internal error: {error!r}. Please report it with the log above.", Exit.INTERNAL)
+
+
+def _command(error: click.ClickException) -> str:
+    """Return the command that was not understood; of some errors click does not tell."""
+    if context := getattr(error, "ctx", None):
+        return str(context.command_path)
+    named = [argument for argument in sys.argv[1:2] if argument in cli.commands]
+    return " ".join([_NAME, *named])
 
 
 def _stop(context: Context) -> NoReturn:

@@ -125,7 +125,7 @@ def test_the_built_in_catalog_holds_the_two_documented_models() -> None:
         pytest.param(HEAD + '[[model]]\nname = "a/b"', "loader", id="no-loader"),
         pytest.param(
             HEAD + MODEL.replace("fastembed", "ollama"),
-            "fastembed or sentence-transformers or huggingface",
+            "'ollama'",
             id="unknown-loader",
         ),
         pytest.param(HEAD + MODEL.replace("BAAI/bge", "bge"), "name", id="name-without-its-org"),
@@ -186,3 +186,10 @@ def test_no_slip_of_the_pen_crashes_the_reader(at: int, slip: str) -> None:
     except ConfigError:
         return
     assert found.model
+
+
+def test_the_loaders_that_there_are() -> None:
+    """They are listed where one is named that is none."""
+    with pytest.raises(ConfigError) as caught:
+        catalog.parse(HEAD + MODEL.replace("fastembed", "ollama"), where="my.toml")
+    assert "fastembed or sentence-transformers or huggingface" in caught.value.remedy
