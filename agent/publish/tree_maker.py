@@ -33,7 +33,8 @@ class TreeMaker:
         self.version = version
         self._workshop = workshop
         suffix = _suffix(directory, version)
-        self._source = TreeSource.of(DirectoryShare(directory), workshop.contents, suffix)
+        tree, strict = DirectoryShare(directory), workshop.contents.strict
+        self._source = TreeSource(tree, workshop.wanted, suffix, strict=strict)
         self._plan = self._source.plan()
 
     def would_make(self, _there: Manifest) -> bool:

@@ -60,8 +60,10 @@ class Metrics:
         )
         self.reload_failures = self._counter("reload_failures", "Reloads that were not confirmed.")
         self.last_reload_successful = self._gauge(
-            "last_reload_successful", "1 if the last reload was confirmed, else 0."
+            "last_reload_successful",
+            "0 if the last reload was not confirmed, else 1, as before the first.",
         )
+        self.last_reload_successful.set(1)
         self.last_success = self._gauge(
             "last_success_timestamp_seconds", "When a release was last activated, in Unix time."
         )

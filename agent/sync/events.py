@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent.sync.summary import Outcome, SyncSummary
-    from agent.warmup.protocol import Measured
 
 
 @dataclass(frozen=True)
@@ -88,14 +87,6 @@ class ModelNotRun(Event, name="model.not_run", level=logging.WARNING):
     version: str
     model: str
     reason: str | None
-
-
-def of_model(version: str, seen: Measured) -> ModelWarmed | ModelNotRun:
-    """Return the event for a model that was warmed, or of which only the files were checked."""
-    if seen.load_seconds is None or seen.first_seconds is None:
-        return ModelNotRun(version, seen.ref.name, seen.not_run)
-    times = seen.load_seconds, seen.first_seconds, seen.canary_seconds
-    return ModelWarmed(version, seen.ref.name, str(seen.device), *times, seen.canary_cosine)
 
 
 @dataclass(frozen=True)

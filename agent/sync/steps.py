@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from agent.sync.locate import Found, Locator
     from agent.sync.record import Record
     from agent.sync.summary import SyncSummary
+    from agent.warmup.protocol import Measured
     from agent.warmup.warmer import Warmer
 
 _ORIGIN: Final = {Manifest: "share", HandMadeTree: "adopted", Catalogued: "hub"}
@@ -235,7 +236,7 @@ class Steps:
         if not report.write(self.store.agent, release, measured):
             self.log.warning("report.unsaved", reason="the store is full")
         for seen in measured:
-            self.events.tell(events.of_model(version, seen))
+            self.events.tell(_warmed(version, seen))
 
     def activate(self, version: str) -> None:
         """Point `current` at a release of the store, then delete releases that are not kept."""
@@ -289,3 +290,10 @@ class Steps:
             self.record.end(version)
         if isinstance(error, VerificationError):
             self.events.tell(events.VerificationFailed(version))
+
+
+def _warmed(version: str, seen: Measured) -> events.ModelWarmed | events.ModelNotRun:
+    if seen.load_seconds is None or seen.first_seconds is None:
+        return events.ModelNotRun(version, seen.ref.name, seen.not_run)
+    times = seen.load_seconds, seen.first_seconds, seen.canary_seconds
+    return events.ModelWarmed(version, seen.ref.name, str(seen.device), *times, seen.canary_cosine)

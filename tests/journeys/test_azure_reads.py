@@ -107,6 +107,7 @@ class Proxy(Silent, BaseHTTPRequestHandler):
         """The whole file, whatever is asked for."""
         self.send_response(206)
         self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("x-ms-request-id", "1")
         self.send_header("Content-Range", f"bytes 0-{GET - 1}/{GET}")
         self.end_headers()
         for piece in (DATA[:1000], DATA[1000:], b""):

@@ -8,11 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent import logs
-from agent.release.model_ref import ModelRef
 from agent.sync import events
 from agent.sync.listening import Event, LogListener
 from agent.sync.summary import SyncSummary
-from agent.warmup.protocol import Measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,12 +192,3 @@ def test_every_event_is_looked_at_here() -> None:
     """A new kind of event has its line held here, too."""
     seen = {type(event) for event in [*(line[0] for line in LINES), *UNSAID]}
     assert set(kinds(Event)) - {events.SyncEnded} == seen
-
-
-def test_the_event_of_a_model() -> None:
-    """What was run has its device and times; what no library here can run, the reason."""
-    ref = ModelRef("m", "fastembed", "o/m")
-    ran = Measured(ref, 3, 512, "fp32", device="cpu", load_seconds=1.0, first_seconds=0.25)
-    assert events.of_model("v2", ran) == events.ModelWarmed("v2", "m", "cpu", 1.0, 0.25, None, None)
-    looked_at = Measured(ref, 3, 512, "fp32", not_run="no torch here")
-    assert events.of_model("v2", looked_at) == events.ModelNotRun("v2", "m", "no torch here")
