@@ -108,8 +108,7 @@ def init(context: Context) -> None:
     """Make a verified, warmed release active; for an initContainer."""
     from agent.sync.init import run
 
-    done = run(context)
-    click.echo(str(done))
+    click.echo(str(done := run(context)))
     if done.desired and done.active != done.desired:
         click.echo(f"It is NOT the desired release {done.desired}: see the log.", err=True)
 
@@ -273,20 +272,13 @@ def main() -> NoReturn:
         error.show()
         sys.exit(Exit.CONFIG)
     except click.ClickException as error:
-        _fail(f"{error.format_message().rstrip('.')}. See {_command(error)} --help.", Exit.CONFIG)
+        command = " ".join([_NAME, *(each for each in sys.argv[1:2] if each in cli.commands)])
+        _fail(f"{error.format_message().rstrip('.')}. See {command} --help.", Exit.CONFIG)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(Exit.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         traceback.print_exc()
         _fail(f"Internal error: {error!r}. Please report it with the log above.", Exit.INTERNAL)
-
-
-def _command(error: click.ClickException) -> str:
-    """Return the command that was not understood; of some errors click does not tell."""
-    if context := getattr(error, "ctx", None):
-        return str(context.command_path)
-    named = [argument for argument in sys.argv[1:2] if argument in cli.commands]
-    return " ".join([_NAME, *named])
 
 
 def _stop(context: Context) -> NoReturn:
