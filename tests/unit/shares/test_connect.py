@@ -46,7 +46,11 @@ def test_another_way_to_name_a_share(text: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["s3://bucket/models", "file:///mnt/share", "https://example.com/models", "smb://nas/x"]
+    "text",
+    [
+        *("s3://bucket/models", "file:///mnt/share", "https://example.com/models", "smb://nas/x"),
+        "https://account1.file.core.windows.net/No_Share",
+    ],
 )
 def test_what_is_no_share(text: str) -> None:
     """It is refused with the addresses that there are."""
