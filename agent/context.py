@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from agent.hub.hub import Hub
 from agent.models.contents import Contents
 from agent.release.space import Guard
 from agent.shares.connect import connect
@@ -22,6 +21,7 @@ from agent.warmup.warmer import Warmer
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from agent.hub.hub import Hub
     from agent.settings import Settings
     from agent.shares.base import Share
 
@@ -75,6 +75,9 @@ class Context:
     @property
     def hub(self) -> Hub:
         """The Hub, which models are fetched from."""
+        # Only a run that makes a release asks it.
+        from agent.hub.hub import Hub  # noqa: PLC0415
+
         s = self.settings
         return Hub(self.log, self.stop, s.hub_timeout, s.allow_pickle)
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic as clock
 from typing import TYPE_CHECKING
 
 from agent.files import durable, progress
 from agent.files.durable import writing
 from agent.files.progress import ByteCounter
-from agent.publish import populate
-from agent.publish.build import Builder
-from agent.publish.publisher import Publisher
-from agent.publish.source import TreeSource
-from agent.publish.workshop import Workshop
 from agent.release import pickles
 from agent.release.layout import RELEASES
 from agent.store import room, stage
@@ -28,25 +23,33 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from agent.context import Context
+    from agent.models.contents import Contents
+    from agent.publish.source import TreeSource
     from agent.release.manifest import Manifest
     from agent.store.store import Store
+    from agent.warmup.warmer import Warmer
 
 
 @dataclass(frozen=True)
 class Acquirer:
     """Brings releases from one share into one store.
 
+    What makes releases is imported when a release is made: most sidecars never make one, and would
+    hold 25 modules for nothing.
+
     Attributes:
-        workshop: Makes releases of hand-made trees and of the Hub's models.
-        publisher: Brings to the share what is made for all pods.
+        context: The run, for what makes releases of the Hub's models.
+        contents: What a tree made by hand is searched for.
+        warmer: Runs the models of a tree.
         locator: Finds releases on the share.
         store: The store.
         stop: Ends it early.
         log: Told of progress.
     """
 
-    workshop: Workshop
-    publisher: Publisher
+    context: Context
+    contents: Contents
+    warmer: Warmer
     locator: Locator
     store: Store
     stop: threading.Event
@@ -56,8 +59,9 @@ class Acquirer:
     def of(cls, context: Context, stop: threading.Event) -> Acquirer:
         """Return the one of a run, which `stop` ends early."""
         return cls(
-            workshop=Workshop.of(context, stop=stop),
-            publisher=Publisher.of(context, stop=stop),
+            context=context,
+            contents=context.contents,
+            warmer=replace(context.warmer, stop=stop),
             locator=Locator.of(context),
             store=context.store,
             stop=stop,
@@ -91,8 +95,8 @@ class Acquirer:
         if isinstance(found, Catalogued):
             if not found.to_share:
                 self.locator.policy.hold_unsigned(version)
-                return populate.into_store(self.workshop, self.store, version, spare)
-            found = populate.into_share(self.workshop, self.publisher)
+                return self._make_in_store(version, spare)
+            found = self._make_on_share()
         return self._stage(found, moved, spare)
 
     def original(self, release: Manifest) -> Original:
@@ -111,11 +115,28 @@ class Acquirer:
         plan = self._source(found).plan()
         return Original(share, {**paths, **plan.files}, plan.written)
 
+    def _make_in_store(self, version: str, spare: Sequence[str]) -> Staged:
+        from agent.publish import populate  # noqa: PLC0415 - see the class
+        from agent.publish.workshop import Workshop  # noqa: PLC0415
+
+        workshop = Workshop.of(self.context, stop=self.stop)
+        return populate.into_store(workshop, self.store, version, spare)
+
+    def _make_on_share(self) -> Manifest:
+        from agent.publish import populate  # noqa: PLC0415 - see the class
+        from agent.publish.publisher import Publisher  # noqa: PLC0415
+        from agent.publish.workshop import Workshop  # noqa: PLC0415
+
+        workshop = Workshop.of(self.context, stop=self.stop)
+        return populate.into_share(workshop, Publisher.of(self.context, stop=self.stop))
+
     def _source(self, tree: HandMadeTree) -> TreeSource:
-        return TreeSource.of(self.locator.reader.share, self.workshop.contents, tree.suffix)
+        from agent.publish.source import TreeSource  # noqa: PLC0415 - see the class
+
+        return TreeSource.of(self.locator.reader.share, self.contents, tree.suffix)
 
     def _stage(self, release: Manifest, moved: ByteCounter, spare: Sequence[str]) -> Staged:
-        pickles.refuse(release, allowed=self.workshop.allow_pickle)
+        pickles.refuse(release, allowed=self.context.settings.allow_pickle)
         signature = self.locator.policy.hold_on(self.locator.reader, release)
         with progress.shown(self.log, "stage", moved, release.size):
             return stage.stage(
@@ -131,6 +152,8 @@ class Acquirer:
     def _adopt(
         self, version: str, tree: HandMadeTree, moved: ByteCounter, spare: Sequence[str]
     ) -> Staged:
+        from agent.publish.build import Builder  # noqa: PLC0415 - see the class
+
         store, source = self.store, self._source(tree)
         plan = source.plan()
         directory = store.staging / version
@@ -139,8 +162,8 @@ class Acquirer:
         room.require_and_make(store, total + stage.OVERHEAD_BYTES, spare)
         with writing(version):
             durable.make_directory(directory)
-        expected = self.workshop.contents.expected
-        builder = Builder(self.workshop.warmer, self.stop, moved.add, expected=expected)
+        expected = self.contents.expected
+        builder = Builder(self.warmer, self.stop, moved.add, expected=expected)
         with progress.shown(self.log, "adopt", moved, total):
             began = clock()
             release = builder.build(source, plan, version, directory)

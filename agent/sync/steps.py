@@ -89,7 +89,7 @@ class Steps:
     @property
     def warmer(self) -> Warmer:
         """The warmer, which loads and checks models."""
-        return self.acquirer.workshop.warmer
+        return self.acquirer.warmer
 
     def stage(
         self,
