@@ -61,7 +61,8 @@ def _wrong(telling: Sequence[Process], store: str) -> Iterator[Finding]:
     for process in telling:
         for name, value in process.variables.items():
             expected = f"{store}/{DIRECTORIES[name]}"
-            right = value.rstrip("/") == expected or name in process.same
+            same = name in process.same and not _is_in_one_release(value)
+            right = value.rstrip("/") == expected or same
             if not right and (name, value) not in seen:
                 seen.add((name, value))
                 error = ConfigError(
@@ -69,6 +70,11 @@ def _wrong(telling: Sequence[Process], store: str) -> Iterator[Finding]:
                     remedy=f"Set {name}={expected} in the worker's container, and restart it.",
                 )
                 yield fail(error, diagnosis=DIAGNOSIS)
+
+
+def _is_in_one_release(path: str) -> bool:
+    """Return whether a path leads to what is active now, and to an old release after a bump."""
+    return path.rstrip("/").split("/")[-3:-2] == [layout.RELEASES]
 
 
 def _nothing(others: Sequence[Process]) -> Finding:

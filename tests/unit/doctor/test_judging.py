@@ -118,6 +118,18 @@ def test_the_same_directory_under_another_path() -> None:
     assert found.level == "ok"
 
 
+@pytest.mark.parametrize(
+    "value", [f"{STORE}/releases/v1/fastembed", "/models/releases/v1/fastembed/"]
+)
+def test_one_release_instead_of_the_active_one(value: str) -> None:
+    """It is the same directory today; after the next bump the worker would load an old model."""
+    variable = "FASTEMBED_CACHE_PATH"
+    pinned = Process("worker", {variable: value}, frozenset({variable}))
+    (found,) = variables.judge([pinned], NOBODY, STORE)
+    assert (found.level, found.exit_code) == ("fail", 2)
+    assert f"should be '{STORE}/fastembed'" in found.seen
+
+
 def test_no_variables() -> None:
     """Where none is set anywhere that is a warning, and it says whether a worker could be seen."""
     (blind,) = variables.judge([], NOBODY, STORE)
