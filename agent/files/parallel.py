@@ -127,7 +127,7 @@ def _watch(
                 given_up.set()
                 raise UnreachableError(
                     f"No byte arrived for {stall_seconds:g} s: a read hangs.",
-                    remedy="Check the mount or the network; the agent keeps trying.",
+                    remedy="Check the mount or the network; a sidecar keeps trying.",
                 )
 
 

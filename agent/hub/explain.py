@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from typing import TYPE_CHECKING, Final
 
+import httpx
 from huggingface_hub import errors as hub
 
 from agent.errors import AgentError, ReleaseMissingError
@@ -11,8 +14,6 @@ from agent.retry import TRANSIENT_STATUS, RemoteError, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import httpx
 
 _TOKEN: Final = "Set HF_TOKEN to a token of somebody who may read it"  # noqa: S105 - no secret
 
@@ -25,6 +26,8 @@ def explain(error: Exception, *, repo: str, about: str, endpoint: str) -> AgentE
     response = next((r for e in _causes(error) if (r := getattr(e, "response", None))), None)
     if response is not None:
         return _answered(response, repo=repo, about=about, endpoint=endpoint)
+    if settled := _set_up(error, endpoint):
+        return settled
     if isinstance(error, hub.OfflineModeIsEnabled):
         return RemoteError(
             f"The Hub is not asked for {repo}: HF_HUB_OFFLINE is set.",
@@ -38,9 +41,36 @@ def explain(error: Exception, *, repo: str, about: str, endpoint: str) -> AgentE
         )
     return RemoteError(
         f"The Hub at {endpoint} does not answer about {about} of {repo}.",
-        remedy="Check the network, the proxy and HF_ENDPOINT; the agent keeps trying.",
+        remedy="Check the network, the proxy and HF_ENDPOINT.",
         transient=True,
     )
+
+
+def _set_up(error: Exception, endpoint: str) -> RemoteError | None:
+    """Return the error for what no further try mends: certificates, a proxy, an address."""
+    causes = list(_causes(error))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return RemoteError(
+            f"The certificate of {endpoint} is not trusted here.",
+            remedy="Name the CA bundle of your proxy or mirror in SSL_CERT_FILE.",
+        )
+    bundle = os.environ.get("SSL_CERT_FILE")
+    if bundle and any(isinstance(cause, FileNotFoundError) for cause in causes):
+        return RemoteError(
+            f"{bundle}, which SSL_CERT_FILE names, cannot be read.",
+            remedy="Correct the variable, or mount the file.",
+        )
+    if refused := next((cause for cause in causes if isinstance(cause, httpx.ProxyError)), None):
+        return RemoteError(
+            f"The proxy refuses to connect to {endpoint} ({refused}).",
+            remedy="Check HTTPS_PROXY, its user and password, NO_PROXY, and what the proxy allows.",
+        )
+    if any(isinstance(cause, httpx.UnsupportedProtocol) for cause in causes):
+        return RemoteError(
+            f"HF_ENDPOINT is {endpoint!r}, which does not begin with https:// or http://.",
+            remedy="Write the address of the mirror in full.",
+        )
+    return None
 
 
 def _missing(error: Exception, *, repo: str, about: str) -> AgentError | None:

@@ -24,7 +24,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 NICEST: Final = 19
-_REMEDY: Final = "Check the mount or the network; the agent keeps trying."
+_REMEDY: Final = "Check the mount or the network; a sidecar keeps trying."
 
 
 def be_nice(niceness: int) -> None:

@@ -8,19 +8,28 @@ untouched then, and the same command succeeds once the Hub is well again.
 from __future__ import annotations
 
 import re
+import threading
 import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
 from tests.support import models
+from tests.support.agents import assert_failed
 from tests.support.hubs import HubPod, hub_pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.agents import Result
+
 PATIENCE: Final = "3s"
+# Less than the Hub is given, so that it was not waited for.
+PROMPT_SECONDS: Final = 60.0
+LONG: Final = ("--hub-timeout", "10m")
 _SENTENCE: Final = re.compile(r"model-agent: \S.*[^.]\. [A-Z].*\.")
 
 
@@ -124,6 +133,60 @@ def test_a_hub_that_never_answers(here: HubPod) -> None:
     assert done.code == 3, done.sentence
     assert time.monotonic() - began < 20
     assert "2 s" in done.sentence or "does not answer" in done.sentence
+
+
+@contextmanager
+def refusing_proxy(status: int) -> Iterator[str]:
+    """A proxy that lets nobody through."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            self.send_error(status)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+def assert_told_at_once(done: Result, began: float, *words: str) -> None:
+    """Exit 3 and these words, without the tries that help against what passes."""
+    assert_failed(done, 3, *words)
+    assert "keeps trying" not in done.sentence
+    assert time.monotonic() - began < PROMPT_SECONDS
+
+
+@pytest.mark.parametrize("status", [403, 407])
+def test_a_proxy_that_refuses(status: int, here: HubPod) -> None:
+    """It is named with what it said."""
+    with refusing_proxy(status) as proxy:
+        env = {"HF_ENDPOINT": "https://hub.invalid", "HTTPS_PROXY": proxy, "https_proxy": proxy}
+        began = time.monotonic()
+        done = here.publish(*LONG, env=env)
+    assert_told_at_once(done, began, "The proxy refuses to connect", str(status), "HTTPS_PROXY")
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"HF_ENDPOINT": "mirror.example/hf"}, "HF_ENDPOINT is 'mirror.example/hf'"),
+        (
+            {"HF_ENDPOINT": "https://127.0.0.1:9", "SSL_CERT_FILE": "/nowhere/ca.pem"},
+            "/nowhere/ca.pem, which SSL_CERT_FILE names, cannot be read",
+        ),
+    ],
+)
+def test_a_hub_that_is_set_up_wrongly(env: dict[str, str], said: str, here: HubPod) -> None:
+    """What is set wrongly is named."""
+    began = time.monotonic()
+    assert_told_at_once(here.publish(*LONG, env=env), began, said)
 
 
 @pytest.mark.slow
