@@ -60,6 +60,7 @@ def _run(
     child = os.fork()
     if not child:
         os.environ.update(env)
+        tempfile.tempdir = None  # TMPDIR may be another one
         _agent(scratch, args, step)
     if after is not None:
         time.sleep(after)
