@@ -42,5 +42,5 @@ def mirror(
         volumes={str(directory): {"bind": "/hub", "mode": "ro"}},
     )
     with double.with_network(network).with_network_aliases("hub", "cdn"):
-        until(lambda: b"http://" in double.get_wrapped_container().logs(), seconds=60)
+        until(lambda: b"http://" in double.get_wrapped_container().logs())
         yield

@@ -90,7 +90,7 @@ class Pod:
             status = self.status()
             return (status["active"], status["share"]) == (version, WELL)
 
-        until(arrived, seconds=60)
+        until(arrived)
         assert self.current() == self.serves() == version
 
 
@@ -116,6 +116,6 @@ def running(site: Site) -> Iterator[Pod]:
             )
             with sidecar:
                 agent, pod = sidecar.get_wrapped_container(), Pod(store, worker)
-                until(lambda: b"sidecar.listening" in agent.logs(), seconds=60)
-                until(pod.serves, seconds=60)
+                until(lambda: b"sidecar.listening" in agent.logs())
+                until(pod.serves)
                 yield pod

@@ -69,7 +69,7 @@ def replaced(kind: str, path: str, value: str) -> dict[str, Any]:
 def populate(node: Node, manifests: list[Manifest]) -> None:
     """Run the Job to its end."""
     with node.pod(manifests, "Job") as job:
-        job.wait("promote", "ended with 0", seconds=120)
+        job.wait("promote", "ended with 0", seconds=900)
         assert job.events.of("publish").count("started") == 1
 
 
@@ -92,7 +92,7 @@ def test_from_an_empty_claim_to_a_hot_reload(node: Node) -> None:
         changed = another_release(node)
         pod.volumes.update(changed)
         populate(node, changed)
-        until(lambda: served(pod) == SECOND, seconds=60)
+        until(lambda: served(pod) == SECOND)
         assert [pod.events.of(name).count("started") for name in (AGENT, WORKER)] == [1, 1]
         # It is active a moment after the worker confirmed it.
-        until(lambda: status(pod)["store"]["active"] == SECOND, seconds=60)
+        until(lambda: status(pod)["store"]["active"] == SECOND)

@@ -102,7 +102,7 @@ def stops_at_once(service: DockerContainer) -> None:
         container.reload()
         return bool(container.attrs["State"]["Health"]["Status"] == "healthy")
 
-    until(healthy, seconds=60)
+    until(healthy)
     began = time.monotonic()
     container.kill("SIGTERM")
     assert container.wait(timeout=20)["StatusCode"] == 0

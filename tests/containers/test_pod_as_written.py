@@ -84,7 +84,7 @@ def test_the_sidecar_is_killed(pod: Pod, operators: pods.Pod) -> None:
 def test_the_worker_is_killed(pod: Pod, operators: pods.Pod) -> None:
     """It comes back by itself and gets to the newest release again, though the share is away."""
     operators.agent("promote", "v2")
-    until(lambda: served(pod) == "v2", seconds=60)
+    until(lambda: served(pod) == "v2")
     operators.share.root.rename(operators.share.root.with_name("away"))
     pod[WORKER].signal("SIGKILL")
     pod.wait(WORKER, "ended with 137")
@@ -116,7 +116,7 @@ def test_a_sidecar_of_the_old_sort(node: Node, operators: pods.Pod) -> None:
         pod.wait_ready()
         assert served(pod) == "v1"
         operators.agent("promote", "v2")
-        until(lambda: served(pod) == "v2", seconds=60)
+        until(lambda: served(pod) == "v2")
         pod.delete()
         assert pod.events.of(WORKER)[-3:] == [PRE_STOP, SIGTERM, OK]
         assert pod.events.of(AGENT)[-2:] == [SIGTERM, OK]

@@ -82,17 +82,18 @@ def manifests(node: Node) -> list[Manifest]:
     )
 
 
+@pytest.mark.timeout(1800)  # its checks go last, behind whatever else runs here
 def test_it_comes_up_and_is_bumped(node: Node, operators: Pod) -> None:
     """Neither `init` nor the sidecar nor the worker is killed for its memory; no request fails."""
     with node.pod(manifests(node)) as pod:
-        pod.wait_ready(seconds=240)
+        pod.wait_ready(seconds=900)
         assert pod.spec.init_containers[0].resources.limits["memory"] == LIMIT
         assert served(pod) == "v1"
         sent = Traffic(f"http://{pod.address}:8080")
         sent.start()
         sent.wait_for("v1")
         operators.agent("promote", "v2")
-        sent.wait_for("v2", seconds=240)
+        sent.wait_for("v2", seconds=900)
         sent.stop()
         assert sent.failures == []
         assert [pod.events.of(name).count("started") for name in (INIT, AGENT, WORKER)] == [1, 1, 1]

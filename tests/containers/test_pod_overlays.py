@@ -36,7 +36,7 @@ def endpoint(node: Node, images: dict[str, str], operators: pods.Pod) -> Iterato
     )
     with double.with_network(node.network).with_network_aliases("files") as running:
         container = running.get_wrapped_container()
-        until(lambda: b"http://" in container.logs(), seconds=60)
+        until(lambda: b"http://" in container.logs())
         container.reload()
         address = container.attrs["NetworkSettings"]["Networks"][node.network.name]["IPAddress"]
         for version, kind in (("v1", INLINE), ("v2", EXTERNAL)):
@@ -68,7 +68,7 @@ def test_over_rest_with_a_key(node: Node, endpoint: str, operators: pods.Pod) ->
         pod.wait_ready()
         assert served(pod) == "v1"
         over_rest(endpoint, operators, "promote", "v2")
-        until(lambda: served(pod) == "v2", seconds=60)
+        until(lambda: served(pod) == "v2")
 
 
 def test_without_the_secret(node: Node) -> None:
@@ -133,7 +133,7 @@ def test_a_worker_that_is_signalled(node: Node, operators: pods.Pod) -> None:
         pod.wait_ready()
         assert model(pod)["version"] == "v1"
         operators.agent("promote", "v2")
-        until(lambda: model(pod)["version"] == "v2", seconds=60)
+        until(lambda: model(pod)["version"] == "v2")
         until(lambda: '"sync.done"' in pod.log(AGENT))
         assert pod.events.of(WORKER).count("started") == 1
 

@@ -125,7 +125,7 @@ def pod(docker_client: docker.DockerClient, images: dict[str, str], room: Path) 
             ports=[8080],
         )
         with share.with_network(network).with_network_aliases("files"):
-            until(lambda: b"http://" in share.get_wrapped_container().logs(), seconds=60)
+            until(lambda: b"http://" in share.get_wrapped_container().logs())
             yield Pod(docker_client, images, network, room, share)
 
 
@@ -147,7 +147,7 @@ def test_from_the_hub_to_a_refused_release(pod: Pod, room: Path) -> None:
         assert done.code == 0, done.said
         promote(pod, "v1")
         with pod.worker(store) as worker, pod.sidecar(store, worker) as sidecar:
-            until(lambda: served(pod.url(worker)) == "v1", seconds=60)
+            until(lambda: served(pod.url(worker)) == "v1")
             with Traffic(pod.url(worker)) as sent:
                 publish(pod, "v2", partial(models.write_tiny, weights="external"))
                 promote(pod, "v2")
@@ -158,7 +158,7 @@ def test_from_the_hub_to_a_refused_release(pod: Pod, room: Path) -> None:
                 publish(pod, "v4", partial(models.write_tiny, weights="fp16"))
                 pod.spoil("v4")
                 promote(pod, "v4")
-                until(lambda: "v4" in status(sidecar)["state"]["quarantined"], seconds=60)
+                until(lambda: "v4" in status(sidecar)["state"]["quarantined"])
                 sent.wait_for("v2", more=20)
             seen = status(sidecar)
             assert seen["active"] == "v2"

@@ -119,7 +119,7 @@ def test_a_number_that_is_another_process_by_now(pod: Pod, program: Path) -> Non
         with living(pod, admin, sidecar, app=program) as running:
             running.settle("v1")
             running.mark("v2\n")
-            until(reached.exists, seconds=60)
+            until(reached.exists)
         with heir(running.worker.process.pid) as process:
             go.touch()
             reason = sidecar.wait_for("sync.failed", version="v2")["reason"]

@@ -29,7 +29,7 @@ def swap(pod: Pod) -> str:
 
 def settle(running: Serving, digest: str) -> None:
     """Wait until v2 is served with this content, in the store as in the worker."""
-    until(lambda: running.worker.model()["digest"] == digest, seconds=60)
+    until(lambda: running.worker.model()["digest"] == digest)
     running.settle("v2")
     assert running.pod.manifest("v2").digest == digest
     assert running.sidecar.status()["quarantined"] == {}
@@ -57,7 +57,7 @@ def test_what_is_staged_is_swapped(pod: Pod) -> None:
         until(lambda: "v2 waits for it" in running.sidecar.status()["doing"])
         old = pod.manifest("v2").digest
         new = swap(pod)
-        until(lambda: pod.state()["checked"].get("v2") == new, seconds=60)
+        until(lambda: pod.state()["checked"].get("v2") == new)
         assert pod.manifest("v2").digest == new != old
         running.assert_kept("v1")
         admin.listen()

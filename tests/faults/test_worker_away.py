@@ -55,7 +55,7 @@ def test_a_worker_that_does_not_answer(go_away: Callable[[Front], None], pod: Po
         running.settle("v1")
         go_away(admin)
         running.mark("v2\n")
-        until(lambda: waits_for(running, "v2"), seconds=60)
+        until(lambda: waits_for(running, "v2"))
         running.assert_kept("v1")
         assert running.sidecar.metric("model_agent_reload_attempts_total") == 0
         mend(admin)

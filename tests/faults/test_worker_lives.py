@@ -26,7 +26,7 @@ def test_a_worker_that_comes_up_late(pod: Pod) -> None:
     with front() as admin, pod.sidecar(admin.url) as sidecar:
         (pod.share.root / "VERSION").write_text("v2\n")
         doing = "the worker does not answer, so v2 waits for it"
-        until(lambda: sidecar.status()["doing"] == doing, seconds=60)
+        until(lambda: sidecar.status()["doing"] == doing)
         assert (pod.active(), sidecar.status()["active"]) == ("v1", "v1")
         assert sidecar.metric("model_agent_reload_attempts_total") == 0
         with living(pod, admin, sidecar) as running:
@@ -109,5 +109,5 @@ def die_while_loading(pod: Pod, admin: Front, sidecar: Sidecar, held: HeldLoad) 
     with living(pod, admin, sidecar, **held.worker) as running:
         running.allowed = {"v1"}
         sidecar.look_now()
-        running.worker.wait("loading", "v2", seconds=60)
+        running.worker.wait("loading", "v2")
         running.assert_kept("v1")

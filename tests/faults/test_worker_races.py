@@ -56,7 +56,7 @@ def test_another_request_while_the_sidecar_waits(pod: Pod) -> None:
     with front() as admin, serving(pod, via=admin.to, **held.worker) as running:
         admin.fault = held.at_reload
         running.mark("v2\n")
-        running.worker.wait("loading", "v2", seconds=60)
+        running.worker.wait("loading", "v2")
         admin.fault = lambda _, pass_on: pass_on()
         running.worker.reload(pod.manifest("v3")).raise_for_status()
         failed = running.sidecar.wait_for("sync.failed", version="v2")
@@ -76,7 +76,7 @@ def test_a_storm_of_requests(pod: Pod) -> None:
         running.settle("v1")
         with storm(running.worker, pod.manifest("v1"), pod.manifest("v2")):
             running.mark("v2\n")
-            until(lambda: "v2" in admin.asked, seconds=60)
+            until(lambda: "v2" in admin.asked)
             running.traffic.wait_for("v2", more=5)
             assert pod.active() in {"v1", "v2"}
         running.sidecar.look_now()

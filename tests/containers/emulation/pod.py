@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # A sidecar gets as much however long the containers took to end.
 _LEAST_SECONDS: Final = 2.0
 _HOUSEKEEPING_SECONDS: Final = 1.0
-_START_SECONDS: Final = 120.0
+_START_SECONDS: Final = 300.0
 
 
 class Pod:
@@ -94,7 +94,7 @@ class Pod:
         """What `kubectl describe pod` shows of a container's last end, once there was one."""
         return self[container].message
 
-    def wait(self, container: str, what: str, *, times: int = 1, seconds: float = 60) -> None:
+    def wait(self, container: str, what: str, *, times: int = 1, seconds: float = 300) -> None:
         """Wait until this happened to a container so often."""
         self.events.wait(lambda: self.events.of(container).count(what) >= times, seconds=seconds)
 
