@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _NAME = "model-agent"
 _TERMINATION_LOG = Path("/dev/termination-log")
-
 _LOCAL = (*STORE, *LOG)
 _POD = (*SHARE, *_LOCAL, *DEVICE, *SPACE, "keep")
 
@@ -108,7 +107,8 @@ def init(context: Context) -> None:
     """Make a verified, warmed release active; for an initContainer."""
     from agent.sync.init import run
 
-    click.echo(str(done := run(context)))
+    done = run(context)
+    click.echo(done)
     if done.desired and done.active != done.desired:
         click.echo(f"It is NOT the desired release {done.desired}: see the log.", err=True)
 
@@ -296,5 +296,5 @@ def _fail(sentence: str, code: Exit) -> NoReturn:
     if _TERMINATION_LOG.is_file():
         with suppress(OSError):
             _TERMINATION_LOG.write_text(sentence + "\n")
-    click.echo(f"model-agent: {sentence}", err=True)
+    click.echo(f"{_NAME}: {sentence}", err=True)
     sys.exit(code)

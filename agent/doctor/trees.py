@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from agent.doctor.judge import misplaced
@@ -40,26 +39,17 @@ def structure(case: Case) -> Iterator[Finding]:
         case.total = sum(sizes.values())
         case.largest = max(sizes.items(), key=lambda entry: entry[1])
     names = ", ".join(f"{ref.name} ({ref.loader})" for ref in plan.models)
-    if plan.absent:
+    if plan.absent:  # pods would come up without them
         yield ok(f"The hand-made tree holds {names}.")
-        yield from _absent(case, source)
+        tops, nodes = _others(case)
+        wrong = _explained(source, source.incomplete((), plan.absent), tops, nodes)
+        yield warn(wrong.what, wrong.remedy, diagnosis=DIAGNOSIS)
     else:
         yield ok(f"The hand-made tree is complete: {names}.")
 
 
-def _absent(case: Case, source: TreeSource) -> Iterator[Finding]:
-    """Warn about models that the catalog names and pods would come up without."""
-    try:
-        replace(source, strict=True).plan()
-    except ReleaseMissingError as error:
-        names = [name for name in case.reader.names("") if name not in _OURS]
-        wrong = _explained(source, error, names, _nodes(case, names))
-        yield warn(wrong.what, wrong.remedy, diagnosis=DIAGNOSIS)
-
-
 def _incomplete(case: Case, source: TreeSource, error: ReleaseMissingError) -> Iterator[Finding]:
-    names = [name for name in case.reader.names("") if name not in _OURS]
-    nodes = _nodes(case, names)
+    names, nodes = _others(case)
     wrong = _explained(source, error, names, nodes) if nodes else error
     if not isinstance(case.served, Catalogued):
         yield fail(wrong, diagnosis=DIAGNOSIS if nodes else "")
@@ -86,14 +76,15 @@ def _explained(
     )
 
 
-def _nodes(case: Case, names: list[str]) -> dict[str, Node]:
-    """Return everything on the share but its releases."""
+def _others(case: Case) -> tuple[list[str], dict[str, Node]]:
+    """Return everything on the share but its releases: the names at its root, and all nodes."""
+    names = [name for name in case.reader.names("") if name not in _OURS]
     nodes: dict[str, Node] = {}
     for name in names:
         # A directory that cannot be listed is no help.
         with suppress(AgentError):
             nodes |= case.share.tree((name,)).nodes
-    return nodes
+    return names, nodes
 
 
 def _is_suffixed(name: str, suffix: str) -> bool:

@@ -50,15 +50,18 @@ class TreeSource:
         """
         tree = self.share.tree(tuple(root + self.suffix for root in layout.ROOTS))
         plan = adoption.plan(tree, self.wanted, suffix=self.suffix)
-        problems = list(plan.problems)
-        if self.strict or not plan.models:
-            problems += [f"{_home(want, self.suffix)} is missing" for want in plan.absent]
-        if problems:
-            raise ReleaseMissingError(
-                f"Models in {self.share.address} are incomplete: {'; '.join(problems)}.",
-                remedy="Put the missing files there, or name what the release holds in --catalog.",
-            )
+        absent = plan.absent if self.strict or not plan.models else ()
+        if plan.problems or absent:
+            raise self.incomplete(plan.problems, absent)
         return plan
+
+    def incomplete(self, problems: Sequence[str], absent: Sequence[Wanted]) -> ReleaseMissingError:
+        """Return the error for a tree with these problems, which lacks these models altogether."""
+        missing = [f"{_home(want, self.suffix)} is missing" for want in absent]
+        return ReleaseMissingError(
+            f"Models in {self.share.address} are incomplete: {'; '.join([*problems, *missing])}.",
+            remedy="Put the missing files there, or name what the release holds in --catalog.",
+        )
 
     def size(self, plan: Plan) -> int:
         """Return the bytes that building what was planned will take.

@@ -31,7 +31,15 @@ _WRITE: Final = "Write one: model-agent promote VERSION."
 
 
 class MalformedMarkerError(ReleaseMissingError):
-    """There is a marker, and it names no release: another one must not be taken in its place."""
+    """There is a marker, and it names no release: another one must not be taken in its place.
+
+    Attributes:
+        reason: Why it names none.
+    """
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"The marker {place} names no release: {reason}.", remedy=_WRITE)
+        self.reason = reason
 
 
 class UnsettledMarkerError(marker.UnknownMarkerError):
@@ -102,18 +110,16 @@ class ShareReader:
         data = self.marker_bytes(known=known)
         return None if data is None else marker.parse(data)
 
-    def understood(self, *, known: str | None = None) -> Marker | None:
+    def understood(self) -> Marker | None:
         """Return the parsed marker, or None if there is none or, with a warning, it is malformed.
 
         Raises:
             UnreachableError: The share does not answer, or the marker cannot be read reliably.
         """
         try:
-            return self.marker(known=known)
-        except UnsettledMarkerError as error:
-            raise self._unsettled(error) from None
-        except marker.UnknownMarkerError as error:
-            self._log.warning("marker.unknown", reason=str(error))
+            return self.sound()
+        except MalformedMarkerError as error:
+            self._log.warning("marker.unknown", reason=error.reason)
             return None
 
     def sound(self, *, known: str | None = None) -> Marker | None:
@@ -128,9 +134,7 @@ class ShareReader:
         except UnsettledMarkerError as error:
             raise self._unsettled(error) from None
         except marker.UnknownMarkerError as error:
-            raise MalformedMarkerError(
-                f"The marker {self._place} names no release: {error}.", remedy=_WRITE
-            ) from None
+            raise MalformedMarkerError(self._place, str(error)) from None
 
     def required(self) -> Marker:
         """Return the parsed marker.

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from agent.context import Context
-    from agent.models.contents import Contents
     from agent.publish.source import TreeSource
+    from agent.publish.workshop import Workshop
     from agent.release.manifest import Manifest
     from agent.store.store import Store
     from agent.warmup.warmer import Warmer
@@ -38,8 +38,7 @@ class Acquirer:
     hold 25 modules for nothing.
 
     Attributes:
-        context: The run, for what makes releases of the Hub's models.
-        contents: What a tree made by hand is searched for.
+        context: The run, for what makes releases.
         warmer: Runs the models of a tree.
         locator: Finds releases on the share.
         store: The store.
@@ -48,7 +47,6 @@ class Acquirer:
     """
 
     context: Context
-    contents: Contents
     warmer: Warmer
     locator: Locator
     store: Store
@@ -60,7 +58,6 @@ class Acquirer:
         """Return the one of a run, which `stop` ends early."""
         return cls(
             context=context,
-            contents=context.contents,
             warmer=replace(context.warmer, stop=stop),
             locator=Locator.of(context),
             store=context.store,
@@ -115,25 +112,27 @@ class Acquirer:
         plan = self._source(found).plan()
         return Original(share, {**paths, **plan.files}, plan.written)
 
+    def _workshop(self) -> Workshop:
+        from agent.publish.workshop import Workshop  # noqa: PLC0415 - see the class
+
+        return Workshop.of(self.context, stop=self.stop)
+
     def _make_in_store(self, version: str, spare: Sequence[str]) -> Staged:
         from agent.publish import populate  # noqa: PLC0415 - see the class
-        from agent.publish.workshop import Workshop  # noqa: PLC0415
 
-        workshop = Workshop.of(self.context, stop=self.stop)
-        return populate.into_store(workshop, self.store, version, spare)
+        return populate.into_store(self._workshop(), self.store, version, spare)
 
     def _make_on_share(self) -> Manifest:
         from agent.publish import populate  # noqa: PLC0415 - see the class
         from agent.publish.publisher import Publisher  # noqa: PLC0415
-        from agent.publish.workshop import Workshop  # noqa: PLC0415
 
-        workshop = Workshop.of(self.context, stop=self.stop)
-        return populate.into_share(workshop, Publisher.of(self.context, stop=self.stop))
+        publisher = Publisher.of(self.context, stop=self.stop)
+        return populate.into_share(self._workshop(), publisher)
 
     def _source(self, tree: HandMadeTree) -> TreeSource:
         from agent.publish.source import TreeSource  # noqa: PLC0415 - see the class
 
-        return TreeSource.of(self.locator.reader.share, self.contents, tree.suffix)
+        return TreeSource.of(self.locator.reader.share, self.context.contents, tree.suffix)
 
     def _stage(self, release: Manifest, moved: ByteCounter, spare: Sequence[str]) -> Staged:
         pickles.refuse(release, allowed=self.context.settings.allow_pickle)
@@ -162,7 +161,7 @@ class Acquirer:
         room.require_and_make(store, total + stage.OVERHEAD_BYTES, spare)
         with writing(version):
             durable.make_directory(directory)
-        expected = self.contents.expected
+        expected = self.context.contents.expected
         builder = Builder(self.warmer, self.stop, moved.add, expected=expected)
         with progress.shown(self.log, "adopt", moved, total):
             began = clock()

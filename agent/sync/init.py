@@ -130,7 +130,7 @@ class _Init:
             if kept is None:
                 raise
             candidates = [kept]
-            self._log.warning("marker.unknown", reason=error.what)
+            self._log.warning("marker.unknown", reason=error.reason)
         except AgentError as error:
             candidates, first = self._stored(), error
             self._log.warning("init.share_unusable", error=str(error))

@@ -9,10 +9,10 @@ from agent.errors import ReleaseMissingError, VerificationError
 from agent.publish.adopted import ADOPTED
 from agent.release import layout
 from agent.release.manifest import Manifest
-from agent.release.version import UNVERSIONED
+from agent.release.version import UNVERSIONED, is_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from agent.context import Context
     from agent.settings import Populate
@@ -93,8 +93,10 @@ class Locator:
         try:
             release = self.reader.manifest(version)
         except (ReleaseMissingError, VerificationError) as error:
-            self._refuse_other_case(version)
-            tree = self._tree(version) if isinstance(error, ReleaseMissingError) else None
+            releases = self.reader.names(layout.RELEASES)
+            self._refuse_other_case(version, releases)
+            missing = isinstance(error, ReleaseMissingError)
+            tree = self._tree(version, releases) if missing else None
             if tree is None:
                 raise
             self.policy.hold_unsigned(version)
@@ -116,14 +118,13 @@ class Locator:
                 raise
             return Catalogued(to_share=self.populate == "share", lacking=error.what)
 
-    def _refuse_other_case(self, version: str) -> None:
+    def _refuse_other_case(self, version: str, releases: Sequence[str]) -> None:
         """Name the release whose name differs from `version` in upper and lower case only.
 
         Raises:
             ReleaseMissingError: There is one. Azure Files gives its manifest for `version`, too.
-            UnreachableError: The share does not answer.
         """
-        for other in self.reader.releases():
+        for other in filter(is_version, releases):
             if other != version and other.casefold() == version.casefold():
                 raise ReleaseMissingError(
                     f"There is no release {version} on the share {self.reader.address}, but "
@@ -174,8 +175,7 @@ class Locator:
         except (ReleaseMissingError, VerificationError):
             return False
 
-    def _tree(self, version: str) -> HandMadeTree | None:
-        releases = self.reader.names(layout.RELEASES)
+    def _tree(self, version: str, releases: Sequence[str]) -> HandMadeTree | None:
         if self.require_manifest or version in releases:
             return None
         names = self.reader.names("")
@@ -204,12 +204,13 @@ def nothing(reader: ShareReader, marker: str) -> ReleaseMissingError:
 def _misnamed(reader: ShareReader, marker: str) -> str:
     """Return a sentence about each marker or tree that is there under another name, or nothing."""
     directory, _, name = marker.rpartition("/")
-    others = {name.casefold(): name, f"{name}.txt".casefold(): name}
-    pairs = [(each, others.get(each.casefold())) for each in reader.names(directory)]
-    roots = {root: root for root in layout.ROOTS}
-    pairs += [(each, roots.get(each.casefold())) for each in reader.names("")]
-    meant = [(there, right) for there, right in pairs if right and there != right]
-    return "".join(f" There is {there}, and {right} is looked for." for there, right in meant)
+    at_root = reader.names("")
+    beside = reader.names(directory) if directory else at_root
+    others = {name.casefold(), f"{name}.txt".casefold()}
+    meant = [(there, name) for there in beside if there.casefold() in others]
+    meant += [(there, there.casefold()) for there in at_root if there.casefold() in layout.ROOTS]
+    pairs = [(there, right) for there, right in meant if there != right]
+    return "".join(f" There is {there}, and {right} is looked for." for there, right in pairs)
 
 
 def _has_bare_tree(names: tuple[str, ...]) -> bool:
