@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -13,21 +12,22 @@ import pytest
 from azure.storage.fileshare import ShareSasPermissions
 
 from agent import logs
-from agent.errors import AgentError, ConfigError, NoSpaceError, UnreachableError
+from agent.errors import ConfigError, NoSpaceError, UnreachableError
 from agent.shares.azurefiles import address
 from agent.shares.azurefiles.credentials import Credentials
 from agent.shares.azurefiles.files import Files
 from agent.shares.azurefiles.service import Service
 from agent.shares.azurefiles.share import AzureFilesShare
-from agent.shares.connect import connect
 from tests.support.azure_clients import share_sas, soon
 from tests.support.azure_double import ACCOUNT, KEY, Double, running_double
 from tests.support.certificates import make_certificate
+from tests.support.listening import Silent, listening
 from tests.support.rest import identity_server
 from tests.support.services import KEYED, service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 SHARE = "models"
@@ -60,10 +60,19 @@ def sas(double: Double, **changes: Any) -> dict[str, str]:
 
 
 @contextmanager
-def gateway(status: int) -> Iterator[str]:
+def failing(double: Double, **rule: Any) -> Iterator[None]:
+    """Have the service answer with an error while the block runs."""
+    double.fault("status", **rule, count=None)
+    try:
+        yield
+    finally:
+        double.heal()
+
+
+def gateway(status: int) -> AbstractContextManager[str]:
     """Something that answers each request with a page of its own."""
 
-    class Page(BaseHTTPRequestHandler):
+    class Page(Silent, BaseHTTPRequestHandler):
         def answer(self) -> None:
             page = b"<html><title>Blocked by Web Gateway</title></html>"
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -79,17 +88,7 @@ def gateway(status: int) -> Iterator[str]:
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            serving.join()
+    return listening(Page)
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 206, 302, 403, 404, 409])
@@ -258,24 +257,17 @@ def test_keys_that_the_account_does_not_take(double: Double) -> None:
 )
 def test_what_the_service_has_a_code_for(status: int, code: str, said: str, double: Double) -> None:
     """Each of its documented errors is told as what it is, whatever its status."""
-    double.fault("status", status=status, code=code, count=None)
-    try:
+    with failing(double, status=status, code=code):
         assert said in told(double.url, KEYED)
-    finally:
-        double.heal()
 
 
 @pytest.mark.parametrize("status", [403, 409, 413])
 @pytest.mark.parametrize("operation", ["CreateFile", "PutRange"])
 def test_a_full_share(operation: str, status: int, double: Double) -> None:
     """It is a lack of room, exit 6, and at once: more tries make no room."""
-    rule = {"operation": operation, "status": status, "code": "ShareSizeLimitReached"}
-    double.fault("status", **rule, count=None)
-    try:
-        with pytest.raises(NoSpaceError) as caught:
-            AzureFilesShare(service(double.url, SHARE)).write("VERSION", b"v1\n")
-    finally:
-        double.heal()
+    full = {"operation": operation, "status": status, "code": "ShareSizeLimitReached"}
+    with failing(double, **full), pytest.raises(NoSpaceError) as caught:
+        AzureFilesShare(service(double.url, SHARE)).write("VERSION", b"v1\n")
     assert "is full: its quota is reached. Raise the share's quota" in str(caught.value)
 
 
@@ -379,47 +371,3 @@ def test_a_secret_that_is_missing(made: bool, double: Double, tmp_path: Path) ->
         directory.mkdir()
     with pytest.raises(ConfigError, match="The storage secret is missing"):
         Credentials(where, directory, KEYED).read()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "azurefiles://",
-        "azurefiles://Account/models",
-        "azurefiles://ab/models",
-        "azurefiles://account",
-        "azurefiles://account/Models",
-        "azurefiles://account/models/../other",
-        "azurefiles://account/-models",
-        "azurefiles://account/models/a:b",
-    ],
-)
-def test_what_is_no_address(text: str) -> None:
-    """A mistyped address is a mistake in the settings, and shows the form."""
-    with pytest.raises(AgentError, match="azurefiles://ACCOUNT/SHARE"):
-        address.parse(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "azurefiles://account/models?sv=2026-01-01&sig=s3cret",
-        "https://account.file.core.windows.net/models?sv=2026-01-01&sig=s3cret",
-        "smb://user:s3cret@account/models",
-    ],
-)
-def test_a_secret_in_an_address_is_not_shown(text: str) -> None:
-    """A pasted URL with its SAS is refused, says where the SAS goes, and is not quoted."""
-    with pytest.raises(AgentError, match="AZURE_STORAGE_SAS_TOKEN") as refused:
-        connect(text, logs.get())
-    assert refused.value.exit_code == 2
-    assert "s3cret" not in str(refused.value)
-
-
-def test_an_address() -> None:
-    """Account, share and prefix; the prefix may end in a slash."""
-    parsed = address.parse("azurefiles://account/ml-models/team/one/")
-    assert (parsed.account, parsed.share, parsed.prefix) == ("account", "ml-models", "team/one")
-    assert str(parsed) == "azurefiles://account/ml-models/team/one"
-    assert parsed.at("VERSION") == "team/one/VERSION"
-    assert parsed.endpoint == "https://account.file.core.windows.net"

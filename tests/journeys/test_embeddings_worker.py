@@ -303,6 +303,25 @@ def test_a_model_without_a_canary_is_warmed(serving: Worker, shelf: Shelf) -> No
     assert "48" in serving.wait("failed", "v3")["reason"]
 
 
+def test_without_current_it_waits_for_a_reload(shelf: Shelf, tmp_path: Path) -> None:
+    """A worker in an empty store is alive, not ready, says why, and serves after a reload."""
+    (shelf.root / "current").unlink()
+    with worker(shelf.root, model=NAME, log=tmp_path / "log") as running:
+        model = running.wait("failed")
+        assert (model["version"], model["target"]) == (None, None)
+        assert running.http.get("/healthz").status_code == 200
+        refused = running.embed("a")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert "X-Model-Version" not in refused.headers
+        unready = running.http.get("/readyz")
+        assert (unready.status_code, "current" in unready.text) == (503, True)
+        running.reload(shelf.staged["v1"])
+        running.wait("ready", "v1")
+        assert running.http.get("/readyz").status_code == 200
+        assert running.embed("a").status_code == 200
+
+
 def test_sighup_reads_current_again(serving: Worker, shelf: Shelf) -> None:
     """With `--reload-method signal` the agent flips `current` and sends SIGHUP."""
     shelf.stage("v2", seed=1)

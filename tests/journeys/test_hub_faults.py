@@ -8,10 +8,8 @@ untouched then, and the same command succeeds once the Hub is well again.
 from __future__ import annotations
 
 import re
-import threading
 import time
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
@@ -19,9 +17,11 @@ import pytest
 from tests.support import models
 from tests.support.agents import assert_failed
 from tests.support.hubs import HubPod, hub_pod
+from tests.support.listening import Silent, listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.support.agents import Result
@@ -135,25 +135,14 @@ def test_a_hub_that_never_answers(here: HubPod) -> None:
     assert "2 s" in done.sentence or "does not answer" in done.sentence
 
 
-@contextmanager
-def refusing_proxy(status: int) -> Iterator[str]:
+def refusing_proxy(status: int) -> AbstractContextManager[str]:
     """A proxy that lets nobody through."""
 
-    class Proxy(BaseHTTPRequestHandler):
+    class Proxy(Silent, BaseHTTPRequestHandler):
         def do_CONNECT(self) -> None:
             self.send_error(status)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            serving.join()
+    return listening(Proxy)
 
 
 def assert_told_at_once(done: Result, began: float, *words: str) -> None:

@@ -15,7 +15,7 @@ from tests.support import agents
 from tests.support.agents import assert_failed
 from tests.support.keys import CURVES, Key, make_key, unusable_keys
 from tests.support.pods import NO_SHARE, Pod
-from tests.support.shares import EXTERNAL, INLINE, TestShare, snapshot, tree
+from tests.support.shares import EXTERNAL, INLINE, SNAPSHOT, TestShare, snapshot, tree
 from tests.support.signed import checked_by_the_tool
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def test_a_signed_release_from_publish_to_the_store(site: Pod, tmp_path: Path, k
         held = (pod.store / "current" / manifest.SIGNATURE).read_bytes()
         assert held == (release / manifest.SIGNATURE).read_bytes()
     assert checked_by_the_tool(release, key).returncode == 0
+    (release / "fastembed/more").touch()
+    assert "Extra files" in checked_by_the_tool(release, key).stderr
 
 
 @pytest.mark.slow
@@ -156,6 +158,7 @@ def test_a_signature_that_would_take_memory(name: str, tmp_path: Path, key: Key)
     assert wrong != "None"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curve", CURVES)
 def test_every_curve_and_every_model(curve: str, tmp_path: Path) -> None:
     """What any of these keys signs is right for its other half, and for no other release."""
@@ -167,3 +170,5 @@ def test_every_curve_and_every_model(curve: str, tmp_path: Path) -> None:
     assert checker.problem(one, signature) is None
     assert checker.problem(other, signature) == "it is of other content"
     assert checked_by_the_tool(share.release("v1"), key).returncode == 0
+    (share.release("v1") / SNAPSHOT / "model.onnx").write_bytes(b"")
+    assert checked_by_the_tool(share.release("v1"), key).returncode != 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,8 @@ NAME, REPO = models.MINILM, models.MINILM_REPO
 WIDE: Final = 256
 EARLY: Final = 10
 LATE: Final = 60
+LOOKS: Final = 20
+PAUSE_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,12 @@ class Seen:
 
 
 def look(running: Worker) -> Seen:
-    """See what a worker has now."""
-    pid = running.process.pid
+    """See what a worker has once a reload is over: on a busy machine its loader ends later."""
+    return min((_look(running.process.pid) for _ in range(LOOKS)), key=lambda seen: seen.resident)
+
+
+def _look(pid: int) -> Seen:
+    time.sleep(PAUSE_SECONDS)
     status = proc.status(pid)
     return Seen(
         resident=int(status["VmRSS"].split()[0]),
@@ -87,6 +94,6 @@ def test_sixty_reloads_leave_nothing_behind(
             seen[count] = look(running)
     print(f"\n{seen}")
     early, late = seen[EARLY], seen[LATE]
-    assert late.resident < 1.25 * early.resident
+    assert late.resident < 1.1 * early.resident
     assert late.threads <= early.threads + 2  # loaders that are about to end
     assert late.descriptors <= early.descriptors + 2  # a connection that is about to close

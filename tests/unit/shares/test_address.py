@@ -9,13 +9,15 @@ from agent.shares.azurefiles import address
 
 
 def test_an_address() -> None:
-    """Account, share, and a prefix that need not be there; slashes around it mean nothing."""
+    """Account, share and prefix; the prefix may end in a slash."""
+    parsed = address.parse("azurefiles://account/ml-models/team/one/")
+    assert (parsed.account, parsed.share, parsed.prefix) == ("account", "ml-models", "team/one")
+    assert str(parsed) == "azurefiles://account/ml-models/team/one"
+    assert parsed.at("VERSION") == "team/one/VERSION"
+    assert parsed.endpoint == "https://account.file.core.windows.net"
     plain = address.parse("azurefiles://account1/models")
     assert (plain.account, plain.share, plain.prefix) == ("account1", "models", "")
     assert plain.at("VERSION") == "VERSION"
-    nested = address.parse("azurefiles://account1/models/team/a/")
-    assert nested.prefix == "team/a"
-    assert nested.at("VERSION") == "team/a/VERSION"
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,22 @@ def test_what_is_no_address(text: str, says: str) -> None:
     assert says in str(caught.value)
     assert address.FORM in f"{caught.value} {caught.value.remedy}"
     assert "secret" not in f"{caught.value} {caught.value.remedy}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "azurefiles://",
+        "azurefiles://Account/models",
+        "azurefiles://ab/models",
+        "azurefiles://account",
+        "azurefiles://account/Models",
+        "azurefiles://account/models/../other",
+        "azurefiles://account/-models",
+        "azurefiles://account/models/a:b",
+    ],
+)
+def test_a_mistyped_address(text: str) -> None:
+    """A mistyped address is a mistake in the settings, and shows the form."""
+    with pytest.raises(ConfigError, match="azurefiles://ACCOUNT/SHARE"):
+        address.parse(text)

@@ -57,6 +57,22 @@ def test_what_is_no_share(text: str) -> None:
     assert address.FORM in refused(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "azurefiles://account/models?sv=2026-01-01&sig=s3cret",
+        "https://account.file.core.windows.net/models?sv=2026-01-01&sig=s3cret",
+        "smb://user:s3cret@account/models",
+    ],
+)
+def test_a_secret_in_an_address_is_not_shown(text: str) -> None:
+    """A pasted URL with its SAS is refused, says where the SAS goes, and is not quoted."""
+    with pytest.raises(ConfigError, match="AZURE_STORAGE_SAS_TOKEN") as refused:
+        connect(text, logs.get())
+    assert refused.value.exit_code == 2
+    assert "s3cret" not in str(refused.value)
+
+
 def test_a_file(tmp_path: Path) -> None:
     """Neither a file nor a socket will ever hold releases; what is not there may come."""
     (tmp_path / "VERSION").touch()
