@@ -201,6 +201,7 @@ def test_a_suffix(bench: Bench, vectors: Any) -> None:
     np.testing.assert_allclose(embed(bench.store / "fastembed"), vectors, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_room_is_made_for_a_tree(bench: Bench) -> None:
     """A release before the active one makes way for what is adopted, as for what is published."""
     for version in ("v1", "v2"):

@@ -97,6 +97,7 @@ def test_a_disk_that_fills_while_a_model_is_fetched(here: HubPod) -> None:
     assert not done.named("hub.retry")
 
 
+@pytest.mark.slow
 def test_an_empty_share_is_populated_in_the_store(here: HubPod) -> None:
     """`init --populate store` makes the catalog's release for this pod; the share stays empty."""
     done = here.run("init", "--populate", "store")
@@ -210,6 +211,7 @@ def test_a_hub_behind_a_ca_of_its_own(tmp_path: Path) -> None:
         assert trusted.code == 0, trusted.sentence
 
 
+@pytest.mark.slow
 def test_a_pointer_in_place_of_the_file(here: HubPod) -> None:
     """A repository that was pushed without LFS is refused: what is there is named."""
     whole = (here.repo / "tokenizer.json").read_bytes()
@@ -221,6 +223,7 @@ def test_a_pointer_in_place_of_the_file(here: HubPod) -> None:
     assert list(here.share.root.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_name_that_no_share_can_hold(here: HubPod) -> None:
     """A file name from outside never becomes a path unchecked: exit 5, before it is fetched."""
     (here.repo / "odd:name.json").write_text("{}")

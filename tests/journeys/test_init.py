@@ -354,6 +354,7 @@ def test_a_quarantine_drops_what_had_passed(pod: Pod) -> None:
     assert pod.run("init").named("model.warmed")
 
 
+@pytest.mark.slow
 def test_a_check_on_record_alone_is_not_enough(pod: Pod) -> None:
     """Report and state agree, or the model is run."""
     pod.share.add("v1")
@@ -384,6 +385,7 @@ def test_what_the_disk_of_the_store_does_not_give(
     assert "release.staged" in events
 
 
+@pytest.mark.slow
 def test_what_passed_elsewhere_is_run(pod: Pod) -> None:
     """A store that outlives its pod may be on a node that was started again, or in a new image."""
     pod.share.add("v1")
@@ -448,6 +450,7 @@ def test_what_nobody_expected_is_no_kill(pod: Pod, monkeypatch: pytest.MonkeyPat
     assert Record(here.store.agent, here.log).state.attempts == {}
 
 
+@pytest.mark.slow
 def test_other_bytes_are_run(pod: Pod) -> None:
     """What another release has passed says nothing of this one."""
     for version, kind in (("v1", INLINE), ("v2", HALF)):

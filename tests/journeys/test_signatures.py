@@ -70,6 +70,7 @@ def test_a_bad_bump_falls_back_to_what_is_signed(pod: SignedPod, key: Key) -> No
     assert pod.held() == {"v1"}
 
 
+@pytest.mark.slow
 def test_a_store_that_was_rebuilt(pod: SignedPod, key: Key) -> None:
     """Other bytes in the store, with a manifest that is right for them, are found and replaced."""
     assert pod.init(*key.requiring).code == 0

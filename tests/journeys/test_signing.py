@@ -58,6 +58,7 @@ def site(tmp_path: Path) -> Pod:
     return Pod(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_signed_release_from_publish_to_the_store(site: Pod, tmp_path: Path, key: Key) -> None:
     """What `publish --sign-key` signs passes every command that wants a signature.
 
@@ -127,6 +128,7 @@ def test_wrong_keys_are_said_before_anything_is_done(tmp_path: Path, pod: Signed
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_without_the_extra(pod: SignedPod, key: Key, tmp_path: Path) -> None:
     """Who gives a key is told what to install: exit 2. Who gives none needs nothing."""
     blocker = tmp_path / "blocker"

@@ -194,6 +194,7 @@ FROM_THE_HUB: Final = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FROM_THE_HUB)
 def test_they_go_to_the_hub(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where `init` makes the catalog's release from the Hub, the doctor says so and fails nothing.
