@@ -130,6 +130,10 @@ class UnreachableError(AgentError):
     exit_code = Exit.UNREACHABLE
 
 
+class ForbiddenError(UnreachableError):
+    """A file or a directory of the share may not be read by this user."""
+
+
 class ReleaseMissingError(AgentError):
     """A release or a model is not on the share, or not complete yet."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.context import Context
+    from agent.release.adoption.plan import Plan
     from agent.release.marker import Marker
     from agent.settings import Settings
     from agent.shares.base import Share
@@ -42,6 +43,7 @@ class Case:
         served: How the share has the release that new pods take; None while that is unknown.
         total: Bytes of that release; 0 while that is unknown.
         largest: Its largest file on the share, with its bytes.
+        plan: What pods take of a hand-made tree, if they take one and it is complete.
     """
 
     _context: Context
@@ -52,6 +54,7 @@ class Case:
     served: Found | None = None
     total: int = 0
     largest: tuple[str, int] | None = None
+    plan: Plan | None = None
 
     @property
     def settings(self) -> Settings:

@@ -84,6 +84,7 @@ def _checks(case: Case) -> Iterator[Check]:
     yield Check("marker", releases.named, 60, ("share", "releases"))
     if not case.settings.require_manifest:
         yield Check("layout", trees.structure, 60, ("share", "releases"))
+        yield Check("content", trees.content, 60, ("share", "releases", "layout"))
     yield Check("speed", speed.speed, 40, ("share",))
     yield Check("store", local.store, 30)
     if not case.elsewhere:

@@ -8,7 +8,13 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
-from agent.errors import AgentError, ReleaseMissingError, UnreachableError, VerificationError
+from agent.errors import (
+    AgentError,
+    ForbiddenError,
+    ReleaseMissingError,
+    UnreachableError,
+    VerificationError,
+)
 from agent.files import parallel
 
 if TYPE_CHECKING:
@@ -20,7 +26,8 @@ NO_FILE: Final = (errno.ENXIO, errno.ENODEV, errno.ELOOP)
 NO_FILE_REMEDY: Final = "Put the file itself there."
 # A circular link leads to nothing, like a link whose target is gone.
 GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-_ABSENT: Final = (*GONE, errno.EACCES, errno.EPERM)
+_FORBIDDEN: Final = (errno.EACCES, errno.EPERM)
+_ABSENT: Final = (*GONE, *_FORBIDDEN)
 
 
 class Reader(Protocol):
@@ -61,6 +68,19 @@ class Source(Protocol):
             UnreachableError: The source does not answer.
         """
         ...
+
+
+def beginning(source: Source, path: str, size: int) -> bytes:
+    """Return the first `size` bytes of a file, fewer if it is shorter.
+
+    Raises:
+        AgentError: As `Source.open` and `Reader.read_into` raise.
+    """
+    buffer, reader = bytearray(size), source.open(path)
+    try:
+        return bytes(buffer[: reader.read_into(memoryview(buffer), 0)])
+    finally:
+        reader.close()
 
 
 class FileReader:
@@ -194,4 +214,5 @@ class LocalSource:
                 remedy="Check that it is mounted for this user.",
             )
         what = f"{path} {self._where} {self.address}: {error.strerror or error}."
-        return UnreachableError(what, remedy="Check the mount and its permissions.")
+        kind = ForbiddenError if error.errno in _FORBIDDEN else UnreachableError
+        return kind(what, remedy="Check the mount and its permissions.")

@@ -18,15 +18,18 @@ from agent.files.durable import writing
 from agent.hub import digests
 from agent.hub.explain import explain
 from agent.hub.protocol import Fetched, Hashing, Note, Remote, Resolved
-from agent.release import layout, paths, wanted
+from agent.release import layout, paths
+from agent.release.loaders import choice
 from agent.release.manifest import is_pickle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from huggingface_hub.hf_api import RepoSibling
 
     from agent.hub.protocol import Event, Request
+    from agent.release.loaders.selection import Selection
+    from agent.release.model_ref import ModelRef
     from agent.release.wanted import Wanted
     from agent.retry import RemoteError
 
@@ -34,6 +37,8 @@ T = TypeVar("T")
 
 _PARALLEL: Final = 4
 _SHA_LENGTH: Final = 40
+# Of `modules.json`, or the list of a model's shards.
+_SMALL_BYTES: Final = 16 * 1024 * 1024
 # The agent kills a child that was silent for too long: give up before that, with the reason.
 _PATIENCE: Final = 0.8
 
@@ -72,9 +77,11 @@ class Fetcher:
         if info.id and info.id != ref.repo:
             self._tell(Note("hub.renamed", {"repo": ref.repo, "now": info.id}))
         remotes = {file.rfilename: _remote(file) for file in info.siblings or ()}
-        names = _choose(want, list(remotes), allow_pickle=self._request.allow_pickle)
-        files = tuple(remotes[name] for name in names)
-        return Resolved(replace(ref, revision=_revision(info.sha, ref.repo)), files)
+        found = replace(ref, revision=_revision(info.sha, ref.repo))
+        texts = {name: self._read(found, remotes[name]) for name in choice.asks(want, [*remotes])}
+        selection = choice.select(want, [*remotes], texts)
+        names = _allowed(want, selection, allow_pickle=self._request.allow_pickle)
+        return Resolved(found, tuple(remotes[name] for name in names))
 
     def fetch(self, model: Resolved) -> None:
         """Fetch the files of a model, and hold each to what the Hub says of it.
@@ -140,6 +147,20 @@ class Fetcher:
                 for piece in answer.iter_bytes():
                     file.write(piece)
 
+    def _read(self, ref: ModelRef, remote: Remote) -> bytes:
+        """Return a small file, by whose content others are chosen; it is verified when fetched."""
+        if paths.problem(remote.path) or remote.size > _SMALL_BYTES:
+            return b""
+        url = hf_hub_url(ref.repo, remote.path, revision=ref.revision)
+
+        def get() -> bytes:
+            headers = build_hf_headers() | {"Accept-Encoding": "identity"}
+            answer = get_session().get(url, headers=headers, timeout=self._timeout)
+            hf_raise_for_status(answer)
+            return answer.content
+
+        return self._attempt(get, ref.repo, remote.path)
+
     def _attempt(self, call: Callable[[], T], repo: str, about: str) -> T:
         def explained() -> T:
             try:
@@ -173,24 +194,24 @@ def _remote(file: RepoSibling) -> Remote:
     return Remote(file.rfilename, file.size or 0, blob_id=file.blob_id)
 
 
-def _choose(want: Wanted, names: Sequence[str], *, allow_pickle: bool) -> list[str]:
+def _allowed(want: Wanted, selection: Selection, *, allow_pickle: bool) -> tuple[str, ...]:
+    """Return the files of a selection that is complete, and that may be made a release of."""
     repo = want.ref.repo
-    picked = wanted.pick(want, names)
-    if lacking := wanted.missing(want, picked):
+    if selection.missing:
         raise ReleaseMissingError(
-            f"{repo} on the Hub has no {lacking}, which {want.ref.loader} needs.",
+            f"{repo} on the Hub has no {selection.missing}, which {want.ref.loader} needs.",
             remedy="Pin a revision that has it, or name another model in the catalog.",
         )
     # They come from outside, and become paths here and on the share.
-    if odd := next((name for name in picked if paths.problem(name)), None):
+    if odd := next((name for name in selection.files if paths.problem(name)), None):
         raise VerificationError(
             f"{repo} on the Hub has a file {odd!r}, which {paths.problem(odd)}.",
             remedy="Name another model, or leave the file out with allow.",
         )
-    pickles = [name for name in picked if is_pickle(name)]
+    pickles = [name for name in selection.files if is_pickle(name)]
     if pickles and not allow_pickle:
         raise PickleError(
             f"{repo} has its weights only as {pickles[0]}, a pickle, which runs code when loaded.",
             remedy="Name a model with safetensors, or allow it with --allow-pickle.",
         )
-    return picked
+    return selection.files

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.errors import ConfigError
 from agent.machine import children
-from agent.release.wanted import Wanted
+from agent.release.wanted import Kind, Wanted
 
 if TYPE_CHECKING:
     from agent.release.catalog import Catalog, Entry
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _CHILD: Final = "agent.models.fastembed_list_child"
 _SECONDS: Final = 120.0
 
-# Repository, weights file, further files.
-Listed = tuple[str, str, list[str]]
+# Repository, weights file, further files, kind.
+Listed = tuple[str, str, list[str], Kind]
 
 
 def wanted(catalog: Catalog) -> tuple[Wanted, ...]:
@@ -44,15 +44,17 @@ def _resolve(entry: Entry, known: dict[str, Listed]) -> Wanted:
     if entry.name not in known:
         near = get_close_matches(entry.name, known, n=3, cutoff=0.3)
         raise ConfigError(
-            f"FastEmbed does not know the model {entry.name!r}.",
-            remedy=f"Name one that it does, such as {', '.join(near) or 'those of its list'}.",
+            f"FastEmbed has the model {entry.name!r} in none of its lists.",
+            remedy=f"Name one that it has, such as {', '.join(near) or 'those of its lists'}; the "
+            "loader huggingface ships any model for code of your own.",
         )
-    repo, model_file, additional = known[entry.name]
+    repo, model_file, additional, kind = known[entry.name]
     return replace(
         want,
         ref=replace(want.ref, repo=entry.repo or repo),
         model_file=model_file,
         additional=tuple(additional),
+        kind=kind,
         optimize=bool(entry.optimize),
     )
 

@@ -9,17 +9,11 @@ from agent.machine import children
 
 
 def main() -> None:
-    """Print repository, weights file and further files by model name."""
+    """Print repository, weights file, further files and kind by model name."""
     children.die_with_parent()
-    from fastembed import TextEmbedding  # noqa: PLC0415 - a second, for which a parent may be gone
+    from agent.models import fastembed_lists  # noqa: PLC0415 - a second, for which a parent may be gone
 
-    models = TextEmbedding.list_supported_models()
-    known = {
-        m["model"]: (m["sources"]["hf"], m["model_file"], m["additional_files"])
-        for m in models
-        if m["sources"]["hf"]
-    }
-    json.dump(known, sys.stdout)
+    json.dump(fastembed_lists.known(), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from agent.files import durable, hashing
 from agent.files.copy import Copier, Job
 from agent.files.durable import writing
 from agent.machine.clock import utc_now
-from agent.models.formats import external_data, whole
+from agent.models.formats import external_data, onnx, whole
 from agent.release import canary, manifest
 from agent.release.manifest import Canary, File, Model
 from agent.release.space import CANARY_TEXTS
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.publish.source import TreeSource
-    from agent.release.adoption import Plan
+    from agent.release.adoption.plan import Plan
     from agent.release.catalog import Expected
     from agent.release.manifest import Manifest
     from agent.release.model_ref import ModelRef
@@ -117,7 +117,8 @@ class Builder:
                 durable.make_directory((directory / path).parent)
                 durable.write(directory / path, data)
             digests[path] = (hashlib.sha256(data).hexdigest(),)
-        for path, origin in plan.files.items():
+        for path in digests.keys() - plan.written.keys():
+            origin = plan.origin(path) or path
             whole.check(directory / path, origin, digested=owned is not None)
         return digests
 
@@ -127,7 +128,10 @@ class Builder:
         sizes = source.sizes(plan)
         copier = Copier(source.share, directory, manifest.CHUNK_SIZE, self.stop, self.moved)
         jobs = [Job(path, origin, sizes[origin]) for path, origin in plan.files.items()]
-        return copier.copy(jobs)
+        digests = {**copier.copy(jobs)}
+        weights = {path: plan.origin(path) for path in _weights(plan, directory)}
+        jobs = [Job(p, origin, sizes[origin]) for p, origin in weights.items() if origin in sizes]
+        return {**digests, **copier.copy(jobs)}
 
     def _link(self, owned: Path, plan: Plan, directory: Path) -> Mapping[str, tuple[str, ...]]:
         """Link files that are ours: that takes no space, and time for their digests only."""
@@ -148,6 +152,17 @@ class Builder:
             if external_data.externalize(directory / path, directory / path):
                 before[path] = digest
         return before
+
+
+def _weights(plan: Plan, directory: Path) -> list[str]:
+    """Return the files beside ONNX graphs, which are in `directory`, that hold their weights."""
+    found: list[str] = []
+    for graph, beside in plan.beside.items():
+        folder = graph.rpartition("/")[0]
+        with whole.refusing(plan.files[graph]), (directory / graph).open("rb") as file:
+            named = {f"{folder}/{name}" for name in onnx.weight_files(file)}
+        found += [path for path in beside if path in named]
+    return found
 
 
 def _hold(seen: Measured, published: Expected) -> None:

@@ -134,7 +134,11 @@ class Publisher:
             _AlreadyThereError: The share has this very release.
         """
         release = maker.make(target)
-        _stop_if_there(self._released(maker.version), release)
+        there = self._released(maker.version)
+        if there is not None:
+            # A signature vouches for all files, so none may be there that were not made here.
+            signs = self.signing.is_due(self.reader, there)
+            _stop_if_there(there, release, exactly=signs)
         self.signing.put(release, target)
         adopted.name_tree(self.reader, self.share)
         return release
@@ -175,10 +179,14 @@ class _AlreadyThereError(Exception):
         self.made = made
 
 
-def _stop_if_there(there: Manifest | None, made: Manifest) -> None:
-    if there is None:
-        return
-    if _content(there) == _content(made):
+def _stop_if_there(there: Manifest, made: Manifest, *, exactly: bool) -> None:
+    """Raise: the release is there already, or another one of its version.
+
+    It may have more files than were made, unless it must be `exactly` the same: agents before 0.2
+    took files along that no loader reads.
+    """
+    is_there = {*made.files} <= {*there.files} and _content(there) == _content(made)
+    if is_there and (not exactly or len(made.files) == len(there.files)):
         raise _AlreadyThereError(there, made)
     raise RefusedError(
         f"The release {there.version} is on the share with other content.",
@@ -197,10 +205,10 @@ def _require_same_canaries(there: Manifest, made: Manifest) -> None:
 
 
 def _content(release: Manifest) -> tuple[object, ...]:
-    """Return all that two releases have in common if they are the same.
+    """Return all that two releases have in common if they are the same, but for their files.
 
     Canaries are left out: the same files give vectors that differ in the last digits between kinds
     of CPU, so that another machine could never find its own release published already.
     """
     models = tuple(structs.replace(model, canary=None) for model in release.models)
-    return release.chunk_size, release.files, models
+    return release.chunk_size, models

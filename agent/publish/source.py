@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
-from agent.errors import ReleaseMissingError
-from agent.release import adoption, layout
+from agent.errors import (
+    ForbiddenError,
+    ReleaseMissingError,
+    VerificationError,
+)
+from agent.files.source import beginning
+from agent.release import layout
+from agent.release.adoption import candidates
+from agent.release.adoption.plan import plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from agent.models.contents import Contents
-    from agent.release.adoption import Plan
+    from agent.release.adoption.plan import Plan
+    from agent.release.tree import Tree
     from agent.release.wanted import Wanted
     from agent.shares.base import Share
+
+# Of `modules.json`, or the list of a model's shards: one of 100,000 tensors has 10 MB.
+_SMALL_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -47,33 +58,45 @@ class TreeSource:
 
         Raises:
             ReleaseMissingError: A model is incomplete or missing; the missing file is named.
+            ForbiddenError: A directory that a model needs may not be read.
         """
+        found = self.look()
+        if found.unreadable:
+            raise ForbiddenError(
+                f"{found.unreadable[0]} on the share {self.share.address} may not be read by this "
+                "user.",
+                remedy="Let it be read by all: chmod -R a+rX.",
+            )
+        absent = found.absent if self.strict or not found.models else ()
+        if found.problems or absent:
+            raise self.incomplete(found.problems, absent)
+        return found
+
+    def look(self) -> Plan:
+        """Return the release that the tree gives, with all that it lacks; see `plan`."""
         tree = self.share.tree(tuple(root + self.suffix for root in layout.ROOTS))
-        plan = adoption.plan(tree, self.wanted, suffix=self.suffix)
-        absent = plan.absent if self.strict or not plan.models else ()
-        if plan.problems or absent:
-            raise self.incomplete(plan.problems, absent)
-        return plan
+        asked = candidates.asks(tree, self.wanted, suffix=self.suffix)
+        tree = replace(tree, texts=self._texts(asked, tree))
+        return plan(tree, self.wanted, suffix=self.suffix, pinned=self.strict)
 
     def incomplete(self, problems: Sequence[str], absent: Sequence[Wanted]) -> ReleaseMissingError:
         """Return the error for a tree with these problems, which lacks these models altogether."""
         missing = [f"{_home(want, self.suffix)} is missing" for want in absent]
         return ReleaseMissingError(
             f"Models in {self.share.address} are incomplete: {'; '.join([*problems, *missing])}.",
-            remedy="Put the missing files there, or name what the release holds in --catalog.",
+            remedy="Complete them there, or name what the release holds in --catalog.",
         )
 
     def size(self, plan: Plan) -> int:
-        """Return the bytes that building what was planned will take.
+        """Return the bytes that building what was planned will take at most.
 
         Raises:
             ReleaseMissingError: A file has gone since it was planned.
         """
-        sizes = self.sizes(plan)
-        return sum(sizes[origin] for origin in plan.files.values())
+        return sum(self.sizes(plan).values())
 
     def sizes(self, plan: Plan) -> dict[str, int]:
-        """Return the bytes of each planned file, by its path in the tree.
+        """Return the bytes of each file that may be read, by its path in the tree.
 
         Raises:
             ReleaseMissingError: A file has gone since it was planned.
@@ -85,7 +108,22 @@ class TreeSource:
                     f"{origin} has gone from {self.share.address} while a release was made of it.",
                     remedy="Put the tree back, and leave it as it is until the release is made.",
                 )
-        return {origin: nodes[origin].size for origin in plan.files.values()}
+        beside = (plan.origin(path) for paths in plan.beside.values() for path in paths)
+        read = {*plan.files.values(), *(path for path in beside if path in nodes)}
+        return {path: nodes[path].size for path in read if path is not None}
+
+    def _texts(self, paths: Sequence[str], tree: Tree) -> dict[str, bytes]:
+        """Return the bytes of small files, but for a `refs/main` that cannot be read."""
+        found: dict[str, bytes] = {}
+        for path in paths:
+            try:
+                size = min(_SMALL_BYTES, tree.nodes[path].size)
+                found[path] = beginning(self.share, path, size)
+            except (ForbiddenError, VerificationError):
+                # The plan says what to do without it. No other file may be left out of the plan.
+                if not path.endswith(candidates.REFS_MAIN):
+                    raise
+        return found
 
 
 def _tops(plan: Plan) -> tuple[str, ...]:

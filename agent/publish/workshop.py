@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agent.hub.hub import Hub
     from agent.publish.build import Numbers
     from agent.publish.source import TreeSource
-    from agent.release.adoption import Plan
+    from agent.release.adoption.plan import Plan
     from agent.release.manifest import Manifest
     from agent.release.wanted import Wanted
     from agent.warmup.warmer import Warmer

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from agent.errors import VerificationError
 from agent.files import durable
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.shares.base import Publication
-
-_REF_BYTES: Final = 256
 
 
 class DirectoryShare(LocalSource):
@@ -63,15 +61,14 @@ class DirectoryShare(LocalSource):
             raise self._failed(path, error) from None
 
     def tree(self, paths: tuple[str, ...]) -> Tree:
-        """Return everything below directories; a link counts as the file that it leads to."""
+        """Return everything below directories; a link to a file counts as that file."""
         nodes: dict[str, Node] = {}
         with self.errors(", ".join(paths)):
             for top in paths:
                 nodes |= self._walk(top)
             if not nodes and not self._is_there():
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            refs = [p for p, n in nodes.items() if p.endswith("/refs/main") and n.kind == "file"]
-            return Tree(nodes, {path: self._text(path) for path in refs})
+            return Tree(nodes)
 
     def write(self, path: str, data: bytes) -> None:
         """Replace a file by rename: readers see the old bytes or the new, never a part."""
@@ -110,7 +107,12 @@ class DirectoryShare(LocalSource):
         while pending:
             directory = pending.pop()
             nodes[directory] = Node("directory")
-            with os.scandir(self._root / directory) as entries:
+            try:
+                listed = os.scandir(self._root / directory)
+            except PermissionError:  # `lost+found`, another team's: no harm where it is not wanted
+                nodes[directory] = Node("unreadable")
+                continue
+            with listed as entries:
                 for entry in entries:
                     path = f"{directory}/{entry.name}"
                     if entry.is_dir(follow_symlinks=False):
@@ -126,11 +128,11 @@ class DirectoryShare(LocalSource):
             return Node("outside")
         except (FileNotFoundError, NotADirectoryError):
             return Node("dangling")
+        except PermissionError:
+            return Node("unreadable")
+        if stat.S_ISDIR(status.st_mode):
+            return Node("linked directory")
         return Node("file", status.st_size) if stat.S_ISREG(status.st_mode) else Node("special")
-
-    def _text(self, path: str) -> str:
-        with os.fdopen(self.open_file(path), "rb") as file:
-            return file.read(_REF_BYTES).decode(errors="replace").strip()
 
 
 def _delete(path: Path) -> None:

@@ -110,7 +110,8 @@ class Acquirer:
         if not isinstance(found, HandMadeTree):
             return Original(share, paths)
         plan = self._source(found).plan()
-        return Original(share, {**paths, **plan.files}, plan.written)
+        origins = {path: plan.origin(path) or origin for path, origin in paths.items()}
+        return Original(share, origins, plan.written)
 
     def _workshop(self) -> Workshop:
         from agent.publish.workshop import Workshop  # noqa: PLC0415 - see the class

@@ -63,7 +63,7 @@ def _measure(subject: Subject, request: Request, begin: Callable[[str], None]) -
     try:
         model = _load(ref, release, request.device)
     except _NotRunError as why:
-        dim, length = unrun_model.inspect(ref, release)
+        dim, length = unrun_model.inspect(ref, release, why.dim)
         return Measured(ref, dim, length, kind, not_run=str(why))
     return measure(model, subject, request, precision=kind, taken=taken, begin=begin)
 
@@ -71,8 +71,12 @@ def _measure(subject: Subject, request: Request, begin: Callable[[str], None]) -
 def _load(ref: ModelRef, release: Path, device: Device) -> Model:
     """Load a model by its loader; what takes 100 MB is imported only where it is needed."""
     if ref.loader == "fastembed":
+        from agent.models import fastembed_lists  # noqa: PLC0415
         from agent.models.runtimes.fastembed_model import FastEmbedModel  # noqa: PLC0415
 
+        if other := fastembed_lists.not_run(ref.name):
+            what, dim = other
+            raise _NotRunError(f"it is a {what} model, and the agent runs text embeddings", dim)
         return FastEmbedModel(ref, release, device)
     if ref.loader != "sentence-transformers":
         raise _NotRunError(f"the loader {ref.loader} does not say how")
@@ -84,7 +88,11 @@ def _load(ref: ModelRef, release: Path, device: Device) -> Model:
 
 
 class _NotRunError(Exception):
-    """No runtime here can run the model; the sentence says why."""
+    """No runtime here can run the model; the sentence says why. Its dimension may be known."""
+
+    def __init__(self, why: str, dim: int | None = None) -> None:
+        super().__init__(why)
+        self.dim = dim
 
 
 def _explain(name: str, error: Exception, device: Device) -> Failure:

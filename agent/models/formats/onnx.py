@@ -38,7 +38,7 @@ _LEADS: Final = {
 
 def model(file: BinaryIO) -> Field:
     """Return the whole file, as a field that holds the model."""
-    return Field(0, BYTES, 0, 0, os.fstat(file.fileno()).st_size)
+    return Field(0, BYTES, 0, 0, file.seek(0, os.SEEK_END))
 
 
 def is_complete(file: BinaryIO) -> bool:
@@ -92,6 +92,17 @@ def external(file: BinaryIO, tensor: Field) -> dict[str, str]:
         pair = {f.number: _text(file, f) for f in protobuf.fields(file, entry.start, entry.end)}
         entries[pair.get(KEY, "")] = pair.get(VALUE, "")
     return entries
+
+
+def weight_files(file: BinaryIO) -> set[str]:
+    """Return the names of the files that hold tensors of the model, beside it.
+
+    Raises:
+        ValueError: The model is damaged.
+        RecursionError: It is nested too deeply.
+    """
+    named = (external(file, tensor).get("location", "") for tensor in tensors(file))
+    return {name for name in named if name}
 
 
 def is_external(file: BinaryIO, tensor: Field) -> bool:

@@ -15,7 +15,7 @@ def safetensors_header(file: BinaryIO) -> dict[str, Any]:
     Raises:
         ValueError: The header is broken, or the tensors do not fill the file exactly.
     """
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
     if not 0 < length <= min(size - 8, _MAX_HEADER):

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from agent.errors import VerificationError
 from agent.models.formats import onnx
 from agent.models.formats.safetensors import safetensors_header
+from agent.release.loaders import sentence_transformers, weights
+from agent.release.tree import LINK_BYTES, LINK_MAGIC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
@@ -29,6 +31,10 @@ _RANGE_BYTES: Final = 4 * 1024 * 1024
 _SHORT_BYTES: Final = 4096
 _OTHER_ENCODINGS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NAME_BYTES: Final = 255
+
+
+class _LinkError(Exception):
+    """The file is a link (`XSym`), as Windows and macOS clients write it on SMB shares."""
 
 
 def check(path: Path, name: str, *, digested: bool = False) -> None:
@@ -42,15 +48,38 @@ def check(path: Path, name: str, *, digested: bool = False) -> None:
     Raises:
         VerificationError: It is not.
     """
-    with refusing(name), path.open("rb") as file:
+
+    def beside(other: str) -> int | None:
+        found = path.parent / other
+        return found.stat().st_size if found.is_file() else None
+
+    with path.open("rb") as file:
+        check_file(file, name, beside, digested=digested)
+
+
+def check_file(
+    file: BinaryIO, name: str, beside: Callable[[str], int | None], *, digested: bool = False
+) -> None:
+    """Make sure that an open file is complete; see `check`.
+
+    Args:
+        file: The file.
+        name: Its name in errors; its end says which format it has.
+        beside: Returns the size of another file of the same directory; None if there is none.
+        digested: As for `check`.
+
+    Raises:
+        VerificationError: It is not.
+    """
+    with refusing(name):
         _check_bytes(file)
         if not digested:
             _check_ranges(file)
-        if path.suffix == ".onnx":
-            _check_onnx(file, path.parent)
-        elif path.suffix == ".safetensors":
+        if name.endswith(".onnx"):
+            _check_onnx(file, beside)
+        elif name.endswith(".safetensors"):
             safetensors_header(file)
-        elif path.suffix == ".json":
+        elif name.endswith(".json"):
             _check_json(file, name)
 
 
@@ -63,6 +92,11 @@ def refusing(name: str) -> Iterator[None]:
     """
     try:
         yield
+    except _LinkError:
+        raise VerificationError(
+            f"{name} is a link, as it looks without the mount option mfsymlinks, not the file.",
+            remedy="Copy the tree again with its links resolved (cp -rL, rsync -rL).",
+        ) from None
     except (ValueError, OverflowError, RecursionError) as error:
         raise VerificationError(
             f"{name} is damaged: {error}.", remedy="Copy the file again from its source."
@@ -70,9 +104,13 @@ def refusing(name: str) -> Iterator[None]:
 
 
 def _check_bytes(file: BinaryIO) -> None:
-    size = os.fstat(file.fileno()).st_size
-    if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    begin = file.read(len(_LFS_POINTER))
+    if begin == _LFS_POINTER:
         raise ValueError("it is a Git-LFS pointer, not the file")
+    if size == LINK_BYTES and begin.startswith(LINK_MAGIC):
+        raise _LinkError
     last_range = size % _RANGE_BYTES
     tail = min(size, last_range if _SHORT_BYTES <= last_range < _TAIL_BYTES else _TAIL_BYTES)
     file.seek(size - tail)
@@ -82,7 +120,7 @@ def _check_bytes(file: BinaryIO) -> None:
 
 def _check_ranges(file: BinaryIO) -> None:
     """Refuse a whole range of zeros: one that was never written, in the middle of an upload."""
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
     for start in range(0, size - _RANGE_BYTES + 1, _RANGE_BYTES):
         file.seek(start)
         if not any(file.read(_SHORT_BYTES)) and not any(file.read(_RANGE_BYTES - _SHORT_BYTES)):
@@ -105,24 +143,28 @@ def _check_json(file: BinaryIO, name: str) -> None:
     last = name.rpartition("/")[2]
     if last == "tokenizer.json" and not (isinstance(value, dict) and "model" in value):
         raise ValueError("it is JSON, but no tokenizer")
+    if last == sentence_transformers.MODULES:
+        sentence_transformers.modules(data)
+    if last.endswith(weights.INDEX):
+        weights.shards(data)
 
 
-def _check_onnx(file: BinaryIO, directory: Path) -> None:
+def _check_onnx(file: BinaryIO, beside: Callable[[str], int | None]) -> None:
     """Walk the protobuf down to the weights, so that a cut anywhere shows."""
     for tensor in onnx.initializers(file):
-        _check_external(onnx.external(file, tensor), directory)
+        _check_external(onnx.external(file, tensor), beside)
     if not onnx.is_complete(file):
         raise ValueError("it holds no whole ONNX model")
 
 
-def _check_external(entries: dict[str, str], directory: Path) -> None:
+def _check_external(entries: dict[str, str], beside: Callable[[str], int | None]) -> None:
     if not entries:
         return
     location = entries.get("location", "")
-    data = directory / location
     named = location and "/" not in location and len(location.encode()) <= _NAME_BYTES
-    if not named or not data.is_file():
+    size = beside(location) if named else None
+    if size is None:
         raise ValueError(f"its weights are in {location[:200]!r}, which is not beside it")
     needed = int(entries.get("offset", "0")) + int(entries.get("length", "0"))
-    if data.stat().st_size < needed:
-        raise ValueError(f"{location} has {data.stat().st_size} bytes and {needed} are needed")
+    if size < needed:
+        raise ValueError(f"{location} has {size} bytes and {needed} are needed")

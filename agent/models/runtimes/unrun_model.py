@@ -18,37 +18,54 @@ _LIMITS: Final = (
     ("config.json", "max_position_embeddings"),
 )
 _USUAL_LENGTH: Final = 512
+# A manifest has a dimension for each model; models of a worker's own need not say theirs.
+_UNKNOWN_DIM: Final = 1
 
 
-def inspect(ref: ModelRef, release: Path) -> tuple[int, int]:
+def inspect(ref: ModelRef, release: Path, dim: int | None = None) -> tuple[int, int]:
     """Return the dimension and the longest text, in tokens, of a model whose files fit together.
+
+    Args:
+        ref: The model.
+        release: The directory of the release.
+        dim: The dimension, where a list says it; else the model's config does.
 
     Raises:
         AgentError: A file is damaged.
-        Exception: A file is missing, or they do not fit together.
+        Exception: The files do not fit together.
     """
     directory = release / layout.snapshot_directory(ref)
     config = _json(directory, "config.json")
-    dim = int(config["hidden_size"])
+    width = _number(config, "hidden_size", "d_model", "n_embd", "dim")
     for path in sorted(directory.glob("*.safetensors")):
         with path.open("rb") as file:
-            _check_shapes(safetensors.safetensors_header(file), dim, config)
-    pooling = directory / "1_Pooling" / "config.json"
-    if pooling.exists():
-        dim = int(json.loads(pooling.read_bytes()).get("word_embedding_dimension", dim))
-    found = [_json(directory, n).get(key) for n, key in _LIMITS if (directory / n).exists()]
-    return dim, next((int(value) for value in found if value), _USUAL_LENGTH)
+            _check_shapes(safetensors.safetensors_header(file), config, width)
+    pooled = _number(_json(directory, "1_Pooling/config.json"), "word_embedding_dimension")
+    lengths = (_number(_json(directory, name), key) for name, key in _LIMITS)
+    length = next(filter(None, lengths), _USUAL_LENGTH)
+    return dim or pooled or width or _UNKNOWN_DIM, length
 
 
-def _check_shapes(tensors: dict[str, Any], dim: int, config: dict[str, Any]) -> None:
+def _check_shapes(tensors: dict[str, Any], config: dict[str, Any], width: int | None) -> None:
+    words = config.get("vocab_size")
     for name, info in tensors.items():
-        if name.endswith("word_embeddings.weight") and info["shape"] != [config["vocab_size"], dim]:
+        known = width and words and name.endswith("word_embeddings.weight")
+        if known and info["shape"] != [words, width]:
             raise ValueError(f"{name} has the shape {info['shape']}, which is not config.json's")
 
 
 def _json(directory: Path, name: str) -> dict[str, Any]:
+    """Return what a config says; nothing if there is none."""
+    if not (directory / name).is_file():
+        return {}
     whole.check(directory / name, name)
     value = json.loads((directory / name).read_bytes())
     if not isinstance(value, dict):
         raise ValueError(f"{name} is not a JSON object")  # noqa: TRY004 - damaged data
     return value
+
+
+def _number(config: dict[str, Any], *keys: str) -> int | None:
+    """Return the first of these that the config has as a positive number."""
+    found = (config.get(key) for key in keys)
+    return next((n for n in found if isinstance(n, int) and n > 0), None)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from agent.shares.azurefiles.service import Service
     from agent.shares.base import Publication
 
-_REF_BYTES: Final = 256
-
 
 class RestReader:
     """One open file; several threads may read it at offsets, each read is its own request."""
@@ -89,8 +87,7 @@ class AzureFilesShare:
         nodes: dict[str, Node] = {}
         for top in paths:
             nodes |= self._walk(top)
-        refs = [p for p, n in nodes.items() if p.endswith("/refs/main") and n.kind == "file"]
-        return Tree(nodes, {path: self._text(path) for path in refs})
+        return Tree(nodes)
 
     def open(self, path: str) -> RestReader:
         """Return a reader of a file; if the file is missing, the first read raises."""
@@ -166,10 +163,6 @@ class AzureFilesShare:
                 else:
                     nodes[f"{directory}/{name}"] = Node("file", size)
         return nodes
-
-    def _text(self, path: str) -> str:
-        data = self._files.read(path, _REF_BYTES) or b""
-        return data.decode(errors="replace").strip()
 
 
 def _no_file(path: str) -> VerificationError:

@@ -346,6 +346,8 @@ def test_safetensors_cut_anywhere_are_damaged(scratch: Path) -> None:
     [
         pytest.param("tokenizer.json", b"{}", "no tokenizer", id="object-without-a-model"),
         pytest.param("tokenizer.json", b'["model"]', "no tokenizer", id="list"),
+        pytest.param("modules.json", b"[]", "no list of modules", id="no-modules"),
+        pytest.param("a.index.json", b"{}", "no weight_map", id="no-shards"),
         pytest.param("tokenizer.json", b'"model"', "no tokenizer", id="text"),
         pytest.param("tokenizer.json", b"", "", id="empty-tokenizer"),
         pytest.param("tokenizer.json", b'{"model": {', "", id="cut-tokenizer"),
@@ -380,7 +382,8 @@ def test_what_to_do_about_a_byte_order_mark(tmp_path: Path) -> None:
     ("name", "content"),
     [
         ("config.json", b"{}"),
-        ("modules.json", b"[]"),
+        ("modules.json", b'[{"path": "", "type": "a.Transformer"}]'),
+        ("model.safetensors.index.json", b'{"weight_map": {"a": "model-1.safetensors"}}'),
         ("empty.safetensors", safetensors({"a": tensor(0, 0)})),
         ("tokenizer.json", b'{"model": {"vocab": {}}}'),
         ("vocab.txt", b"{"),
@@ -418,3 +421,14 @@ def test_no_flipped_bytes_crash_the_checker(
     content[at : at + 8] = data.draw(st.binary(min_size=1, max_size=8))
     (scratch / "flipped.onnx").write_bytes(content)
     check_whole_or_refused(scratch / "flipped.onnx")
+
+
+def test_a_link_that_a_mount_shows_as_a_file(tmp_path: Path) -> None:
+    """Links that a client wrote with mfsymlinks are files of one size over REST and elsewhere."""
+    target = "../../blobs/0123456789abcdef"
+    text = f"XSym\n{len(target):04d}\n{'0' * 32}\n{target}\n"
+    (tmp_path / "model.onnx").write_text(text.ljust(1067))
+    with pytest.raises(VerificationError) as caught:
+        structure.check(tmp_path / "model.onnx", "model.onnx")
+    assert "is a link" in caught.value.what
+    assert "links resolved" in caught.value.remedy

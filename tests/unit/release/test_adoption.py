@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.release import layout
-from agent.release.adoption import plan
+from agent.release.adoption.plan import plan
 from agent.release.model_ref import ModelRef
 from agent.release.tree import Node, NodeKind, Tree
 from agent.release.wanted import Wanted
@@ -18,7 +19,7 @@ from agent.release.wanted import Wanted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.release.adoption import Plan
+    from agent.release.adoption.plan import Plan
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "fedcba9876543210fedcba9876543210fedcba98"
@@ -31,7 +32,17 @@ NESTED = Wanted(
 MINILM = Wanted(ModelRef(MINILM_NAME, "sentence-transformers", MINILM_NAME))
 
 BGE_FILES = ["model.onnx", "tokenizer.json", "tokenizer_config.json"]
-MINILM_FILES = ["config.json", "model.safetensors", "tokenizer.json", "1_Pooling/config.json"]
+MINILM_FILES = [
+    *("config.json", "model.safetensors", "tokenizer.json", "1_Pooling/config.json"),
+    "modules.json",
+]
+MODULES = json.dumps(
+    [
+        {"path": "", "type": "sentence_transformers.models.Transformer"},
+        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        {"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
+    ]
+).encode()
 FILES = {BGE: BGE_FILES, MINILM: MINILM_FILES}
 
 BGE_CACHE = "models--Qdrant--bge-large-en-v1.5-onnx"
@@ -53,7 +64,8 @@ def tree(files: Iterable[str], refs: dict[str, str] | None = None, **kinds: Node
         parts = path.split("/")
         for n in range(1, len(parts)):
             nodes.setdefault("/".join(parts[:n]), Node("directory"))
-    return Tree(nodes, refs or {})
+    texts = {path: MODULES for path in files if path.endswith("modules.json")}
+    return Tree(nodes, texts | {path: text.encode() for path, text in (refs or {}).items()})
 
 
 def under(directory: str, names: Iterable[str]) -> list[str]:
@@ -262,7 +274,13 @@ def names_taken(found: Plan) -> set[str]:
 
 def test_a_pickle_is_taken_where_it_is_all_there_is() -> None:
     """It is what that worker loads today."""
-    names = ["config.json", "pytorch_model.bin", "vocab.txt"]
+    names = [
+        "config.json",
+        "pytorch_model.bin",
+        "vocab.txt",
+        "1_Pooling/config.json",
+        "modules.json",
+    ]
     directory = "sentence_transformers/all-MiniLM-L6-v2"
     assert names_taken(plan(tree(under(directory, names)), [MINILM])) == set(names)
 
@@ -272,7 +290,7 @@ def test_a_pickle_is_taken_where_it_is_all_there_is() -> None:
 )
 def test_any_tokenizer_makes_a_model_whole(tokenizer: str) -> None:
     """sentence-transformers reads tokenizers of several kinds."""
-    names = ["config.json", "model.safetensors", tokenizer]
+    names = [*(name for name in MINILM_FILES if name != "tokenizer.json"), tokenizer]
     directory = "sentence_transformers/all-MiniLM-L6-v2"
     assert names_taken(plan(tree(under(directory, names)), [MINILM])) == set(names)
 
@@ -285,19 +303,23 @@ def test_sentence_transformers_weights_for_other_runtimes_are_left_out() -> None
     assert names_taken(found) == set(MINILM_FILES)
 
 
-def test_fastembed_takes_what_stands_beside_its_model_file() -> None:
-    """External data beside `onnx/model.onnx` is taken; other folders are not read."""
+def test_what_stands_beside_fastembeds_graph_is_the_graphs_to_name() -> None:
+    """External data beside `onnx/model.onnx` may be taken; other folders are not read."""
     beside = ["onnx/model.onnx", "onnx/model.onnx_data", "tokenizer.json", "tokenizer_config.json"]
     other = ["1_Pooling/config.json", "onnx/deeper/x.json", "openvino/x.xml"]
     directory = "fastembed/bge-small-en-v1.5"
     found = plan(tree(under(directory, [*beside, *other])), [NESTED])
-    assert names_taken(found) == set(beside)
+    assert names_taken(found) == set(beside) - {"onnx/model.onnx_data"}
+    home = snapshot(NESTED, layout.UNKNOWN_REVISION)
+    assert found.beside == {f"{home}/onnx/model.onnx": [f"{home}/onnx/model.onnx_data"]}
+    assert found.origin(f"{home}/onnx/model.onnx_data") == f"{directory}/onnx/model.onnx_data"
+    assert found.origin("fastembed/models--a--b/model.onnx") is None
 
 
 def test_each_model_is_found_or_missing_on_its_own() -> None:
     """One model whole, one broken, one absent: all three are said."""
     files = under(f"fastembed/{BGE_CACHE}", BGE_FILES)
-    files += under("sentence_transformers/all-MiniLM-L6-v2", ["config.json"])
+    files += under("sentence_transformers/all-MiniLM-L6-v2", ["config.json", "modules.json"])
     found = plan(tree(files), [BGE, MINILM, NESTED])
     assert [ref.name for ref in found.models] == [BGE_NAME]
     assert list(found.absent) == [NESTED]
@@ -313,7 +335,7 @@ def test_nothing_makes_no_release() -> None:
 
 
 KINDS: st.SearchStrategy[NodeKind] = st.sampled_from(
-    ["file", "directory", "dangling", "outside", "special"]
+    ["file", "directory", "linked directory", "dangling", "outside", "unreadable", "special"]
 )
 DIRECTORIES = [
     *(f"fastembed/{BGE_CACHE}{tail}" for tail in ("", "/snapshots", f"/snapshots/{REVISION}")),
@@ -342,8 +364,10 @@ def test_any_tree_gives_a_plan_of_files_that_are_there(
 ) -> None:
     """Whatever lies there, each model is whole, broken or absent, and only files are read."""
     nodes = tree([], None, **kinds).nodes
-    found = plan(Tree(nodes, refs), [BGE, MINILM])
-    assert len(found.models) + len(found.problems) + len(found.absent) == 2
+    texts = {path: text.encode() for path, text in refs.items()}
+    found = plan(Tree(nodes, texts), [BGE, MINILM])
+    told = len(found.problems) + len(found.absent) + len(found.unreadable)
+    assert len(found.models) + told == 2
     assert all(nodes[path].kind == "file" for path in found.files.values())
     for ref in found.models:
         folder = layout.snapshot_directory(ref) + "/"

@@ -86,18 +86,6 @@ def test_empty_directories_count(place: Place) -> None:
     }
 
 
-def test_the_text_of_refs(place: Place) -> None:
-    """The text of each `refs/main` comes along without the space around it, and no other text."""
-    texts = {"a": b"0123\n", "b": b"", "c": b"\xff\n", "d": b"x" * 300, "e": b"  f\r\n"}
-    for model, text in texts.items():
-        place.put(f"fastembed/models--{model}/refs/main", text)
-    place.put("fastembed/refs/other", b"4567")
-    place.make_directory("fastembed/models--f/refs/main")
-    refs = place.share.tree(("fastembed",)).refs
-    read = {"a": "0123", "b": "", "c": "\ufffd", "d": "x" * 256, "e": "f"}
-    assert refs == {f"fastembed/models--{model}/refs/main": text for model, text in read.items()}
-
-
 def test_a_directory_with_many_files(filled: Share) -> None:
     """No entry is lost where a listing comes in several pages."""
     assert filled.names("many") == MANY
