@@ -117,7 +117,7 @@ class Builder:
                 durable.make_directory((directory / path).parent)
                 durable.write(directory / path, data)
             digests[path] = (hashlib.sha256(data).hexdigest(),)
-        for path in digests.keys() - plan.written.keys():
+        for path in (each for each in digests if each not in plan.written):
             origin = plan.origin(path) or path
             whole.check(directory / path, origin, digested=owned is not None)
         return digests

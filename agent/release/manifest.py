@@ -127,12 +127,20 @@ class Manifest(msgspec.Struct, frozen=True):
     @property
     def pickles(self) -> tuple[str, ...]:
         """The files that run code when they are loaded."""
-        return tuple(f.path for f in self.files if is_pickle(f.path))
+        paths = (file.path for file in self.files)
+        return tuple(path for path in paths if is_pickle(path) and not _is_onnx_data(path))
 
 
 def is_pickle(path: str) -> bool:
     """Return whether a file of this name is, by its suffix, a Python pickle."""
     return path.lower().endswith(PICKLES)
+
+
+def _is_onnx_data(path: str) -> bool:
+    """Return true for weights beside a graph: FastEmbed unpickles nothing, and its are ONNX's."""
+    name = path.rpartition("/")[2].lower()
+    is_bin = name.endswith(".bin") and not name.startswith("pytorch_model")
+    return is_bin and path.startswith("fastembed/")
 
 
 def parse(data: bytes, *, where: str = FILE_NAME) -> Manifest:

@@ -12,6 +12,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import pytest
 from fastembed import TextEmbedding
 from structlog.testing import capture_logs
@@ -40,6 +41,10 @@ CACHE = "models--Qdrant--bge-large-en-v1.5-onnx"
 LOWER = "models--qdrant--bge-large-en-v1.5-onnx"
 ST = "all-MiniLM-L6-v2"
 ST_CACHE = "models--sentence-transformers--all-MiniLM-L6-v2"
+MODULES = [
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+]
 TEXTS = ["A man is eating food.", "the sky", "hello world"]
 UNKNOWN = "0" * 40
 # Have an agent go by the built-in catalog.
@@ -136,7 +141,7 @@ def write_sentence_transformers(directory: Path, *, pickle: bool = False) -> Non
         "model.safetensors": weights,
         "config.json": json.dumps(config).encode(),
         "tokenizer.json": b'{"model": {}}',
-        "modules.json": b"[]",
+        "modules.json": json.dumps(MODULES).encode(),
         "1_Pooling/config.json": b'{"word_embedding_dimension": 32}',
         "sentence_bert_config.json": b'{"max_seq_length": 256}',
     }
@@ -237,6 +242,27 @@ def test_the_markers_version(bench: Bench) -> None:
     bench.flat()
     (bench.share.root / "VERSION").write_text("today\n")
     assert bench.adopt("today").version == "today"
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "model.onnx_data"])
+def test_external_weights_by_another_name(
+    name: str, bench: Bench, tmp_path: Path, vectors: Any
+) -> None:
+    """The graph says what its weights are called; what lies beside them stays behind."""
+    models.write_tiny(tmp_path / "external", weights="external")
+    model = onnx.load(tmp_path / "external" / "model.onnx")
+    held = shutil.copytree(tmp_path / "external", bench.share.root / "fastembed" / FLAT)
+    for path in held.glob("model.onnx*"):
+        path.unlink()
+    onnx.save(model, held / "model.onnx", save_as_external_data=True, location=name)
+    (held / "model.onnx_data.old").write_bytes(b"of no use")
+    (held / "other.bin").write_bytes(b"of no use")
+    release = bench.adopt()
+    taken = {path.rpartition("/")[2] for path in (file.path for file in release.files)}
+    assert name in taken
+    assert not taken & {"other.bin", "model.onnx_data.old"}
+    assert release.pickles == ()
+    np.testing.assert_allclose(embed(bench.store / "fastembed"), vectors, atol=1e-6)
 
 
 def test_external_weights(bench: Bench, tmp_path: Path, vectors: Any) -> None:

@@ -5,6 +5,7 @@ Whatever a diagnosis says stands in docs/troubleshooting.md, so that who searche
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import pty
@@ -236,7 +237,7 @@ def by_hand(pod: Patient, directory: str, *names: str) -> None:
     home = pod.share.root / directory
     home.mkdir(parents=True)
     for name in names:
-        (home / name).write_bytes(b"{}")
+        (home / name).write_bytes(b'{"model": {}}')
 
 
 def empty(pod: Patient) -> None:
@@ -267,9 +268,24 @@ def refuse(pod: Patient) -> None:
     record.save(pod.store / ".agent", state.State(quarantined={"v2": entry}))
 
 
+def damage(name: str, data: bytes) -> Callable[[Patient], object]:
+    """Have a tree made by hand, one of whose files holds something else."""
+
+    def arrange(pod: Patient) -> None:
+        by_hand(pod, FOLDER)
+        models.write_tiny(pod.share.root / FOLDER)
+        (pod.share.root / FOLDER / name).write_bytes(data)
+        pod.share.mark("v1")
+
+    return arrange
+
+
+DAMAGED: Final = "Damaged file in a hand-made tree"
 ON_DISK: Final[list[tuple[str, Any, str, int | None]]] = [
     ("Wrong directory structure", misplace, "layout", 4),
     ("Wrong directory structure", cut_short, "layout", 4),
+    (DAMAGED, damage("config.json", codecs.BOM_UTF8 + b"{}"), "content", 5),
+    (DAMAGED, damage("model.onnx", b"XSym\n0001\n".ljust(1067)), "content", 5),
     (
         "Wrong environment variable in the worker",
         lambda p: p.env.update(FASTEMBED_CACHE_PATH="/models/fastembed"),
@@ -381,15 +397,15 @@ def test_where_the_models_lie_instead(pod: Patient) -> None:
 
 def test_a_tree_made_by_hand(pod: Patient) -> None:
     """A good tree without a manifest is well, and its speed and room are looked at too."""
-    names = ("model.onnx", "tokenizer.json", "tokenizer_config.json")
-    by_hand(pod, FOLDER, *names)
-    (pod.share.root / FOLDER / "model.onnx").write_bytes(WEIGHTS)
+    by_hand(pod, FOLDER)
+    models.write_tiny(pod.share.root / FOLDER, hidden=384)
     pod.share.mark("v1")
     done = pod.doctor()
     assert done.code == 0, done.stdout
     assert of(done, "layout")[0].text.endswith(f"is complete: {models.MINILM} (fastembed).")
     assert "MiB/s" in of(done, "speed")[0].text
-    assert "needs 17.0 MiB" in of(done, "store")[1].text
+    assert "what the marker names needs 1" in of(done, "store")[1].text
+    assert of(done, "content")[0].text == "5 files are whole, as far as their formats tell."
     pod.env["MODEL_AGENT_REQUIRE_MANIFEST"] = "true"
     done = pod.doctor()
     assert (done.code, of(done, "releases")[0].level, of(done, "layout")) == (4, "warn", [])

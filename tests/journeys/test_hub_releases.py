@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import agents, models
 from tests.support.certificates import make_certificate
-from tests.support.hub_double import pointer_of
+from tests.support.hub_double import name_branch, pointer_of
 from tests.support.hubs import VERSION, HubPod, hub_pod
 from tests.support.pods import NO_SHARE
 from tests.support.rest import rest_share
@@ -227,6 +229,9 @@ def test_a_pointer_in_place_of_the_file(here: HubPod) -> None:
 def test_a_name_that_no_share_can_hold(here: HubPod) -> None:
     """A file name from outside never becomes a path unchecked: exit 5, before it is fetched."""
     (here.repo / "odd:name.json").write_text("{}")
+    text = here.catalog.read_text().replace('"fastembed"', '"huggingface"')
+    repo = here.repo.parent.relative_to(here.root / "hub")
+    here.catalog.write_text(text.replace("optimize = true", f'repo = "{repo}"'))
     done = here.publish()
     assert done.code == 5, done.stdout
     assert "odd:name.json" in done.sentence
@@ -234,17 +239,73 @@ def test_a_name_that_no_share_can_hold(here: HubPod) -> None:
 
 
 def test_a_model_that_has_only_a_pickle(here: HubPod) -> None:
-    """Nothing safe remains: exit 9, before anything is fetched."""
+    """Nothing safe remains: exit 9, before weights are fetched."""
     name = "acme/pickled"
     repo = here.root / "hub" / name / REVISION
     repo.mkdir(parents=True)
     for file in ("config.json", "tokenizer.json"):
         (repo / file).write_bytes((here.repo / file).read_bytes())
     (repo / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    modules = [{"path": "", "type": "sentence_transformers.models.Transformer"}]
+    (repo / "modules.json").write_text(json.dumps(modules))
     here.catalog.write_text(
         f'version = "v1"\n[[model]]\nname = "{name}"\nloader = "sentence-transformers"\n'
     )
     done = here.publish()
     assert done.code == 9, done.stdout
     assert "pytorch_model.bin" in done.sentence
-    assert here.fetched() == 0
+    assert here.fetched() == 1, "modules.json alone, which says what is read"
+
+
+def test_only_what_fastembed_reads_is_fetched(here: HubPod) -> None:
+    """A repository has an ONNX file for every taste; the one of FastEmbed's list is taken."""
+    for name in ("model_fp16.onnx", "model_quantized.onnx", "vocab.txt", "config - Copy.json"):
+        (here.repo / name).write_bytes(b"of no use")
+    done = here.publish()
+    assert done.code == 0, done.sentence
+    names = {file.path.rpartition("/")[2] for file in here.share.manifest(VERSION).files}
+    configs = {"config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}
+    assert names == {"main", "model.onnx", "model.onnx.data", *configs}
+
+
+OTHERS = """\
+version = "v1"
+[[model]]
+name = "prithivida/Splade_PP_en_v1"
+loader = "fastembed"
+[[model]]
+name = "acme/reranker"
+loader = "huggingface"
+[[model]]
+name = "acme/parts"
+loader = "huggingface"
+allow = ["onnx/*.onnx", "labels.txt"]
+"""
+
+
+def test_models_that_the_agent_does_not_run(here: HubPod) -> None:
+    """FastEmbed's other lists, ONNX alone, and just what `allow` names: shipped, and said."""
+    hub = here.root / "hub"
+    for repo in ("Qdrant/Splade_PP_en_v1", "acme/reranker", "acme/parts"):
+        shutil.copytree(here.repo, hub / repo / REVISION)
+        name_branch(hub, repo, "main", REVISION)
+    parts = hub / "acme/parts" / REVISION
+    (parts / "onnx").mkdir()
+    (parts / "model.onnx").rename(parts / "onnx" / "model.onnx")
+    (parts / "labels.txt").write_text("good\nbad\\n")
+    here.catalog.write_text(OTHERS)
+    done = here.publish()
+    assert done.code == 0, done.sentence
+    made = here.share.manifest("v1")
+    assert [(model.dim, model.canary) for model in made.models] == [
+        (30522, None),
+        (32, None),
+        (1, None),
+    ]
+    taken = [file.path for file in made.files if "acme--parts/snapshots" in file.path]
+    assert [path.partition(f"{REVISION}/")[2] for path in taken] == [
+        "labels.txt",
+        "onnx/model.onnx",
+    ]
+    said = {log["model"]: log["reason"] for log in done.named("model.not_run")}
+    assert set(said) == {model.name for model in made.models}

@@ -168,15 +168,28 @@ def _assemble(
 ) -> _Found | _Unreadable | str:
     files = [n for n, node in nodes.items() if node.kind == "file" and not paths.problem(n)]
     selection = choice.select(want, files, texts)
-    everything = choice.select(want, [*nodes], texts)
-    lost = [n for n in everything.files if nodes[n].kind in {"dangling", "outside"}]
-    if lost:
-        return f"{directory}/{lost[0]} is a link that leads nowhere here: {snapshot.COPY_REMEDY}"
+    if lost := _lost(want, nodes, texts, selection.missing):
+        return f"{directory}/{lost} is a link that leads nowhere here: {snapshot.COPY_REMEDY}"
     if selection.missing:
         return _lacking(want, directory, selection.missing, nodes)
     read = {*selection.files, *selection.beside}
     strays = tuple(n for n in files if n not in read and not _is_known(n))
     return _Found(want, revision, directory, selection, strays)
+
+
+def _lost(
+    want: Wanted, nodes: Mapping[str, Node], texts: Mapping[str, bytes], missing: str | None
+) -> str | None:
+    """Return a link that leads nowhere, in the place of a file that is read; None if none does.
+
+    A link out of the share counts only where the loader cannot do without the file.
+    """
+    bad = {name: node.kind for name, node in nodes.items() if node.kind in {"dangling", "outside"}}
+    if missing in bad:
+        return missing
+    there = [n for n, node in nodes.items() if node.kind == "file" or n in bad]
+    read = choice.select(want, there, texts).files
+    return next((name for name in read if bad.get(name) == "dangling"), None)
 
 
 def _lacking(

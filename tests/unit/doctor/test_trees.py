@@ -45,12 +45,12 @@ def test_a_tree_beside_releases(share: TestShare, tmp_path: Path) -> None:
 
 
 def test_a_tree_that_lacks_a_file(share: TestShare, tmp_path: Path) -> None:
-    """The file is named, and what the loader wants is the remedy."""
+    """The file is named; nothing needs to be moved."""
     (by_hand(share) / "tokenizer.json").unlink()
     (found,) = trees.structure(case_of(tmp_path))
     assert (found.level, found.diagnosis, found.exit_code) == ("fail", trees.DIAGNOSIS, 4)
     assert "huggingface/hub/models--Org--name/tokenizer.json is missing" in found.seen
-    assert "huggingface wants the files of Org/name in huggingface/hub/" in found.remedy
+    assert found.remedy == "Complete them there, or name what the release holds in --catalog."
 
 
 def test_a_tree_of_another_version(share: TestShare, tmp_path: Path) -> None:

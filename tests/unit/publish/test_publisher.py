@@ -69,6 +69,18 @@ def test_the_same_content_again(desk: Desk, site: Desk) -> None:
     assert snapshot(desk.share.root) == before
 
 
+def test_a_release_with_more_files(desk: Desk, site: Desk, keys: tuple[Key, Key]) -> None:
+    """An older agent took files along that no loader reads: it is the same, but never signed so."""
+    site.share.add_files("v1", {"model.onnx": b"weights"})
+    desk.share.add_files("v1", {"model.onnx": b"weights", "model_fp16.onnx": b"of no use"})
+    before = snapshot(desk.share.root)
+    done = publish(desk, site)
+    assert (done.new, done.manifest) == (False, desk.share.manifest("v1"))
+    with pytest.raises(RefusedError, match="v1 is on the share with other content"):
+        publish(desk, site, sign_key=keys[0].private)
+    assert snapshot(desk.share.root) == before
+
+
 def test_other_content_under_the_version(desk: Desk, site: Desk) -> None:
     """It is refused, and the share stays as it was."""
     site.add("v1")

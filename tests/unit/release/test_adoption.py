@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.release import layout
+from agent.release.adoption import candidates
 from agent.release.adoption.plan import plan
 from agent.release.model_ref import ModelRef
 from agent.release.tree import Node, NodeKind, Tree
@@ -379,3 +380,110 @@ def test_any_tree_gives_a_plan_of_files_that_are_there(
             assert any(name.endswith((".safetensors", ".bin")) for name in taken)
         assert found.written[layout.refs_main(ref)].decode() == ref.revision
     assert len(found.written) == len(found.models)
+
+
+def several(*refs: str) -> dict[str, str]:
+    """Texts of `refs/main` in the cache of BGE: none, or one."""
+    return {f"fastembed/{BGE_CACHE}/refs/main": text for text in refs}
+
+
+def two_snapshots(refs: dict[str, str], **kinds: NodeKind) -> Tree:
+    """A cache of BGE with two whole snapshots."""
+    folder = f"fastembed/{BGE_CACHE}/snapshots"
+    files = [f for r in (REVISION, OTHER) for f in under(f"{folder}/{r}", BGE_FILES)]
+    return tree(files, refs, **kinds)
+
+
+def test_the_operators_revision_is_taken() -> None:
+    """A catalog of the operator's says which snapshot is meant, whatever `refs/main` says."""
+    pinned = replace(BGE, ref=replace(BGE.ref, revision=OTHER))
+    for refs in (several(), several(REVISION), several("main")):
+        (model,) = plan(two_snapshots(refs), [pinned], pinned=True).models
+        assert model.revision == OTHER
+    (model,) = plan(two_snapshots(several(REVISION)), [pinned]).models
+    assert model.revision == REVISION, "the built-in catalog's says nothing of a tree"
+
+
+@pytest.mark.parametrize(
+    ("refs", "kinds", "said"),
+    [
+        (several(), {}, "is missing, and there are several snapshots"),
+        (several("a" * 40), {}, f"names {'a' * 40}, which is not among the snapshots"),
+        (several(), {f"fastembed/{BGE_CACHE}/refs/main": "file"}, "cannot be read, and there are"),
+    ],
+    ids=["missing", "absent", "unreadable"],
+)
+def test_what_is_wrong_with_the_name_of_a_snapshot(
+    refs: dict[str, str], kinds: dict[str, NodeKind], said: str
+) -> None:
+    """The sentence says what keeps `refs/main` from naming one, and which there are."""
+    (problem,) = plan(two_snapshots(refs, **kinds), [BGE]).problems
+    assert f"fastembed/{BGE_CACHE}/refs/main {said}" in problem
+    assert f"({REVISION}, {OTHER}): write the name of the right one to it" in problem
+
+
+def test_the_small_files_that_a_plan_asks_for() -> None:
+    """`refs/main`, and what says which files are read, of the wanted models alone."""
+    folder = f"sentence_transformers/{MINILM_CACHE}"
+    asked = [f"{folder}/refs/main", f"{folder}/snapshots/{REVISION}/modules.json"]
+    others = ["sentence_transformers/other/modules.json", f"{folder}/snapshots/{REVISION}/a.json"]
+    found = candidates.asks(tree([*asked, *others, f"fastembed/{BGE_CACHE}/x"]), [MINILM, BGE])
+    assert sorted(found) == sorted(asked)
+
+
+LINKED: list[tuple[Node, str]] = [
+    (Node("linked directory"), "is a link to a directory, which is not followed"),
+    (Node("file", 1067), "is a file, as a link looks without the mount option mfsymlinks"),
+    (Node("dangling"), "is a link that leads nowhere here"),
+    (Node("outside"), "is a link that leads nowhere here"),
+]
+
+
+@pytest.mark.parametrize(("node", "said"), LINKED, ids=lambda each: getattr(each, "kind", ""))
+def test_links_in_the_place_of_directories(node: Node, said: str) -> None:
+    """They are called what they are, with the way to copy them; never a missing model."""
+    model, pooling = f"fastembed/{BGE_CACHE}", "sentence_transformers/all-MiniLM-L6-v2/1_Pooling"
+    files = under(pooling.rpartition("/")[0], MINILM_FILES)
+    whole = tree([each for each in files if not each.startswith(pooling)])
+    nodes = {**whole.nodes, model: node, "fastembed": Node("directory"), pooling: node}
+    problems = plan(Tree(nodes, whole.texts), [BGE, MINILM]).problems
+    assert [problem.partition(" ")[0] for problem in problems] == [model, pooling]
+    assert all(said in problem and "cp -rL" in problem for problem in problems)
+
+
+def test_a_file_in_the_place_of_a_directory() -> None:
+    """It is called what it is."""
+    (problem,) = plan(tree([f"fastembed/{BGE_CACHE}"]), [BGE]).problems
+    assert problem == f"fastembed/{BGE_CACHE} is not a directory"
+
+
+def test_what_may_not_be_read_is_named_where_it_is_wanted() -> None:
+    """A root, a model's directory, a directory in it, a file: each is named if it is needed."""
+    home = "sentence_transformers/all-MiniLM-L6-v2"
+    whole = tree(under(home, MINILM_FILES))
+    for name in ("1_Pooling", "config.json"):
+        nodes = {
+            path: n for path, n in whole.nodes.items() if not path.startswith(f"{home}/{name}")
+        }
+        nodes[f"{home}/{name}"] = Node("unreadable")
+        assert plan(Tree(nodes, whole.texts), [MINILM]).unreadable == (f"{home}/{name}",)
+    for closed in (home, "sentence_transformers"):
+        found = plan(Tree({closed: Node("unreadable")}), [MINILM, BGE])
+        assert (found.unreadable, found.absent) == ((closed,), (BGE,))
+
+
+def test_what_may_not_be_read_and_is_not_wanted() -> None:
+    """`lost+found`, a trash, another team's model: they are passed over."""
+    whole = tree(under(f"fastembed/{BGE_CACHE}", BGE_FILES))
+    closed = ["fastembed/lost+found", "fastembed/other", f"fastembed/{BGE_CACHE}/.Trash-0"]
+    nodes = {**whole.nodes, **dict.fromkeys(closed, Node("unreadable"))}
+    check_whole(plan(Tree(nodes), [BGE]), BGE, f"fastembed/{BGE_CACHE}", layout.UNKNOWN_REVISION)
+
+
+def test_strays_are_told() -> None:
+    """What no loader reads is named, but for what lies in every repository."""
+    directory = f"fastembed/{BGE_CACHE}"
+    usual = [".gitattributes", "README.md", "files_metadata.json"]
+    files = under(directory, [*BGE_FILES, *usual, "model.zip", "model_fp16.onnx"])
+    found = plan(tree(files), [BGE])
+    assert found.strays == (f"{directory}/model.zip", f"{directory}/model_fp16.onnx")

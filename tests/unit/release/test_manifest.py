@@ -508,6 +508,21 @@ def test_a_pickle_is_known_by_its_suffix(path: str, pickle: bool) -> None:
     assert read.pickles == ((path,) if pickle else ())
 
 
+@pytest.mark.parametrize(
+    ("path", "pickle"),
+    [
+        ("fastembed/models--a--b/snapshots/c/weights.bin", False),
+        ("fastembed/models--a--b/snapshots/c/pytorch_model.bin", True),
+        ("fastembed/models--a--b/snapshots/c/weights.pt", True),
+        ("huggingface/hub/models--a--b/snapshots/c/weights.bin", True),
+    ],
+)
+def test_weights_beside_a_graph_are_no_pickle(path: str, pickle: bool) -> None:
+    """FastEmbed unpickles nothing: a `.bin` there is ONNX's, unless it is called as torch's."""
+    read = manifest.parse(encode(changed("files.1.path", path)))
+    assert read.pickles == ((path,) if pickle else ())
+
+
 def test_parts_that_break_a_rule_are_not_built() -> None:
     """What this agent writes is held to the same rules as what it reads."""
     build: Callable[..., Manifest] = manifest.build
