@@ -134,6 +134,12 @@ class ForbiddenError(UnreachableError):
     """A file or a directory of the share may not be read by this user."""
 
 
+def forbidden(path: str, address: str) -> ForbiddenError:
+    """Return the error for a directory of a share that this user may not list."""
+    what = f"{path} on the share {address} may not be read by this user."
+    return ForbiddenError(what, remedy="Let it be read by all: chmod -R a+rX.")
+
+
 class ReleaseMissingError(AgentError):
     """A release or a model is not on the share, or not complete yet."""
 

@@ -9,6 +9,7 @@ from agent.errors import (
     ForbiddenError,
     ReleaseMissingError,
     VerificationError,
+    forbidden,
 )
 from agent.files.source import beginning
 from agent.release import layout
@@ -62,11 +63,7 @@ class TreeSource:
         """
         found = self.look()
         if found.unreadable:
-            raise ForbiddenError(
-                f"{found.unreadable[0]} on the share {self.share.address} may not be read by this "
-                "user.",
-                remedy="Let it be read by all: chmod -R a+rX.",
-            )
+            raise forbidden(found.unreadable[0], self.share.address)
         absent = found.absent if self.strict or not found.models else ()
         if found.problems or absent:
             raise self.incomplete(found.problems, absent)

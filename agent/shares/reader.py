@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from agent.errors import ReleaseMissingError, UnreachableError, VerificationError
+from agent.errors import ReleaseMissingError, UnreachableError, VerificationError, forbidden
 from agent.machine.threads import Lane
 from agent.release import manifest, marker
 from agent.release.layout import RELEASES
@@ -216,6 +216,8 @@ def require_whole(share: Share, release: Manifest) -> None:
     """
     home = f"{RELEASES}/{release.version}"
     nodes = share.tree((home,)).nodes
+    if closed := next((path for path, n in nodes.items() if n.kind == "unreadable"), None):
+        raise forbidden(closed, share.address)
     for file in release.files:
         node = nodes.get(f"{home}/{file.path}")
         if node is None or node.kind != "file" or node.size != file.size:

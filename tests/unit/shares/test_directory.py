@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ def test_links_in_a_tree(tmp_path: Path) -> None:
         "dangling": "../missing",
         "below a file": "../file/missing",
         "circle": "circle",
+        "directory": "../fastembed",
     }
     for name, target in targets.items():
         (root / "fastembed" / name).symlink_to(target)
@@ -59,7 +62,33 @@ def test_links_in_a_tree(tmp_path: Path) -> None:
         "dangling": Node("dangling"),
         "below a file": Node("dangling"),
         "circle": Node("outside"),
+        "directory": Node("linked directory"),
     }
+
+
+def test_directories_that_may_not_be_read(tmp_path: Path) -> None:
+    """They are told from those that may, and what is beside them is listed all the same."""
+    (tmp_path / "fastembed/model").mkdir(parents=True)
+    (tmp_path / "fastembed/model/a").touch()
+    (tmp_path / "fastembed/lost+found").mkdir()
+    (tmp_path / "huggingface").mkdir()
+    for closed in ("fastembed/lost+found", "huggingface"):
+        os.chown(tmp_path / closed, 65534, 65534)
+        (tmp_path / closed).chmod(0o700)
+    listing = (
+        "import sys; from pathlib import Path; from agent.shares.directory import DirectoryShare;"
+        "nodes = DirectoryShare(Path(sys.argv[1])).tree(('fastembed', 'huggingface')).nodes;"
+        "print(*(f'{path}={node.kind}' for path, node in sorted(nodes.items())))"
+    )
+    # Not even root may then.
+    command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--", sys.executable]
+    done = subprocess.run(
+        [*command, "-c", listing, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [
+        *("fastembed=directory", "fastembed/lost+found=unreadable"),
+        *("fastembed/model=directory", "fastembed/model/a=file", "huggingface=unreadable"),
+    ]
 
 
 def test_a_link_is_removed(tmp_path: Path) -> None:
