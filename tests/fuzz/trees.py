@@ -17,8 +17,9 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -77,8 +78,11 @@ def duplicate(path: Path, number: int) -> None:
         f"x{path.name}",
         f"{path.stem} - Copy{path.suffix}",
     )
-    copy = partial(shutil.copytree, symlinks=True) if path.is_dir() else shutil.copyfile
-    copy(path, path.with_name(name[number % 4]))
+    target = path.with_name(name[number % 4])
+    if path.is_dir() and not target.exists():
+        shutil.copytree(path, target, symlinks=True)
+    elif path.is_file():
+        shutil.copyfile(path, target)
 
 
 def truncate(path: Path, number: int) -> None:
@@ -202,9 +206,10 @@ class Bench:
             pod = Pod(root, env={"MODEL_AGENT_CATALOG": "", "MODEL_AGENT_POPULATE": "never"})
             shutil.copytree(self.good, pod.share.root, dirs_exist_ok=True)
             for name, place, number in edits:
-                path = pod.share.root / self.places[place % len(self.places)]
-                if path.exists():
-                    EDITS[name](path, number)
+                path = pod.share.root / self.places[place]
+                with suppress(OSError):  # it is closed, or its new name is taken
+                    if path.exists():
+                        EDITS[name](path, number)
             try:
                 self.examine(pod)
             finally:
@@ -231,8 +236,10 @@ class Bench:
 
     def taken(self, pod: Pod) -> str:
         """Return a digest of all that is taken of a tree; an empty one if something is wrong."""
-        plan = TreeSource(pod.context().share, self.wanted, strict=False).look()
-        if plan.problems or plan.unreadable:
+        source = TreeSource(pod.context().share, self.wanted, strict=False)
+        try:
+            plan = source.plan()
+        except AgentError:
             return ""
         found = {name: pod.share.root / origin for name, origin in plan.files.items()}
         if not all(os.access(path, os.R_OK) for path in found.values()):
