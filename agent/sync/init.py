@@ -135,7 +135,7 @@ class _Init:
             candidates, first = self._stored(), error
             self._log.warning("init.share_unusable", error=str(error))
         desired = self._marker.version if self._marker else None
-        self._record.desired_is(self._marker)
+        self._record.desired_is(self._marker, held=self._store.versions())
         self._about(desired or next(iter(candidates), None))
         # A release that failed before is tried last: it is still better than none.
         for version in sorted(candidates, key=self._is_quarantined):

@@ -18,7 +18,7 @@ from agent.sync.state import MAX_UNFINISHED, SCHEMA, Quarantine, State
 from agent.warmup import passes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
@@ -71,12 +71,26 @@ class Record:
         if not (self._directory / FILE_NAME).exists():
             self._save()
 
-    def desired_is(self, marker: Marker | None) -> None:
-        """Record the desired version; drop attempts that were made for other marker bytes."""
+    def desired_is(self, marker: Marker | None, *, held: Collection[str]) -> None:
+        """Record the desired version, and drop what only an earlier marker makes matter.
+
+        That is attempts made for its bytes, and the quarantine of a release that is neither in the
+        chain of this one nor in the store.
+
+        Args:
+            marker: The marker; None if it is unknown, which drops nothing.
+            held: The releases in the store.
+        """
         if marker:
             same = marker.sha256 == self.state.tried_for
-            attempts = self.state.attempts if same else {}
-            self.update(desired=marker.version, tried_for=marker.sha256, attempts=attempts)
+            known = self.state.forget(but={*marker.chain, *held})
+            self.update(
+                desired=marker.version,
+                tried_for=marker.sha256,
+                attempts=known.attempts if same else {},
+                quarantined=known.quarantined,
+                last_error=known.last_error,
+            )
 
     def begin(self, version: str) -> None:
         """Record that an attempt at `version` starts now."""

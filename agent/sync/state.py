@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from agent.release.marker import Marker
 
 SCHEMA: Final = 1
@@ -96,6 +99,16 @@ class State(msgspec.Struct, frozen=True):
         """Return the releases that are not tried with the current marker; others are history."""
         marker = self.tried_for or ""
         return {v: entry for v, entry in self.quarantined.items() if entry.marker_sha256 == marker}
+
+    def forget(self, *, but: Collection[str]) -> State:
+        """Return the state without quarantines of other versions, and without their failure.
+
+        A marker that names such a version again is another one, for which it would be tried anew.
+        """
+        kept = {v: entry for v, entry in self.quarantined.items() if v in but}
+        gone = {entry.reason for v, entry in self.quarantined.items() if v not in but}
+        error = None if self.last_error in gone else self.last_error
+        return replace(self, quarantined=kept, last_error=error)
 
 
 MAX_UNFINISHED: Final = 2

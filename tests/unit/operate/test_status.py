@@ -44,7 +44,7 @@ def test_what_people_see(desk: Desk) -> None:
     """A line each; what is refused, corrupt or incomplete is named with its reason."""
     record = served(desk, "v1")
     wished = marker.parse(b"v2\n")
-    record.desired_is(wished)
+    record.desired_is(wished, held=())
     record.quarantine("v2", "a model does not load", marker=wished, digest=None)
     record.update(rot=Rot("v1", ("fastembed/model",), "2026-01-01T00:00:00Z"))
     desk.add("v2")

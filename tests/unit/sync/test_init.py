@@ -175,7 +175,7 @@ def test_a_release_that_killed_its_agent_twice(parts: Parts) -> None:
     parts.publish("v2")
     parts.share.mark("v2")
     parts.hold("v1", active="v1")
-    parts.record.desired_is(parts.reader.understood())
+    parts.record.desired_is(parts.reader.understood(), held=())
     for _ in range(2):
         parts.record.begin("v2")
     done, said = run(parts)
@@ -284,3 +284,12 @@ def test_another_agent_on_the_same_store(parts: Parts) -> None:
         assert done == []
     waiting.join(30)
     assert done[-1]["lock_seconds"] >= 0.2
+
+
+def test_what_was_refused_before_this_start_and_is_gone(parts: Parts) -> None:
+    """A quarantine ends with its release, also if no sidecar runs beside the worker."""
+    parts.hold("v1", active="v1")
+    parts.share.mark("v1")
+    parts.record.quarantine("v0", "It is bad.", marker=None, digest=None)
+    run(parts)
+    assert load(parts.store.agent).quarantined == {}
