@@ -29,6 +29,7 @@ from agent.sync import events
 from agent.sync.listening import Events, Listener, LogListener
 from agent.sync.record import Record
 from agent.sync.steps import Steps
+from agent.warmup import report
 
 if TYPE_CHECKING:
     from agent.context import Context
@@ -133,6 +134,7 @@ class Sidecar:
         try:
             await self._runner.run(recover)
             self._metrics.measured(self._store)
+            self._metrics.warmed_before(report.read(self._store.agent))
             self._tell_start()
             while not self._stopping:
                 await self._turn()

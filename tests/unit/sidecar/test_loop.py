@@ -223,8 +223,13 @@ async def test_where_it_starts(desired: str, refused: str | None, parts: Parts) 
 
 
 async def test_a_run(parts: Parts) -> None:
-    """It puts the store in order, says where it starts, shows itself, and ends when it is told."""
+    """It puts the store in order, says where it starts, shows itself, and ends when it is told.
+
+    What `init` measured is among what it shows.
+    """
     shutil.rmtree(parts.store.staging)
+    warmed = b'{"models": [{"name": "m", "device": "cuda", "load_seconds": 1, "first_seconds": 2}]}'
+    (parts.store.agent / "warmup.json").write_bytes(warmed)
     with capture_logs() as said:
         side = sidecar(parts)
         running = asyncio.ensure_future(side.run())
@@ -238,6 +243,7 @@ async def test_a_run(parts: Parts) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(running, 300)
     assert statuses == [200, 200, 200]
+    assert metric(side, "warmup_seconds", model="m", device="cuda") == 3
     names = [line["event"] for line in said]
     assert names == ["sidecar.listening", "sidecar.started", "marker.read", "sidecar.stopped"]
 
