@@ -121,6 +121,7 @@ class _Init:
     def run(self) -> tuple[str, str | None, str | None]:
         """Return the active release, the desired one, and the first failure, if there was one."""
         first: AgentError | None = None
+        self._record.rests()
         try:
             with self._summary.timed("observe"):
                 candidates = self._candidates()

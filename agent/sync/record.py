@@ -6,6 +6,7 @@ release that gets its checker killed would be tried for ever.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -45,16 +46,19 @@ class Record:
     def __init__(self, directory: Path, log: FilteringBoundLogger) -> None:
         self._directory = directory
         self._log = log
+        # The loop of a sidecar changes the state, and so does a step, in a thread of its own.
+        self._lock = threading.Lock()
         self.state = load(directory)
         self._unsaved: str | None = None
 
     def update(self, **changes: object) -> State:
         """Change fields, save the state if that changed it, and return it."""
-        changed = replace(self.state, **changes)
-        if changed != self.state or self._unsaved:
-            self.state = changed
-            self._save()
-        return self.state
+        with self._lock:
+            changed = replace(self.state, **changes)
+            if changed != self.state or self._unsaved:
+                self.state = changed
+                self._save()
+            return changed
 
     def _save(self) -> None:
         try:
@@ -70,6 +74,15 @@ class Record:
         """Save the state if its file is missing."""
         if not (self._directory / FILE_NAME).exists():
             self._save()
+
+    def does(self, what: str) -> None:
+        """Record the current step of the sidecar, or why it takes none."""
+        if what != self.state.doing:
+            self.update(doing=what, doing_since=utc_now())
+
+    def rests(self) -> None:
+        """Record that no sidecar runs, so that none does anything or waits."""
+        self.update(doing=None, doing_since=None, waiting=None)
 
     def desired_is(self, marker: Marker | None, *, held: Collection[str]) -> None:
         """Record the desired version, and drop what only an earlier marker makes matter.
