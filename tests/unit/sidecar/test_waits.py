@@ -71,8 +71,9 @@ def on_disk(parts: Parts) -> state.Waiting | None:
 
 async def told(parts: Parts) -> None:
     """Wait until a wait is told of."""
-    while not any(isinstance(event, Waiting) for event in parts.heard.events):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while not any(isinstance(event, Waiting) for event in parts.heard.events):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_a_worker_that_hangs(parts: Parts, hung: str) -> None:
@@ -85,8 +86,9 @@ async def test_a_worker_that_hangs(parts: Parts, hung: str) -> None:
     assert first.what == f"the worker at {hung}, which {HANGS}"
     assert began <= datetime.fromisoformat(first.since) <= datetime.now(UTC)
     assert parts.heard.events == []
-    while not parts.heard.events:
-        await client.view()
+    async with asyncio.timeout(60):
+        while not parts.heard.events:
+            await client.view()
     await asyncio.sleep(LONG)
     await client.view()
     assert parts.heard.events == [WorkerSilent(hung, first.since, HANGS)]
