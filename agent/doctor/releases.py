@@ -101,7 +101,7 @@ def _served(case: Case, version: str) -> Found:
     """
     found = case.locator.find(version)
     if isinstance(found, Manifest):
-        pickles.refuse(found, allowed=case.settings.allow_pickle)
+        pickles.refuse(version, found.pickles, allowed=case.settings.allow_pickle)
         reader.require_whole(case.share, found)
         biggest = max(found.files, key=lambda file: file.size)
         case.total = found.size

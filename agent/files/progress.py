@@ -43,7 +43,17 @@ class ByteCounter:
 
 @contextmanager
 def shown(log: FilteringBoundLogger, what: str, moved: ByteCounter, total: int) -> Iterator[None]:
-    """Show the bytes in `moved` out of `total` until the block ends; `what` names the work."""
+    """Show the bytes in `moved` out of `total` until all are there, or the block ends.
+
+    What a block does with its last byte behind it, such as measuring a model, is no progress: 100 %
+    is shown once.
+
+    Args:
+        log: Gets a line now and then, where there is no terminal.
+        what: The name of the work.
+        moved: The bytes so far.
+        total: The bytes at the end.
+    """
     done = threading.Event()
     show = _bar if sys.stderr.isatty() else _lines
     thread = threading.Thread(target=show, args=(log, what, moved, total, done), daemon=True)
@@ -58,8 +68,10 @@ def shown(log: FilteringBoundLogger, what: str, moved: ByteCounter, total: int) 
 def _lines(
     log: FilteringBoundLogger, what: str, moved: ByteCounter, total: int, done: threading.Event
 ) -> None:
-    while not done.wait(LOG_SECONDS):
-        log.info("progress", what=what, bytes=moved.total, total_bytes=total)
+    so_far = -1
+    while so_far < total and not done.wait(LOG_SECONDS):
+        so_far = moved.total
+        log.info("progress", what=what, bytes=so_far, total_bytes=total)
 
 
 def _bar(
@@ -68,6 +80,6 @@ def _bar(
     from tqdm import tqdm  # noqa: PLC0415 - only a terminal pays for the import
 
     with tqdm(total=total, desc=what, unit="B", unit_scale=True, leave=False) as bar:
-        while not done.wait(_BAR_SECONDS):
+        while bar.n < total and not done.wait(_BAR_SECONDS):
             bar.update(moved.total - bar.n)
         bar.update(moved.total - bar.n)

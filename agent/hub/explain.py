@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from huggingface_hub import errors as hub
 
-from agent.errors import AgentError, ReleaseMissingError
+from agent.errors import AgentError, ReleaseMissingError, VerificationError
 from agent.retry import TRANSIENT_STATUS, RemoteError, retry_after
 
 if TYPE_CHECKING:
@@ -33,16 +33,35 @@ def explain(error: Exception, *, repo: str, about: str, endpoint: str) -> AgentE
             f"The Hub is not asked for {repo}: HF_HUB_OFFLINE is set.",
             remedy="Unset it, or publish the release from where the Hub can be reached.",
         )
-    if isinstance(error, ValueError):
-        return RemoteError(
-            f"{endpoint} does not answer as a Hub does.",
-            remedy="Check HF_ENDPOINT, and whether a proxy asks to sign in.",
-            transient=True,
-        )
+    if isinstance(error, KeyError | ValueError):
+        return _misread(error, repo=repo, endpoint=endpoint)
     return RemoteError(
         f"The Hub at {endpoint} does not answer about {about} of {repo}.",
         remedy="Check the network, the proxy and HF_ENDPOINT.",
         transient=True,
+    )
+
+
+def _misread(error: KeyError | ValueError, *, repo: str, endpoint: str) -> AgentError:
+    """Return the error for an answer that is no Hub's, or leaves out a field of a large file."""
+    if isinstance(error, KeyError):
+        return undigested(f"{error.args[0]} for a large file", repo=repo, endpoint=endpoint)
+    return RemoteError(
+        f"{endpoint} does not answer as a Hub does.",
+        remedy="Check HF_ENDPOINT, and whether a proxy asks to sign in.",
+        transient=True,
+    )
+
+
+def undigested(what: str, *, repo: str, endpoint: str) -> VerificationError:
+    """Return the error for a file whose digest is left out, as mirrors and caching proxies may.
+
+    No release is made of bytes that nobody vouches for.
+    """
+    return VerificationError(
+        f"{endpoint} gives no {what} of {repo}, so its bytes cannot be verified.",
+        remedy="Set HF_ENDPOINT to the Hub, or to a mirror that passes on the Hub's digests; or "
+        "publish a tree that you trust: model-agent publish --from DIR.",
     )
 
 

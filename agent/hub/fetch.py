@@ -16,7 +16,7 @@ from agent import retry
 from agent.errors import AgentError, PickleError, ReleaseMissingError, VerificationError
 from agent.files.durable import writing
 from agent.hub import digests
-from agent.hub.explain import explain
+from agent.hub.explain import explain, undigested
 from agent.hub.protocol import Fetched, Hashing, Note, Remote, Resolved
 from agent.release import layout, paths
 from agent.release.loaders import choice
@@ -64,6 +64,7 @@ class Fetcher:
         Raises:
             ReleaseMissingError: The Hub does not have it, or not all that its loader needs.
             PickleError: Nothing safe remains.
+            VerificationError: It gives no digest for a file.
             RemoteError: The Hub does not answer.
         """
         ref = want.ref
@@ -76,12 +77,15 @@ class Fetcher:
         )
         if info.id and info.id != ref.repo:
             self._tell(Note("hub.renamed", {"repo": ref.repo, "now": info.id}))
-        remotes = {file.rfilename: _remote(file) for file in info.siblings or ()}
+        listed = {file.rfilename: file for file in info.siblings or ()}
         found = replace(ref, revision=_revision(info.sha, ref.repo))
-        texts = {name: self._read(found, remotes[name]) for name in choice.asks(want, [*remotes])}
-        selection = choice.select(want, [*remotes], texts)
+        texts = {
+            name: self._read(found, _remote(listed[name], ref.repo))
+            for name in choice.asks(want, [*listed])
+        }
+        selection = choice.select(want, [*listed], texts)
         names = _allowed(want, selection, allow_pickle=self._request.allow_pickle)
-        return Resolved(found, tuple(remotes[name] for name in names))
+        return Resolved(found, tuple(_remote(listed[name], ref.repo) for name in names))
 
     def fetch(self, model: Resolved) -> None:
         """Fetch the files of a model, and hold each to what the Hub says of it.
@@ -188,10 +192,18 @@ def _revision(sha: str | None, repo: str) -> str:
     return sha
 
 
-def _remote(file: RepoSibling) -> Remote:
-    if file.lfs:
-        return Remote(file.rfilename, file.lfs.size, file.lfs.sha256)
-    return Remote(file.rfilename, file.size or 0, blob_id=file.blob_id)
+def _remote(file: RepoSibling, repo: str) -> Remote:
+    """Return what a file is held to.
+
+    Raises:
+        VerificationError: There is nothing to hold it to.
+    """
+    path, lfs = file.rfilename, file.lfs
+    if lfs and lfs.sha256:
+        return Remote(path, lfs.size, lfs.sha256)
+    if not lfs and file.blob_id and file.size is not None:
+        return Remote(path, file.size, blob_id=file.blob_id)
+    raise undigested(f"digest for {path}", repo=repo, endpoint=constants.ENDPOINT)
 
 
 def _allowed(want: Wanted, selection: Selection, *, allow_pickle: bool) -> tuple[str, ...]:

@@ -73,6 +73,16 @@ def _store_rows(store: dict[str, Any]) -> list[tuple[str, str | None]]:
         *(("refused", f"{v}: {entry.reason}") for v, entry in known["quarantined"].items()),
         *_rot_rows(known["rot"]),
         *([("error", known["last_error"])] if known["last_error"] else []),
+        *_activity_rows(known),
+    ]
+
+
+def _activity_rows(known: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """Return what the sidecar does and waits for, each with the time since when."""
+    doing, waiting = known["doing"], known["waiting"]
+    return [
+        *([("doing", f"{doing}, since {known['doing_since']}")] if doing else []),
+        *([("waiting", f"for {waiting.what}, since {waiting.since}")] if waiting else []),
     ]
 
 

@@ -47,9 +47,11 @@ class BundleMaker:
         """Copy the bundle, with the signature that it came with; see `Maker`.
 
         Raises:
+            PickleError: It holds pickles, and none are allowed; nothing was read or copied.
             VerificationError: A file is not what the manifest says.
         """
         release, here = self.release, DirectoryShare(self.directory)
+        self.workshop.refuse_pickles(release.version, release.pickles)
         stop, log = self.workshop.stop, self.workshop.log
         disk.require(target, release.size)
         # The digests of whole files too: a signature is of those, pods go by chunks. And here, not

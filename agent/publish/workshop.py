@@ -13,6 +13,7 @@ from agent.release import pickles
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Iterable
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
@@ -109,28 +110,37 @@ class Workshop:
             expected: Published numbers that models must give.
 
         Raises:
+            PickleError: It would hold pickles, and none are allowed; nothing is copied as a rule.
             NoSpaceError: There is no room for it.
             AgentError: As `Builder.build` and `approve` raise.
         """
+        self.refuse_pickles(version, plan.files)
         moved, expected, total = ByteCounter(), expected or {}, tree.size(plan)
         disk.require(target, total)
         builder = Builder(self.warmer, self.stop, moved.add, optimize=True, expected=expected)
         with progress.shown(self.log, "build", moved, total):
             release = builder.build(tree, plan, version, target)
+        self.refuse_pickles(version, release.pickles)  # an ONNX graph may name one as its weights
         self._say_not_run(release, expected)
         self.approve(release, target)
         return release
 
-    def approve(self, release: Manifest, directory: Path) -> None:
-        """Hold a new release to its canaries on a GPU, if it must pass there, and refuse pickles.
+    def refuse_pickles(self, version: str, paths: Iterable[str]) -> None:
+        """Refuse a release by the paths of its files, before anything is copied or measured.
 
         Raises:
-            PickleError: It holds pickles, and none are allowed.
+            PickleError: There are pickles among them, and none are allowed.
+        """
+        pickles.refuse(version, paths, allowed=self.allow_pickle)
+
+    def approve(self, release: Manifest, directory: Path) -> None:
+        """Hold a new release to its canaries on a GPU, if it must pass there.
+
+        Raises:
             AgentError: As `Warmer.warm` raises.
         """
         if self.on_gpu:
             self.warmer.warm(release, directory)
-        pickles.refuse(release, allowed=self.allow_pickle)
 
     def _say_not_run(self, release: Manifest, expected: Numbers) -> None:
         for model in release.models:

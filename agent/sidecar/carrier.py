@@ -44,7 +44,6 @@ class Carrier:
     Attributes:
         syncs: The syncs; at most one is open.
         upkeep: Maintains the store.
-        doing: The current activity, for people.
     """
 
     def __init__(
@@ -68,7 +67,6 @@ class Carrier:
         self._not_before: dict[str, float] = {}
         self.syncs = Syncs(told)
         self.upkeep = upkeep
-        self.doing = "starting"
 
     @property
     def not_before(self) -> Mapping[str, float]:
@@ -90,7 +88,7 @@ class Carrier:
         After a failure the release is quarantined, or the step is tried again later.
         """
         version = action.target.version if isinstance(action, Reload) else action.version
-        self.doing = f"{type(action).__name__.lower()} {version}"
+        self._record.does(f"{type(action).__name__.lower()} {version}")
         if isinstance(action, Repair):
             return await self._repair(version)
         try:

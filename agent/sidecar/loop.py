@@ -24,11 +24,13 @@ from agent.sidecar.reconcile import Wait
 from agent.sidecar.reloader import Reloader
 from agent.sidecar.runner import Runner
 from agent.sidecar.upkeep import Upkeep, recover
+from agent.sidecar.waits import Waits
 from agent.sidecar.worker_client import worker_client
 from agent.sync import events
 from agent.sync.listening import Events, Listener, LogListener
 from agent.sync.record import Record
 from agent.sync.steps import Steps
+from agent.warmup import report
 
 if TYPE_CHECKING:
     from agent.context import Context
@@ -64,7 +66,8 @@ class Sidecar:
         self._events = Events(self._metrics, *listeners, LogListener(context.log))
         context.store.prepare()
         self._record = Record(context.store.agent, context.log)
-        worker = worker_client(settings)
+        waits = Waits(settings.reload_url, self._record, self._events)
+        worker = worker_client(settings, waits.looked)
         self._observer = Observer(
             store=context.store,
             reader=context.reader,
@@ -91,6 +94,7 @@ class Sidecar:
                 self._record,
                 self._events,
                 self._runner,
+                waits=waits,
                 signalled=settings.reload_method == "signal",
             ),
             upkeep=Upkeep(
@@ -130,9 +134,12 @@ class Sidecar:
         app = probes.application(self, self._metrics.registry)
         runner, port = await probes.listen(app, self._settings.listen)
         self._log.info("sidecar.listening", port=port)
+        self._record.rests()
+        self._record.does("starting")
         try:
             await self._runner.run(recover)
             self._metrics.measured(self._store)
+            self._metrics.warmed_before(report.read(self._store.agent))
             self._tell_start()
             while not self._stopping:
                 await self._turn()
@@ -141,6 +148,7 @@ class Sidecar:
             self._stopping = True
         finally:
             self._carrier.syncs.end(events.SyncStopped, "the agent was told to stop")
+            self._record.rests()
             await runner.cleanup()
         self._log.info("sidecar.stopped")
 
@@ -164,7 +172,7 @@ class Sidecar:
         # The log names the share's directory. Here it is hidden: the whole cluster may read this.
         hide = address if address.startswith("/") else None
         shown: dict[str, object] = status.paths(
-            state | {"share": share, "doing": self._carrier.doing}, keep=settings.store, hide=hide
+            state | {"share": share}, keep=settings.store, hide=hide
         )
         return shown
 
@@ -207,7 +215,7 @@ class Sidecar:
                         self._metrics.measured(self._store)
                     self._metrics.show(self._record.state)
                     continue
-                self._carrier.doing = action.reason
+                self._record.does(action.reason)
                 if not await self._carrier.upkeep.look():
                     break
         except Exception:  # noqa: BLE001 - the one at the top of the loop: logged and counted

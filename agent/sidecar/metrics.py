@@ -17,9 +17,12 @@ from agent.store import room
 from agent.sync import events
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agent.store.store import Store
     from agent.sync.listening import Event
     from agent.sync.state import State
+    from agent.warmup.report import Warmed
 
 STATUSES = ("success", "quarantined", "error")
 
@@ -106,6 +109,13 @@ class Metrics:
             if at:
                 gauge.set(datetime.fromisoformat(at).timestamp())
 
+    def warmed_before(self, models: Iterable[Warmed]) -> None:
+        """Set the metrics of models that were warmed before this start, such as by `init`."""
+        for seen in models:
+            if seen.device and seen.load_seconds is not None and seen.first_seconds is not None:
+                seconds = seen.load_seconds + seen.first_seconds
+                self._warmed(seen.name, seen.device, seconds, seen.canary_cosine)
+
     def measured(self, store: Store) -> None:
         """Set the metrics of the store's size."""
         self.store_used.set(room.used_bytes(store))
@@ -117,8 +127,9 @@ class Metrics:
             case events.Staged(moved=moved):
                 for source, count in moved.items():
                     self.staged_bytes.labels(source).inc(count)
-            case events.ModelWarmed():
-                self._warmed(event)
+            case events.ModelWarmed(model=model, device=device):
+                seconds = event.load_seconds + event.first_seconds
+                self._warmed(model, device, seconds, event.canary_cosine)
             case events.VerificationFailed():
                 self.verify_failures.inc()
             case events.StoreRepaired(files=files):
@@ -140,11 +151,10 @@ class Metrics:
             case events.SyncFailed() | events.TurnFailed():
                 self.syncs.labels("error").inc()
 
-    def _warmed(self, event: events.ModelWarmed) -> None:
-        seconds = event.load_seconds + event.first_seconds
-        self.warmup.labels(event.model, event.device).set(seconds)
-        if event.canary_cosine is not None:
-            self.canary.labels(event.model, event.device).set(event.canary_cosine)
+    def _warmed(self, model: str, device: str, seconds: float, cosine: float | None) -> None:
+        self.warmup.labels(model, device).set(seconds)
+        if cosine is not None:
+            self.canary.labels(model, device).set(cosine)
 
     def _reload(
         self, event: events.ReloadAsked | events.ReloadFailed | events.ReloadConfirmed

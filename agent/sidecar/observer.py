@@ -86,7 +86,7 @@ class Observer:
         held = await threads.run(self._held, version, desired)
         active = Target(version, held[version]) if version in held else None
         moving = desired is not None and (active is None or desired != active.version)
-        self._record.desired_is(self.marker)
+        self._record.desired_is(self.marker, held=self._store.versions())
         state = self._record.update(active=active.version if active else None)
         return Observed(
             now=time.monotonic(),

@@ -11,6 +11,7 @@ from agent.sync import events
 if TYPE_CHECKING:
     from agent.release.target import Target
     from agent.sidecar.runner import Runner
+    from agent.sidecar.waits import Waits
     from agent.sidecar.worker_client import Confirmed, WorkerClient
     from agent.store.store import Store
     from agent.sync.listening import Events
@@ -26,6 +27,7 @@ class Reloader:
         record: The state on disk.
         told: The listeners, which get each attempt and its outcome.
         runner: Runs steps that block.
+        waits: The waits for the worker.
         signalled: True if the worker is told by a signal, and so finds the release as `current`.
     """
 
@@ -37,6 +39,7 @@ class Reloader:
         told: Events,
         runner: Runner,
         *,
+        waits: Waits,
         signalled: bool,
     ) -> None:
         self._worker = worker
@@ -44,6 +47,7 @@ class Reloader:
         self._record = record
         self._events = told
         self._runner = runner
+        self._waits = waits
         self._signalled = signalled
 
     async def reload(self, target: Target) -> None:
@@ -59,7 +63,8 @@ class Reloader:
         if version != self._record.state.active:
             self._record.begin(version)
         try:
-            confirmed = await self._tell(target)
+            with self._waits.reload(version):
+                confirmed = await self._tell(target)
         except (AgentError, asyncio.CancelledError) as error:
             if getattr(error, "ends_attempt", True):
                 self._record.end(version)

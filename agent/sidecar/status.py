@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 HIDDEN: Final = "…"
 
 # Absolute paths with at least two components: `/reload` is a path of the worker's API, and
-# `azurefiles://…` and `releases/v1` are not paths of this machine.
-_PATH: Final = re.compile(r"(?<![\w./:…-])(?:/[^\s/'\",;:()]+){2,}")
+# `azurefiles://…` and `releases/v1` are not paths of this machine; that of a `unix://` is one.
+_PATH: Final = re.compile(r"(?:(?<=unix://)|(?<![\w./:…-]))(?:/[^\s/'\",;:()]+){2,}")
 
 
 def paths(value: Any, *, keep: Path, hide: str | None) -> Any:

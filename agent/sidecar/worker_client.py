@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aiohttp
 import msgspec
@@ -21,11 +21,12 @@ from agent.sidecar import sighup
 from agent.sidecar.reconcile import WorkerView
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from agent.settings import Settings
 
 _ANSWER_SECONDS: Final = 5.0
+_CONNECT_SECONDS: Final = 4.0
 # A worker that answers nothing for so long counts as gone, not as busy.
 _SILENT_SECONDS: Final = 3 * _ANSWER_SECONDS
 _ANSWER_BYTES: Final = 256 * 1024
@@ -61,15 +62,43 @@ class Confirmed:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A `GET /model` without the answer of a worker.
+
+    Attributes:
+        reason: The manner of it, which goes on a sentence about the worker.
+        listens: Whether something listens at the worker's address.
+    """
+
+    reason: str
+    listens: bool = True
+
+
+_ABSENT: Final = Fault("accepts no connections", listens=False)
+_BUSY: Final = Fault("listens and accepts no connections")
+_SILENT: Final = Fault("accepts connections and does not answer")
+_BROKEN: Final = Fault("breaks connections off")
+_FOREIGN: Final = Fault("does not answer GET /model as a worker does")
+# Takes in how a `GET /model` ended: its fault, None for an answer, and the seconds that it took.
+Looked: TypeAlias = "Callable[[Fault | None, float], None]"
+
+
+def _nobody(_fault: Fault | None, _seconds: float) -> None:
+    """Take in nothing."""
+
+
 class WorkerClient:
     """The worker's admin listener.
 
     Args:
         url: `http://HOST:PORT` or `unix:///PATH`.
         timeout: The longest time in seconds from the worker's 202 until it serves the release.
+        looked: Called after each `GET /model`.
     """
 
-    def __init__(self, url: str, *, timeout: float) -> None:
+    def __init__(self, url: str, *, timeout: float, looked: Looked = _nobody) -> None:
+        self._looked = looked
         self._socket = url.removeprefix(UNIX) if url.startswith(UNIX) else None
         self._base = "http://worker" if self._socket else url
         self._timeout = timeout
@@ -77,24 +106,27 @@ class WorkerClient:
 
     async def view(self) -> WorkerView | None:
         """Return the worker's answer to `GET /model`; None if there is no such answer."""
+        asked = time.monotonic()
+        seen = await self._view()
+        fault = seen if isinstance(seen, Fault) else None
+        self._looked(fault, time.monotonic() - asked)
+        return None if isinstance(seen, Fault) else seen
+
+    async def _view(self) -> WorkerView | Fault:
         try:
             status, body = await self._call("GET", "/model")
             answer = msgspec.json.decode(body, type=_Answer)
             self._listens = True
         except aiohttp.ClientConnectorError:
             self._listens = False
-            return None
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError):
-            return None  # Malformed UTF-8 and deep nesting raise other errors than DecodeError.
-        if status != 200:  # noqa: PLR2004 - OK
-            return None
-        return WorkerView(
-            serving=_Named(answer.version, answer.digest).target(),
-            target=answer.target.target() if answer.target else None,
-            state=answer.state,
-            instance=answer.instance,
-            reason=answer.reason,
-        )
+            return _ABSENT
+        except TimeoutError as error:
+            return _BUSY if isinstance(error, aiohttp.ConnectionTimeoutError) else _SILENT
+        except (aiohttp.ClientError, OSError):
+            return _BROKEN
+        except (ValueError, RecursionError):
+            return _FOREIGN  # Malformed UTF-8 and deep nesting raise others than DecodeError.
+        return _viewed(answer) if status == 200 else _FOREIGN  # noqa: PLR2004 - OK
 
     async def reload(self, target: Target) -> Confirmed:
         """Make the worker serve `target`.
@@ -139,8 +171,10 @@ class WorkerClient:
         try:
             status, body = await self._call("POST", "/reload", json=request)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            silent = f"nothing came within {_ANSWER_SECONDS:g} s"
+            reason = silent if isinstance(error, TimeoutError) else error or type(error).__name__
             raise ReloadError(
-                f"The worker's /reload does not answer: {error or type(error).__name__}.",
+                f"The worker's /reload does not answer: {reason}.",
                 remedy="Check that the worker runs; it is asked again.",
             ) from None
         if status not in _ACCEPTED:
@@ -155,7 +189,7 @@ class WorkerClient:
     ) -> tuple[int, bytes]:
         # A new connection each time: the worker may have restarted in between.
         connector = aiohttp.UnixConnector(self._socket) if self._socket else aiohttp.TCPConnector()
-        timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS, sock_connect=_CONNECT_SECONDS)
         plain = {"Accept-Encoding": "identity"}
         async with (
             aiohttp.ClientSession(
@@ -197,6 +231,16 @@ class WorkerClient:
         )
 
 
+def _viewed(answer: _Answer) -> WorkerView:
+    return WorkerView(
+        serving=_Named(answer.version, answer.digest).target(),
+        target=answer.target.target() if answer.target else None,
+        state=answer.state,
+        instance=answer.instance,
+        reason=answer.reason,
+    )
+
+
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     """Return the body as it was sent.
 
@@ -224,10 +268,11 @@ class SignalledWorker(WorkerClient):
         url: As above; only `GET /model` is needed there.
         timeout: The longest time in seconds from the signal until it serves the release.
         process: The name of its process.
+        looked: As above.
     """
 
-    def __init__(self, url: str, *, timeout: float, process: str) -> None:
-        super().__init__(url, timeout=timeout)
+    def __init__(self, url: str, *, timeout: float, process: str, looked: Looked = _nobody) -> None:
+        super().__init__(url, timeout=timeout, looked=looked)
         self._process = process
 
     async def _ask(self, target: Target) -> None:  # noqa: ARG002 - the worker reads `current`
@@ -237,9 +282,10 @@ class SignalledWorker(WorkerClient):
         return False  # A signal has no answer, so the worker may not have read `current` yet.
 
 
-def worker_client(settings: Settings) -> WorkerClient:
-    """Return the client of the worker that the settings describe."""
+def worker_client(settings: Settings, looked: Looked = _nobody) -> WorkerClient:
+    """Return the client of the worker that the settings describe; `looked` as above."""
     url, timeout = settings.reload_url, settings.reload_timeout
     if settings.reload_method == "signal":
-        return SignalledWorker(url, timeout=timeout, process=settings.reload_process or "")
-    return WorkerClient(url, timeout=timeout)
+        process = settings.reload_process or ""
+        return SignalledWorker(url, timeout=timeout, process=process, looked=looked)
+    return WorkerClient(url, timeout=timeout, looked=looked)

@@ -136,7 +136,8 @@ class Acquirer:
         return TreeSource.of(self.locator.reader.share, self.context.contents, tree.suffix)
 
     def _stage(self, release: Manifest, moved: ByteCounter, spare: Sequence[str]) -> Staged:
-        pickles.refuse(release, allowed=self.context.settings.allow_pickle)
+        allowed = self.context.settings.allow_pickle
+        pickles.refuse(release.version, release.pickles, allowed=allowed)
         signature = self.locator.policy.hold_on(self.locator.reader, release)
         with progress.shown(self.log, "stage", moved, release.size):
             return stage.stage(

@@ -121,6 +121,7 @@ class _Init:
     def run(self) -> tuple[str, str | None, str | None]:
         """Return the active release, the desired one, and the first failure, if there was one."""
         first: AgentError | None = None
+        self._record.rests()
         try:
             with self._summary.timed("observe"):
                 candidates = self._candidates()
@@ -135,7 +136,7 @@ class _Init:
             candidates, first = self._stored(), error
             self._log.warning("init.share_unusable", error=str(error))
         desired = self._marker.version if self._marker else None
-        self._record.desired_is(self._marker)
+        self._record.desired_is(self._marker, held=self._store.versions())
         self._about(desired or next(iter(candidates), None))
         # A release that failed before is tried last: it is still better than none.
         for version in sorted(candidates, key=self._is_quarantined):

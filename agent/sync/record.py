@@ -6,6 +6,7 @@ release that gets its checker killed would be tried for ever.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ from agent.sync.state import MAX_UNFINISHED, SCHEMA, Quarantine, State
 from agent.warmup import passes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
@@ -45,16 +46,19 @@ class Record:
     def __init__(self, directory: Path, log: FilteringBoundLogger) -> None:
         self._directory = directory
         self._log = log
+        # The loop of a sidecar changes the state, and so does a step, in a thread of its own.
+        self._lock = threading.Lock()
         self.state = load(directory)
         self._unsaved: str | None = None
 
     def update(self, **changes: object) -> State:
         """Change fields, save the state if that changed it, and return it."""
-        changed = replace(self.state, **changes)
-        if changed != self.state or self._unsaved:
-            self.state = changed
-            self._save()
-        return self.state
+        with self._lock:
+            changed = replace(self.state, **changes)
+            if changed != self.state or self._unsaved:
+                self.state = changed
+                self._save()
+            return changed
 
     def _save(self) -> None:
         try:
@@ -71,12 +75,35 @@ class Record:
         if not (self._directory / FILE_NAME).exists():
             self._save()
 
-    def desired_is(self, marker: Marker | None) -> None:
-        """Record the desired version; drop attempts that were made for other marker bytes."""
+    def does(self, what: str) -> None:
+        """Record the current step of the sidecar, or why it takes none."""
+        if what != self.state.doing:
+            self.update(doing=what, doing_since=utc_now())
+
+    def rests(self) -> None:
+        """Record that no sidecar runs, so that none does anything or waits."""
+        self.update(doing=None, doing_since=None, waiting=None)
+
+    def desired_is(self, marker: Marker | None, *, held: Collection[str]) -> None:
+        """Record the desired version, and drop what only an earlier marker makes matter.
+
+        That is attempts made for its bytes, and the quarantine of a release that is neither in the
+        chain of this one nor in the store.
+
+        Args:
+            marker: The marker; None if it is unknown, which drops nothing.
+            held: The releases in the store.
+        """
         if marker:
             same = marker.sha256 == self.state.tried_for
-            attempts = self.state.attempts if same else {}
-            self.update(desired=marker.version, tried_for=marker.sha256, attempts=attempts)
+            known = self.state.forget(but={*marker.chain, *held})
+            self.update(
+                desired=marker.version,
+                tried_for=marker.sha256,
+                attempts=known.attempts if same else {},
+                quarantined=known.quarantined,
+                last_error=known.last_error,
+            )
 
     def begin(self, version: str) -> None:
         """Record that an attempt at `version` starts now."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from agent.release.marker import Marker
 
 SCHEMA: Final = 1
@@ -53,6 +56,18 @@ class Rot(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """A wait of the sidecar.
+
+    Attributes:
+        what: The thing that it waits for, for people.
+        since: The time at which the wait began, in UTC.
+    """
+
+    what: str
+    since: str
+
+
 class State(msgspec.Struct, frozen=True):
     """The state that outlives the process.
 
@@ -73,6 +88,9 @@ class State(msgspec.Struct, frozen=True):
         last_reverified: The time at which all of the active release was last verified again, UTC.
         last_success: The time at which a release was last activated or confirmed, UTC.
         last_error: The last failure, for people; None after a success.
+        doing: The sidecar's current step, or why it takes none; None while no sidecar runs.
+        doing_since: The time since which it does that, in UTC.
+        waiting: The thing that the sidecar waits for; None if it waits for nothing.
     """
 
     schema: int = SCHEMA
@@ -91,11 +109,24 @@ class State(msgspec.Struct, frozen=True):
     last_reverified: str | None = None
     last_success: str | None = None
     last_error: str | None = None
+    doing: str | None = None
+    doing_since: str | None = None
+    waiting: Waiting | None = None
 
     def refused(self) -> dict[str, Quarantine]:
         """Return the releases that are not tried with the current marker; others are history."""
         marker = self.tried_for or ""
         return {v: entry for v, entry in self.quarantined.items() if entry.marker_sha256 == marker}
+
+    def forget(self, *, but: Collection[str]) -> State:
+        """Return the state without quarantines of other versions, and without their failure.
+
+        A marker that names such a version again is another one, for which it would be tried anew.
+        """
+        kept = {v: entry for v, entry in self.quarantined.items() if v in but}
+        gone = {entry.reason for v, entry in self.quarantined.items() if v not in but}
+        error = None if self.last_error in gone else self.last_error
+        return replace(self, quarantined=kept, last_error=error)
 
 
 MAX_UNFINISHED: Final = 2

@@ -24,6 +24,28 @@ _MIB: Final = 1024 * 1024
 _INSIDE: Final = {"ref", "vectors", "answer", "finite", "timings", "cosines"}
 
 
+class Warmed(msgspec.Struct, frozen=True):
+    """A model as a report has it; nothing is measured of one that was not run."""
+
+    name: str
+    device: str | None = None
+    load_seconds: float | None = None
+    first_seconds: float | None = None
+    canary_cosine: float | None = None
+
+
+class _Report(msgspec.Struct, frozen=True):
+    models: tuple[Warmed, ...]
+
+
+def read(agent: Path) -> tuple[Warmed, ...]:
+    """Return the models of a store's report; none if it has no report that can be read."""
+    try:
+        return msgspec.json.decode((agent / passes.REPORT).read_bytes(), type=_Report).models
+    except (OSError, ValueError):
+        return ()
+
+
 def document(release: Manifest, measured: Sequence[Measured]) -> dict[str, Any]:
     """Return the report as a JSON object: seconds, bytes."""
     return {

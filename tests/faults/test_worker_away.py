@@ -41,15 +41,34 @@ def mend(admin: Front) -> None:
 
 
 @pytest.mark.parametrize(
-    "go_away",
+    ("go_away", "how"),
     [
-        pytest.param(Front.refuse, id="refused", marks=case("worker", "connection refused")),
-        pytest.param(resets, id="reset", marks=case("worker", "connection resets")),
-        pytest.param(hangs, id="hangs", marks=case("worker", "connection hangs")),
-        pytest.param(breaks, id="500", marks=case("worker", "500 on GET /model")),
+        pytest.param(
+            Front.refuse,
+            "accepts no connections",
+            id="refused",
+            marks=case("worker", "connection refused"),
+        ),
+        pytest.param(
+            resets, "breaks connections off", id="reset", marks=case("worker", "connection resets")
+        ),
+        pytest.param(
+            hangs,
+            "accepts connections and does not answer",
+            id="hangs",
+            marks=case("worker", "connection hangs"),
+        ),
+        pytest.param(
+            breaks,
+            "does not answer GET /model as a worker does",
+            id="500",
+            marks=case("worker", "500 on GET /model"),
+        ),
     ],
 )
-def test_a_worker_that_does_not_answer(go_away: Callable[[Front], None], pod: Pod) -> None:
+def test_a_worker_that_does_not_answer(
+    go_away: Callable[[Front], None], how: str, pod: Pod
+) -> None:
     """The old release stays, the new one waits, staged and checked, and any answer ends it."""
     with front() as admin, serving(pod, via=admin.to) as running:
         running.settle("v1")
@@ -57,11 +76,17 @@ def test_a_worker_that_does_not_answer(go_away: Callable[[Front], None], pod: Po
         running.mark("v2\n")
         until(lambda: waits_for(running, "v2"))
         running.assert_kept("v1")
+        waiting = running.sidecar.status()["waiting"]
+        assert waiting["what"] == f"the worker at {admin.url}, which {how}"
+        told = running.sidecar.wait_for("worker.silent")
+        assert (told["reason"], told["since"]) == (how, waiting["since"])
         assert running.sidecar.metric("model_agent_reload_attempts_total") == 0
         mend(admin)
         running.sidecar.look_now()
         running.settle("v2")
         assert admin.asked == ["v2"]
+        running.sidecar.wait_for("worker.answers")
+        assert running.sidecar.status()["waiting"] is None
 
 
 @pytest.mark.parametrize(

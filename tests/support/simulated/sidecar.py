@@ -106,7 +106,7 @@ class Sidecar:
         moving = desired is not None and (active is None or active.version != desired)
         offered = self._share.digest(desired) if moving and desired else None
         self._look_for_news(offered)
-        self.record.desired_is(self.marker)
+        self.record.desired_is(self.marker, held=self._store.held)
         state = self.record.update(active=active.version if active else None)
         return Observed(
             now=now,

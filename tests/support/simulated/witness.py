@@ -50,6 +50,9 @@ class Witness:
         if seen.marker and seen.marker.sha256 != self._marker_sha256:
             self._marker_sha256 = seen.marker.sha256
             self._unended.clear()
+        if seen.marker:
+            named = {*seen.marker.chain, *self._store.held}
+            self._refusals = {v: each for v, each in self._refusals.items() if v in named}
         if isinstance(action, Wait):
             return
         if not isinstance(action, GiveUp):

@@ -10,7 +10,7 @@ import pytest
 from agent.errors import ConfigError
 from agent.operate import status
 from agent.release import marker
-from agent.sync.state import Rot
+from agent.sync.state import Rot, Waiting
 from tests.support.desks import served
 from tests.support.stores import activate, bare_release
 
@@ -44,9 +44,11 @@ def test_what_people_see(desk: Desk) -> None:
     """A line each; what is refused, corrupt or incomplete is named with its reason."""
     record = served(desk, "v1")
     wished = marker.parse(b"v2\n")
-    record.desired_is(wished)
+    record.desired_is(wished, held=())
     record.quarantine("v2", "a model does not load", marker=wished, digest=None)
     record.update(rot=Rot("v1", ("fastembed/model",), "2026-01-01T00:00:00Z"))
+    waiting = Waiting("the worker at http://w, which is mute", since="2026-01-01T00:00:05Z")
+    record.update(doing="reload v2", doing_since="2026-01-01T00:00:04Z", waiting=waiting)
     desk.add("v2")
     (desk.share.release("v2") / "manifest.json").unlink()
     desk.share.mark("v2")
@@ -60,6 +62,8 @@ def test_what_people_see(desk: Desk) -> None:
         "refused   v2: a model does not load",
         "corrupt   fastembed/model of v1: the sidecar repairs them",
         "error     a model does not load",
+        "doing     reload v2, since 2026-01-01T00:00:04Z",
+        "waiting   for the worker at http://w, which is mute, since 2026-01-01T00:00:05Z",
         f"share     {desk.share.root}",
         "marker    v2",
         "release   v2 (not complete)",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from typing import TYPE_CHECKING, Final
 
+import httpx
 import pytest
 
-from agent.errors import ReleaseMissingError
+from agent.errors import ReleaseMissingError, VerificationError
 from agent.publish.hub_maker import HubMaker
 from agent.publish.pin import Pinned, pin
 from tests.support.desks import CATALOG, PLAIN, Desk, plain_files
@@ -81,6 +83,30 @@ def test_another_revision_is_another_release(hub: Hub, desk: Desk) -> None:
     desk.share.catalog.write_text(CATALOG)
     assert not HubMaker(desk.workshop(), "v1").would_make(made)
     assert fetched(hub) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out", "said"),
+    [
+        ("config.json", "blobId", "digest for config.json"),
+        ("model.safetensors", "sha256", "sha256 for a large file"),
+    ],
+)
+def test_a_mirror_that_gives_no_digest(
+    name: str, left_out: str, said: str, hub: Hub, desk: Desk
+) -> None:
+    """The file is named, and nothing is fetched of which nobody says what it should be."""
+    desk.share.catalog.write_text(PINNED)
+    about = httpx.get(f"{hub.url}/api/models/{PLAIN}/revision/{REVISION}?blobs=true").json()
+    (file,) = (each for each in about["siblings"] if each["rfilename"] == name)
+    del (file if left_out in file else file["lfs"])[left_out]
+    hub.fault(kind="replace", operation="ModelInfo", body=json.dumps(about), count=None)
+    with pytest.raises(VerificationError) as raised:
+        publish(desk)
+    assert f"{hub.url} gives no {said} of {PLAIN}" in raised.value.what
+    assert "HF_ENDPOINT" in raised.value.remedy
+    assert fetched(hub) == 0
+    assert not (desk.share.root / "releases").exists()
 
 
 def test_a_catalog_is_pinned(hub: Hub, desk: Desk) -> None:

@@ -14,7 +14,6 @@ from agent.publish.tree_maker import TreeMaker
 from agent.release import manifest
 from tests.support.desks import PLAIN, plain_tree
 from tests.support.shares import CATALOG, tree
-from tests.support.stores import a_model, write_release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,10 +79,13 @@ def test_no_room(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list((desk.root / "target").iterdir()) == []
 
 
-def test_pickles_are_refused_unless_they_are_allowed(desk: Desk) -> None:
-    """A release that holds a file which runs code is refused, and the file is named."""
-    home = desk.root / "v1"
-    release = write_release(home, {"huggingface/pytorch_model.bin": b"\x80\x04."}, [a_model()])
-    with pytest.raises(PickleError, match=r"pytorch_model\.bin"):
-        desk.workshop().approve(release, home)
-    desk.workshop(allow_pickle="true").approve(release, home)
+def test_pickles_are_refused_before_anything_is_copied(desk: Desk) -> None:
+    """A tree whose files run code is refused by their names, unless the operator allows them."""
+    source = plain_tree(desk.root / "tree")
+    weights = next(source.rglob("model.safetensors"))
+    weights.rename(weights.with_name("pytorch_model.bin"))
+    with pytest.raises(PickleError, match=r"The release v1 holds .*pytorch_model\.bin, a pickle"):
+        make(desk, source)
+    assert list((desk.root / "target").iterdir()) == []
+    (desk.root / "target").rmdir()
+    assert make(desk, source, allow_pickle="true").pickles

@@ -66,7 +66,7 @@ def test_init_reads_a_marker_once_that_it_knows(
     """What the store's state was made for is whole: a pod that starts again need not wait."""
     monkeypatch.setattr(reader, "_APART_SECONDS", 0.0)
     here.store.prepare()
-    Record(here.store.agent, here.log).desired_is(marker.parse(b"v1\n"))
+    Record(here.store.agent, here.log).desired_is(marker.parse(b"v1\n"), held=())
     with pytest.raises(ReleaseMissingError, match="v1 is missing"):
         init.run(here)
 

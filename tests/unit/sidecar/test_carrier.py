@@ -15,6 +15,7 @@ from agent.sidecar.reconcile import REPAIR, Activate, Check, GiveUp, Reload, Rep
 from agent.sidecar.reloader import Reloader
 from agent.sidecar.runner import Runner
 from agent.sidecar.upkeep import Upkeep
+from agent.sidecar.waits import Waits
 from agent.sidecar.worker_client import WorkerClient
 from agent.sync import events
 from agent.sync.record import load
@@ -64,7 +65,9 @@ class Side:
             record=record,
             observer=self.observer,
             runner=runner,
-            reloader=Reloader(worker, store, record, told, runner, signalled=False),
+            reloader=Reloader(
+                worker, store, record, told, runner, waits=Waits(url, record, told), signalled=False
+            ),
             upkeep=Upkeep(store, record, runner.run_watched, 0, parts.context.log),
             told=told,
         )
@@ -93,7 +96,7 @@ async def test_a_sync_from_its_first_step_to_its_last(parts: Parts) -> None:
         side.observer.marker_since -= 60
         for action in (Stage("v2"), Reload(Target("v2", release.digest)), Activate("v2")):
             assert await side.carrier.carry_out(action)
-            assert side.carrier.doing.endswith(" v2")
+            assert str(parts.record.state.doing).endswith(" v2")
     phases = [event.phase for event in parts.heard.of(events.PhaseEnded)]
     assert phases == ["stage", "reload", "activate"]
     done = parts.heard.events[-1]
@@ -111,7 +114,7 @@ async def test_a_step_that_checks(parts: Parts) -> None:
     side = Side(parts)
     assert await side.carrier.carry_out(Check("v2"))
     assert parts.heard.kinds() == [events.ModelNotRun, events.PhaseEnded]
-    assert side.carrier.doing == "check v2"
+    assert str(parts.record.state.doing) == "check v2"
 
 
 async def test_a_failure_is_put_off_for_twice_as_long_each_time(parts: Parts) -> None:

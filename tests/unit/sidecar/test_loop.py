@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from agent.sidecar.loop import Sidecar
 from agent.store import room
 from agent.sync import events
-from agent.sync.record import Record
+from agent.sync.record import Record, load
 from agent.sync.state import Quarantine, State
 from tests.support.keys import make_key
 from tests.support.parts import WEIGHTS, Heard, Parts
@@ -223,8 +223,13 @@ async def test_where_it_starts(desired: str, refused: str | None, parts: Parts) 
 
 
 async def test_a_run(parts: Parts) -> None:
-    """It puts the store in order, says where it starts, shows itself, and ends when it is told."""
+    """It puts the store in order, says where it starts, shows itself, and ends when it is told.
+
+    What `init` measured is among what it shows.
+    """
     shutil.rmtree(parts.store.staging)
+    warmed = b'{"models": [{"name": "m", "device": "cuda", "load_seconds": 1, "first_seconds": 2}]}'
+    (parts.store.agent / "warmup.json").write_bytes(warmed)
     with capture_logs() as said:
         side = sidecar(parts)
         running = asyncio.ensure_future(side.run())
@@ -235,9 +240,14 @@ async def test_a_run(parts: Parts) -> None:
             statuses = [
                 (await session.get(path)).status for path in ("/healthz", "/readyz", "/status")
             ]
+        doing = side.status()["doing"]
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(running, 300)
     assert statuses == [200, 200, 200]
+    assert metric(side, "warmup_seconds", model="m", device="cuda") == 3
+    assert doing in {"starting", "the marker names no other release"}
+    found = load(parts.store.agent)
+    assert (found.doing, found.doing_since, found.waiting) == (None, None, None)
     names = [line["event"] for line in said]
     assert names == ["sidecar.listening", "sidecar.started", "marker.read", "sidecar.stopped"]
 

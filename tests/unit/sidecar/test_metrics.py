@@ -11,6 +11,7 @@ from agent.store.store import Store
 from agent.sync import events
 from agent.sync.state import Quarantine, Rot, State, Worker
 from agent.sync.summary import SyncSummary
+from agent.warmup.report import Warmed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,6 +156,17 @@ def test_the_state(metrics: Metrics) -> None:
     assert value(metrics, "rotten_files") == 0
     assert value(metrics, "release_info", active="v2", desired="", worker="") == 1
     assert value(metrics, "last_success_timestamp_seconds") == 100
+
+
+def test_what_was_warmed_before(metrics: Metrics) -> None:
+    """It is shown with the device that it was measured on; what was not run shows nothing."""
+    run = Warmed("m", "cuda:0", load_seconds=1.0, first_seconds=0.5, canary_cosine=0.75)
+    metrics.warmed_before([run, Warmed("n", "cpu", 1.0, 0.5), Warmed("o")])
+    assert samples(metrics) == {
+        "warmup_seconds m cuda:0": 1.5,
+        "canary_cosine m cuda:0": 0.75,
+        "warmup_seconds n cpu": 1.5,
+    }
 
 
 def test_the_store(metrics: Metrics, tmp_path: Path) -> None:

@@ -187,8 +187,8 @@ async def test_a_release_that_looks_changed(parts: Parts) -> None:
 
 async def test_what_was_tried(parts: Parts) -> None:
     """What failed, what never ended under this marker, and what is put off is seen."""
-    parts.share.mark("v2")
-    parts.record.desired_is(parts.reader.understood())
+    parts.share.mark("v2", "previous: v3")
+    parts.record.desired_is(parts.reader.understood(), held=())
     parts.record.begin("v2")
     parts.record.quarantine("v3", "It is bad.", marker=None, digest=None)
     seen = await observer(parts).observe({"v2": 5.0})
@@ -196,7 +196,19 @@ async def test_what_was_tried(parts: Parts) -> None:
     assert set(seen.quarantined) == {"v3"}
     assert seen.not_before == {"v2": 5.0}
     parts.share.mark("v2", "again")
-    assert (await look(observer(parts))).attempts == {}
+    seen = await look(observer(parts))
+    assert (seen.attempts, seen.quarantined) == ({}, {})
+
+
+async def test_what_was_refused_and_is_in_the_store(parts: Parts) -> None:
+    """Its quarantine stays as long as it is there, as it goes before others."""
+    parts.hold("v1", "v2", active="v1")
+    parts.share.mark("v1")
+    parts.record.quarantine("v2", "It is bad.", marker=None, digest=None)
+    assert set((await look(observer(parts))).quarantined) == {"v2"}
+    parts.store.remove("v2")
+    assert (await look(observer(parts))).quarantined == {}
+    assert load(parts.store.agent).quarantined == {}
 
 
 async def test_what_the_share_offers(parts: Parts) -> None:

@@ -11,6 +11,7 @@ from agent.errors import ReloadError, ReloadFailedError, WorkerRestartedError
 from agent.release.target import Target
 from agent.sidecar.reloader import Reloader
 from agent.sidecar.runner import Runner
+from agent.sidecar.waits import Waits
 from agent.sidecar.worker_client import WorkerClient
 from agent.sync import events
 from agent.sync.record import load
@@ -47,6 +48,7 @@ def reloader(parts: Parts, url: str, *, signalled: bool = False, timeout: float 
         parts.record,
         parts.events,
         Runner(parts.steps, watch, 1.0),
+        waits=Waits(url, parts.record, parts.events),
         signalled=signalled,
     )
 

@@ -25,6 +25,7 @@ KEEP = Path("/mnt/models")
         ("releases/v2/fastembed/a on azurefiles://account/share/p.", None),
         ("See https://host/a/b and host.example/a/b.", None),
         ("onnx/model.onnx/x", "onnx/model.onnx/x"),
+        ("It is at unix:///run/agent/worker.sock, which hangs.", "It is at unix://…, which hangs."),
     ],
 )
 def test_paths_are_hidden(text: str, shown: str | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent import logs
-from agent.sync import events
+from agent.sync import events, waiting
 from agent.sync.listening import Event, LogListener
 from agent.sync.summary import SyncSummary
 
@@ -149,6 +149,26 @@ LINES: list[tuple[Event, str, str, dict[str, Any]]] = [
         *("info", "sync.stopped"),
         {**SYNC, "outcome": "stopped", "reason": "told to"},
     ),
+    (
+        waiting.WorkerSilent("http://w", "2026", "does not answer"),
+        *("warning", "worker.silent"),
+        {"url": "http://w", "since": "2026", "reason": "does not answer"},
+    ),
+    (
+        waiting.WorkerAbsent("http://w", "2026", "accepts no connections"),
+        *("info", "worker.silent"),
+        {"url": "http://w", "since": "2026", "reason": "accepts no connections"},
+    ),
+    (
+        waiting.WorkerAnswers("http://w", 20.5),
+        *("info", "worker.answers"),
+        {"url": "http://w", "seconds": 20.5},
+    ),
+    (
+        waiting.ReloadWaiting("http://w", "2026", "v2"),
+        *("info", "reload.waiting"),
+        {"url": "http://w", "since": "2026", "version": "v2"},
+    ),
     (events.SyncTakenBack(SUMMARY), "info", "sync.taken_back", {**SYNC, "outcome": "taken_back"}),
     (events.SyncRepaired(SUMMARY), "info", "sync.repaired", {**SYNC, "outcome": "repaired"}),
 ]
@@ -165,7 +185,7 @@ UNSAID = [
 def kinds(of: type[Event]) -> Iterator[type[Event]]:
     """Yield every kind of event that the agent tells."""
     for kind in of.__subclasses__():
-        if kind.__module__ == events.__name__:
+        if kind.__module__ in {events.__name__, waiting.__name__}:
             yield from kinds(kind)
             yield kind
 
@@ -191,4 +211,12 @@ def test_what_is_only_counted(event: Event) -> None:
 def test_every_event_is_looked_at_here() -> None:
     """A new kind of event has its line held here, too."""
     seen = {type(event) for event in [*(line[0] for line in LINES), *UNSAID]}
-    assert set(kinds(Event)) - {events.SyncEnded} == seen
+    assert set(kinds(Event)) - {events.SyncEnded, waiting.Waiting} == seen
+
+
+def test_waits_in_words() -> None:
+    """People read what is waited for, and in which way."""
+    silent = waiting.WorkerSilent("http://w", "2026", "accepts connections and does not answer")
+    assert silent.what == "the worker at http://w, which accepts connections and does not answer"
+    slow = waiting.ReloadWaiting("http://w", "2026", "v2")
+    assert slow.what == "the worker at http://w to serve v2"

@@ -19,6 +19,7 @@ from agent.errors import (
 from agent.store import room
 from agent.sync import init
 from agent.sync.record import load
+from agent.sync.state import Waiting
 from tests.support.parts import WEIGHTS, Parts
 from tests.support.shares import flip
 
@@ -175,7 +176,7 @@ def test_a_release_that_killed_its_agent_twice(parts: Parts) -> None:
     parts.publish("v2")
     parts.share.mark("v2")
     parts.hold("v1", active="v1")
-    parts.record.desired_is(parts.reader.understood())
+    parts.record.desired_is(parts.reader.understood(), held=())
     for _ in range(2):
         parts.record.begin("v2")
     done, said = run(parts)
@@ -284,3 +285,23 @@ def test_another_agent_on_the_same_store(parts: Parts) -> None:
         assert done == []
     waiting.join(30)
     assert done[-1]["lock_seconds"] >= 0.2
+
+
+def test_what_was_refused_before_this_start_and_is_gone(parts: Parts) -> None:
+    """A quarantine ends with its release, also if no sidecar runs beside the worker."""
+    parts.hold("v1", active="v1")
+    parts.share.mark("v1")
+    parts.record.quarantine("v0", "It is bad.", marker=None, digest=None)
+    run(parts)
+    assert load(parts.store.agent).quarantined == {}
+
+
+def test_what_a_sidecar_did_before_this_start(parts: Parts) -> None:
+    """One that was killed left what it did and waited for, which nobody does any more."""
+    parts.hold("v1", active="v1")
+    parts.share.mark("v1")
+    parts.record.does("reload v1")
+    parts.record.update(waiting=Waiting("the worker", "2026-01-01T00:00:00Z"))
+    run(parts)
+    found = load(parts.store.agent)
+    assert (found.doing, found.doing_since, found.waiting) == (None, None, None)

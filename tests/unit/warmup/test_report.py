@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from agent.models.shapes import Shape
 from agent.release import manifest
 from agent.warmup import report
 from agent.warmup.protocol import Measured, Timing
 from tests.support.manifests import FULL
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RELEASE = manifest.parse(manifest.canonical(FULL))
 MEASURED = Measured(
@@ -28,6 +32,17 @@ MEASURED = Measured(
     vectors=((1.0,),),
     answer=(1.0,),
 )
+
+
+def test_a_report_is_read_again(tmp_path: Path) -> None:
+    """What was measured is known to whoever starts later; what cannot be read is no report."""
+    assert report.read(tmp_path) == ()
+    assert report.write(tmp_path, RELEASE, [MEASURED])
+    (seen,) = report.read(tmp_path)
+    assert seen == report.Warmed("BAAI/bge", "cpu", 1.5, 0.25, 0.5)
+    for data in (b"", b"[]", b'{"models": [{"name": 1}]}', b"\xff"):
+        (tmp_path / "warmup.json").write_bytes(data)
+        assert report.read(tmp_path) == ()
 
 
 def test_the_form_of_the_report() -> None:
