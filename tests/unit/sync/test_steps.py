@@ -91,7 +91,7 @@ def test_models_that_are_checked(parts: Parts) -> None:
 
 def test_models_that_do_not_load(parts: Parts) -> None:
     """The attempt ended; what passed before counts no more, and wrong bytes are not meant."""
-    parts.unrun("v1", b"{}")
+    parts.unrun("v1", b"{")
     (parts.store.agent / passes.REPORT).write_text("{}")
     with pytest.raises(ModelError, match="does not load"):
         parts.steps().check("v1")
