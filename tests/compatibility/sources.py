@@ -32,6 +32,10 @@ loader = "huggingface"
 # What is embedded.
 TEXTS: Final = ("A man is eating food.", "The sky is blue.")
 _HIDDEN: Final = 8
+_MODULES: Final = [
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+]
 
 
 def write(tree: Path, *, weights: models.Weights = "inline", seed: int = 0) -> Path:
@@ -70,7 +74,7 @@ def write_noise(directory: Path) -> None:
         "1_Pooling/config.json": json.dumps({"word_embedding_dimension": _HIDDEN}).encode(),
         "config.json": json.dumps(config).encode(),
         "model.safetensors": len(header).to_bytes(8, "little") + header + data,
-        "modules.json": b"[]",
+        "modules.json": json.dumps(_MODULES).encode(),
         "sentence_bert_config.json": b'{"max_seq_length": 128}',
         "tokenizer.json": b'{"model": {}}',
     }
