@@ -20,6 +20,10 @@ _LIMITS: Final = (
 _USUAL_LENGTH: Final = 512
 
 
+class NotRunError(Exception):
+    """Nothing here can run a model; the rest of a sentence says why."""
+
+
 def inspect(ref: ModelRef, release: Path) -> tuple[int, int]:
     """Return the dimension and the longest text, in tokens, of a model whose files fit together.
 
@@ -36,6 +40,8 @@ def inspect(ref: ModelRef, release: Path) -> tuple[int, int]:
     pooling = directory / "1_Pooling" / "config.json"
     if pooling.exists():
         dim = int(json.loads(pooling.read_bytes()).get("word_embedding_dimension", dim))
+    for dense in sorted(directory.glob("*_Dense/config.json")):
+        dim = int(json.loads(dense.read_bytes())["out_features"])
     found = [_json(directory, n).get(key) for n, key in _LIMITS if (directory / n).exists()]
     return dim, next((int(value) for value in found if value), _USUAL_LENGTH)
 
