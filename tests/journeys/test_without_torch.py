@@ -214,8 +214,16 @@ def test_shuffled_weights_are_not_promoted(pod: Pod) -> None:
 
 
 def test_what_cannot_be_run_is_said_loudly(pod: Pod) -> None:
-    """By `publish` and `promote`, a line a model."""
+    """By `publish` and `promote`, a line a model; on a GPU it proves nothing, and is exit 7."""
     strange = changed("config.json", hidden_act="silu")
     line = f"{models.MINILM} (sentence-transformers) was not run, so it has no canary: pods check"
     assert line in publish(pod, "v1", strange).ok().stdout
     assert line in pod.run("promote", "v1").stdout
+    words = "No model of v1 ran on cuda", models.MINILM, "its hidden_act is silu"
+    assert_failed(pod.run("init", "--device", "cuda"), 7, *words, "--device auto")
+    assert pod.active() is None
+    assert pod.run("init").code == 0
+    assert_failed(pod.run("warm", "--device", "cuda"), 7, *words)
+    tree = pod.root / "trees" / "v1"
+    assert_failed(pod.publish_tree("v2", tree, "--device", "cuda"), 7, "No model of v2 ran on cuda")
+    assert not pod.share.release("v2").exists()

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent import logs
-from agent.errors import ModelError
+from agent.errors import ModelError, WarmupError
 from agent.release import layout
-from agent.warmup.protocol import Subject
+from agent.warmup import warmer
+from agent.warmup.protocol import Measured, Subject
 from agent.warmup.warmer import Warmer
 from tests.support import sentences
 from tests.support.stores import a_model, write_release
@@ -18,13 +19,23 @@ from tests.support.stores import a_model, write_release
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.release.manifest import Manifest
+
 MODEL = a_model(loader="sentence-transformers", dim=32)
 HOME = layout.snapshot_directory(MODEL.ref)
+OTHER = a_model(loader="huggingface", repo="Org/name", dim=8)
 
 
 def on(device: str) -> Warmer:
     """A warmer for a device."""
     return Warmer(device, None, 60, threading.Event(), logs.get())
+
+
+def unrun(directory: Path) -> Manifest:
+    """A release of which nothing can be run here, or anywhere."""
+    config = b'{"hidden_size": 8, "vocab_size": 1}'
+    files = {f"{layout.snapshot_directory(OTHER.ref)}/config.json": config}
+    return write_release(directory, files, [OTHER])
 
 
 def test_a_model_of_sentence_transformers_without_it(tmp_path: Path) -> None:
@@ -64,3 +75,47 @@ def test_a_release_without_a_canary_may_give_another_dimension(tmp_path: Path) -
     release = write_release(tmp_path, {}, [MODEL])
     (found,) = on("cpu").warm(release, tmp_path)
     assert (found.dim, found.not_run) == (24, None)
+
+
+ODD = f"{MODEL.name} (sentence-transformers): it is odd"
+
+
+@pytest.mark.parametrize(
+    ("requested", "reasons", "expected"),
+    [
+        ("cuda", ["it is odd"], ODD),
+        ("cuda:1", ["it is odd", "it is odd"], f"{ODD}; {ODD}"),
+        ("cuda", ["it is odd", None], None),
+        ("cuda", [None], None),
+        ("cuda", [], None),
+        ("auto", ["it is odd"], None),
+        ("cpu", ["it is odd"], None),
+    ],
+)
+def test_which_releases_prove_nothing(
+    requested: str, reasons: list[str | None], expected: str | None
+) -> None:
+    """Those of which no model ran, where a GPU was asked for by name; each has its reason."""
+    measured = [Measured(MODEL.ref, 32, 128, "fp32", not_run=reason) for reason in reasons]
+    assert warmer.unproven(requested, measured) == expected
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_gpu_that_is_asked_for_and_runs_nothing(device: str, tmp_path: Path) -> None:
+    """It is exit 7, which says which models were not run, why, and what to do; not the release."""
+    release = unrun(tmp_path)
+    with pytest.raises(WarmupError) as failed:
+        on(device).warm(release, tmp_path)
+    assert (failed.value.exit_code, failed.value.blames_release) == (7, False)
+    assert str(failed.value) == (
+        f"No model of {release.version} ran on {device}, which --device asks for: {OTHER.name} "
+        "(huggingface): the loader huggingface does not say how. Install what is missing, publish "
+        "a model that can be run here, or use --device auto."
+    )
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_elsewhere_its_files_are_enough(device: str, tmp_path: Path) -> None:
+    """Nobody asked for a proof."""
+    (found,) = on(device).warm(unrun(tmp_path), tmp_path)
+    assert found.not_run == "the loader huggingface does not say how"
