@@ -156,11 +156,8 @@ def publish(
     else:
         done = Publisher.of(context).publish(maker)
         verb = "Published" if done.new else "Already published:"
-    release = done.manifest
-    click.echo(f"{verb} {release.version}: {len(release.files)} files, {release.size} bytes.")
-    if done.signed:
-        click.echo(f"signed with {context.settings.sign_key}")
-    click.echo(f"digest {release.digest}")
+    for line in done.lines(verb, context.settings.sign_key):
+        click.echo(line)
 
 
 @command("hub_timeout", *LOG, group=catalog)

@@ -12,7 +12,7 @@ from agent.machine.clock import utc_now
 from agent.operate.status import distances
 from agent.operate.verify import verify_on_share
 from agent.publish.source import TreeSource
-from agent.release import marker
+from agent.release import canary, marker
 from agent.release import version as versions
 from agent.release.manifest import Manifest
 from agent.shares.reader import require_whole
@@ -39,7 +39,8 @@ def promote(
         context: The run.
         version: The release.
         check: Whether to read every byte of it first.
-        say: Told, line by line, how far its vectors are from those of the release promoted now.
+        say: Told, line by line, how far its vectors are from those of the release promoted now,
+            and which of its models have none to compare.
 
     Raises:
         ConfigError: It is no version.
@@ -53,6 +54,8 @@ def promote(
     _require_whole(context, found)
     if check and isinstance(found, Manifest):
         verify_on_share(context.share, found, stop=context.stop, log=context.log)
+    for line in canary.missing(found) if isinstance(found, Manifest) else ():
+        say(line)
     old = context.reader.understood()
     if old and isinstance(found, Manifest):
         _guard_space(context.guard, context.reader, old.version, found, say)

@@ -54,6 +54,7 @@ class Builder:
         optimize: Whether weights become external data where the plan says so. Not where a tree is
             adopted: there a pod gets the bytes that it has.
         expected: Published numbers, by name and loader, that models must give.
+        not_run: Told of each model that cannot be run here, and why.
     """
 
     warmer: Warmer
@@ -61,6 +62,7 @@ class Builder:
     moved: Callable[[str, int], None]
     optimize: bool = False
     expected: Numbers = field(default_factory=dict)
+    not_run: Callable[[ModelRef, str], None] = lambda _ref, _why: None
 
     def build(self, source: TreeSource, plan: Plan, version: str, directory: Path) -> Manifest:
         """Fill `directory` with the release, its manifest last, and return that manifest.
@@ -100,7 +102,9 @@ class Builder:
         ]
         measured = self.warmer.measure(subjects, directory)
         for seen, published in zip(measured, expected, strict=True):
-            if published and not seen.not_run:
+            if seen.not_run:
+                self.not_run(seen.ref, seen.not_run)
+            elif published:
                 _hold(seen, published)
         return measured
 

@@ -17,13 +17,14 @@ from agent.shares.base import Publication
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Iterator
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
 
     from agent.context import Context
     from agent.publish.makers import Maker
-    from agent.release.manifest import Manifest
+    from agent.release.manifest import Manifest, Model
     from agent.shares.base import Share
     from agent.shares.reader import ShareReader
 
@@ -41,6 +42,20 @@ class Published:
     manifest: Manifest
     new: bool
     signed: bool = False
+
+    def lines(self, verb: str, key: Path | None) -> Iterator[str]:
+        """Yield what people are told: its size, its signature, its digest, and what was not run.
+
+        Args:
+            verb: What became of it.
+            key: The private key.
+        """
+        release = self.manifest
+        yield f"{verb} {release.version}: {len(release.files)} files, {release.size} bytes."
+        if self.signed:
+            yield f"signed with {key}"
+        yield f"digest {release.digest}"
+        yield from canary.missing(release)
 
 
 @dataclass(frozen=True)
@@ -185,8 +200,7 @@ def _stop_if_there(there: Manifest, made: Manifest, *, exactly: bool) -> None:
     It may have more files than were made, unless it must be `exactly` the same: agents before 0.2
     took files along that no loader reads.
     """
-    is_there = {*made.files} <= {*there.files} and _content(there) == _content(made)
-    if is_there and (not exactly or len(made.files) == len(there.files)):
+    if _is_same(there, made) and (not exactly or len(made.files) == len(there.files)):
         raise _AlreadyThereError(there, made)
     raise RefusedError(
         f"The release {there.version} is on the share with other content.",
@@ -196,7 +210,7 @@ def _stop_if_there(there: Manifest, made: Manifest, *, exactly: bool) -> None:
 
 def _require_same_canaries(there: Manifest, made: Manifest) -> None:
     for one, other in zip(there.models, made.models, strict=True):
-        if not canary.agree(one.canary, other.canary):
+        if not (canary.agree(one.canary, other.canary) or _was_not_run(one, other)):
             raise RefusedError(
                 f"The release {there.version} is on the share with another canary for "
                 f"{one.name} than is made here, so it is not signed.",
@@ -204,11 +218,32 @@ def _require_same_canaries(there: Manifest, made: Manifest) -> None:
             )
 
 
-def _content(release: Manifest) -> tuple[object, ...]:
-    """Return all that two releases have in common if they are the same, but for their files.
+def _was_not_run(there: Model, made: Model) -> bool:
+    """Return whether a model differs only in that it could not be run where it was published.
+
+    FastEmbed's can be run everywhere: if one has no canary, somebody took it away.
+    """
+    without = structs.replace(made, canary=None)
+    return there == without and there.loader != "fastembed"
+
+
+def _is_same(there: Manifest, made: Manifest) -> bool:
+    """Return whether two releases have the same content; the first may have more files.
 
     Canaries are left out: the same files give vectors that differ in the last digits between kinds
     of CPU, so that another machine could never find its own release published already.
     """
-    models = tuple(structs.replace(model, canary=None) for model in release.models)
-    return release.chunk_size, models
+    if there.chunk_size != made.chunk_size or not {*made.files} <= {*there.files}:
+        return False
+    pairs = zip(there.models, made.models, strict=False)
+    return len(there.models) == len(made.models) and all(_are_alike(*pair) for pair in pairs)
+
+
+def _are_alike(there: Model, made: Model) -> bool:
+    """Return whether two entries are of one model of the same files.
+
+    The dimension and length of one that was not run are only what its files seemed to say.
+    """
+    if there.canary is None or made.canary is None:
+        return there.ref == made.ref
+    return structs.replace(there, canary=None) == structs.replace(made, canary=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.files import disk, progress
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from agent.publish.source import TreeSource
     from agent.release.adoption.plan import Plan
     from agent.release.manifest import Manifest
+    from agent.release.model_ref import ModelRef
     from agent.release.wanted import Wanted
     from agent.warmup.warmer import Warmer
 
@@ -117,11 +119,17 @@ class Workshop:
         self.refuse_pickles(version, plan.files)
         moved, expected, total = ByteCounter(), expected or {}, tree.size(plan)
         disk.require(target, total)
-        builder = Builder(self.warmer, self.stop, moved.add, optimize=True, expected=expected)
+        builder = Builder(
+            self.warmer,
+            self.stop,
+            moved.add,
+            optimize=True,
+            expected=expected,
+            not_run=partial(self._say_not_run, expected),
+        )
         with progress.shown(self.log, "build", moved, total):
             release = builder.build(tree, plan, version, target)
         self.refuse_pickles(version, release.pickles)  # an ONNX graph may name one as its weights
-        self._say_not_run(release, expected)
         self.approve(release, target)
         return release
 
@@ -142,15 +150,7 @@ class Workshop:
         if self.on_gpu:
             self.warmer.warm(release, directory)
 
-    def _say_not_run(self, release: Manifest, expected: Numbers) -> None:
-        for model in release.models:
-            if model.canary is None:
-                published = (model.name, model.loader) in expected
-                self.log.warning(
-                    "model.not_run",
-                    model=model.name,
-                    loader=model.loader,
-                    reason="it has no canary, and its published numbers are not checked"
-                    if published
-                    else "it has no canary",
-                )
+    def _say_not_run(self, expected: Numbers, ref: ModelRef, why: str) -> None:
+        unchecked = (ref.name, ref.loader) in expected
+        reason = f"{why}; its published numbers are not checked" if unchecked else why
+        self.log.warning("model.not_run", model=ref.name, loader=ref.loader, reason=reason)

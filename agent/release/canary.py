@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent.release.catalog import Expected
-    from agent.release.manifest import Canary, Model
+    from agent.release.manifest import Canary, Manifest, Model
 
 Kind = Literal["cpu", "cuda"]
 Precision = Literal["fp32", "fp16", "int8"]
@@ -42,7 +42,8 @@ def problem(
         cosines: Of its vectors with the canary's, text by text; empty if it was not run.
         kind: The kind of device that it ran on.
     """
-    if dim != model.dim:
+    # If it was not run when it was published, its manifest has what its files seemed to say.
+    if dim != model.dim and model.canary:
         return f"gives {dim} numbers and its manifest says {model.dim}"
     if not finite:
         return "gives vectors that are zero or not finite"
@@ -63,6 +64,16 @@ def agree(one: Canary | None, other: Canary | None) -> bool:
     if (one.texts, one.min_cosine) != (other.texts, other.min_cosine):
         return False
     return min(space.cosines(one, other.vectors)) >= one.min_cosine
+
+
+def missing(release: Manifest) -> list[str]:
+    """Return a line for people about each model of a release that has no canary."""
+    return [
+        f"{model.name} ({model.loader}) was not run, so it has no canary: pods check its files, "
+        "but neither its vectors nor its embedding space."
+        for model in release.models
+        if model.canary is None
+    ]
 
 
 def unexpected(expected: Expected, vector: Sequence[float]) -> str | None:

@@ -16,6 +16,7 @@ from agent.machine import children
 from agent.models.devices.device_error import DeviceError
 from agent.models.formats import precision
 from agent.models.runtimes import unrun_model
+from agent.models.runtimes.unrun_model import NotRunError
 from agent.release import layout
 from agent.warmup.measure import Taken, measure
 from agent.warmup.protocol import Failure, Measured, Outcome, Request, Step, Subject
@@ -62,7 +63,7 @@ def _measure(subject: Subject, request: Request, begin: Callable[[str], None]) -
     taken = Taken(request.device)
     try:
         model = _load(ref, release, request.device)
-    except _NotRunError as why:
+    except NotRunError as why:
         dim, length = unrun_model.inspect(ref, release, why.dim)
         return Measured(ref, dim, length, kind, not_run=str(why))
     return measure(model, subject, request, precision=kind, taken=taken, begin=begin)
@@ -76,23 +77,27 @@ def _load(ref: ModelRef, release: Path, device: Device) -> Model:
 
         if other := fastembed_lists.not_run(ref.name):
             what, dim = other
-            raise _NotRunError(f"it is a {what} model, and the agent runs text embeddings", dim)
+            raise NotRunError(f"it is a {what} model, and the agent runs text embeddings", dim)
         return FastEmbedModel(ref, release, device)
     if ref.loader != "sentence-transformers":
-        raise _NotRunError(f"the loader {ref.loader} does not say how")
+        raise NotRunError(f"the loader {ref.loader} does not say how")
     try:
         from agent.models.runtimes.torch_model import TorchModel  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise _NotRunError(f"{error.name} is not installed (extra st)") from None
+        return _load_without(f"{error.name} is not installed (extra st)", ref, release, device)
     return TorchModel(ref, release, device)
 
 
-class _NotRunError(Exception):
-    """No runtime here can run the model; the sentence says why. Its dimension may be known."""
-
-    def __init__(self, why: str, dim: int | None = None) -> None:
-        super().__init__(why)
-        self.dim = dim
+def _load_without(lacking: str, ref: ModelRef, release: Path, device: Device) -> Model:
+    """Load a sentence-transformers model where that library is lacking, if it can be done."""
+    try:
+        from agent.models.runtimes.bert.model import BertModel  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise NotRunError(lacking) from None
+    try:
+        return BertModel(ref, release, device)
+    except NotRunError as why:
+        raise NotRunError(f"{why}, and {lacking}") from None
 
 
 def _explain(name: str, error: Exception, device: Device) -> Failure:

@@ -51,7 +51,8 @@ class Warmer:
 
         Raises:
             ModelError: A model does not load, or gives other vectors.
-            WarmupError: The device does not work, or the child was killed or took too long.
+            WarmupError: The device does not work, or was asked for and nothing ran on it, or the
+                child was killed or took too long.
             StoppedError: `stop` was set.
         """
         device = devices.choose(self.requested)
@@ -62,6 +63,13 @@ class Warmer:
         measured = self._measure(subjects, directory, device, shapes)
         for model, seen in zip(release.models, measured, strict=True):
             _hold(model, seen, device)
+        if reasons := unproven(self.requested, measured):
+            raise WarmupError(
+                f"No model of {release.version} ran on {device}, which --device asks for: "
+                f"{reasons}.",
+                remedy="Install what is missing, publish a model that can be run here, or use "
+                "--device auto.",
+            )
         return measured
 
     def has_passed(self, release: Manifest, agent: Path) -> bool:
@@ -100,6 +108,17 @@ class Warmer:
         if outcome.failure:
             raise _as_error(outcome.failure)
         return outcome.models
+
+
+def unproven(requested: str, measured: Sequence[Measured]) -> str | None:
+    """Return why no model was run, one after the other, if a GPU was asked for by name.
+
+    Without that, or if a model was run, or there is none, it is None.
+    """
+    if not requested.startswith("cuda") or not all(seen.not_run for seen in measured):
+        return None
+    reasons = [f"{seen.ref.name} ({seen.ref.loader}): {seen.not_run}" for seen in measured]
+    return "; ".join(reasons) or None
 
 
 def _as_error(failure: Failure) -> WarmupError:

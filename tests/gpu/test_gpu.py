@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from msgspec import structs
 
 from agent.models.devices import driver
-from agent.release import layout, manifest
+from agent.models.devices.device import CPU
+from agent.models.runtimes.bert.model import BertModel
+from agent.release import layout, manifest, space
 from tests.support import agents, models, stores
 from tests.support.workers import until, worker
 
@@ -79,6 +82,29 @@ def test_a_model_runs_there_and_is_right(gpu: Memory, minilm_store: Path, row: R
     assert model["canary_cosine"] > 0.99
     assert 0 < model["peak_device_bytes"] < gpu.total
     row("MiniLM", f"canary {model['canary_cosine']:.6f}; {describe(model)}")
+
+
+@pytest.fixture(scope="module")
+def st_store(gpu: Memory, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store whose v1 is the real MiniLM for sentence-transformers, its canary made on the CPU."""
+    root = tmp_path_factory.mktemp("st")
+    directory = root / "releases" / "v1"
+    entry = stores.a_model(name=models.MINILM, loader="sentence-transformers", dim=384)
+    models.write_minilm_safetensors(directory / layout.snapshot_directory(entry.ref))
+    model = BertModel(entry.ref, directory, CPU)
+    vectors = tuple(tuple(model.embed([text])[0]) for text in space.CANARY_TEXTS)
+    canary = manifest.Canary(space.CANARY_TEXTS, vectors)
+    stores.write_manifest(directory, [structs.replace(entry, canary=canary)])
+    return root
+
+
+def test_a_model_of_sentence_transformers_without_torch(st_store: Path, row: Row) -> None:
+    """It runs there and is right, and most of its nodes are computed there."""
+    (model,) = warmed(st_store)
+    assert model["provider"] == "CUDAExecutionProvider"
+    assert model["share_on_device"] > 0.5
+    assert model["canary_cosine"] > 0.99
+    row("MiniLM, safetensors", f"canary {model['canary_cosine']:.6f}; {describe(model)}")
 
 
 def test_the_true_size(bge_store: Path, row: Row) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from agent.release import catalog
-from tests.support import models, wrong_models
+from tests.support import models, sentences, wrong_models
 from tests.support.hubs import VERSION, HubPod, hub_pod
 from tests.support.shares import REVISION
 
@@ -76,16 +76,45 @@ def test_another_model_does_not(
     assert not list((here.share.root / "releases").glob("*"))
 
 
-def test_what_cannot_be_run_is_said(here: HubPod, minilm_safetensors_dir: Path) -> None:
-    """Without sentence-transformers its model is published, and that it was not run is said."""
-    shutil.copytree(minilm_safetensors_dir, here.root / "hub" / models.MINILM / REVISION)
+@pytest.fixture
+def st(here: HubPod, minilm_safetensors_dir: Path) -> Path:
+    """The real MiniLM for sentence-transformers, on the Hub and in the catalog; its directory."""
+    directory = here.root / "hub" / models.MINILM / REVISION
+    shutil.copytree(minilm_safetensors_dir, directory)
     entry = ENTRY.format(loader="sentence-transformers")
     here.catalog.write_text(f'version = "{VERSION}"\n' + entry)
+    return directory
+
+
+def test_a_model_of_sentence_transformers_gives_them(here: HubPod, st: Path) -> None:
+    """It is run where that is not installed, too, and gets its canary."""
+    done = here.publish()
+    assert done.code == 0, done.lines
+    assert done.named("model.not_run") == []
+    assert "was not run" not in done.stdout
+    (model,) = here.share.manifest(VERSION).models
+    assert model.canary is not None
+
+
+def test_another_model_of_sentence_transformers_does_not(here: HubPod, st: Path) -> None:
+    """Exit 7, and nothing is on the share."""
+    sentences.write_pooling(st, "cls", 384)
+    done = here.publish()
+    assert done.code == 7, done.lines
+    assert "is published" in done.sentence
+    assert not list((here.share.root / "releases").glob("*"))
+
+
+def test_what_cannot_be_run_is_said(here: HubPod, st: Path) -> None:
+    """It is published, and the log says why it was not run and what is not checked."""
+    sentences.change_json(st, "config.json", hidden_act="silu")
     done = here.publish()
     assert done.code == 0, done.lines
     (event,) = done.named("model.not_run")
     assert event["loader"] == "sentence-transformers"
-    assert "its published numbers are not checked" in event["reason"]
+    assert event["reason"].startswith("its hidden_act is silu")
+    assert event["reason"].endswith("its published numbers are not checked")
+    assert f"{models.MINILM} (sentence-transformers) was not run" in done.stdout
 
 
 def test_a_tree_is_held_to_them(here: HubPod, tmp_path: Path, minilm_external_dir: Path) -> None:

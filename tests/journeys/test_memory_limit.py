@@ -31,6 +31,10 @@ name = "{models.BGE_LARGE}"
 loader = "fastembed"
 revision = "{REVISION}"
 optimize = true
+[[model]]
+name = "{models.MINILM}"
+loader = "sentence-transformers"
+revision = "{REVISION}"
 """
 
 
@@ -43,9 +47,10 @@ def group() -> Iterator[Group]:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubPod]:
-    """A Hub that has bge-large in its true shape and size, weights inside."""
+    """A Hub that has bge-large in its true shape and size, weights inside, and the real MiniLM."""
     with hub_pod(tmp_path_factory.mktemp("limit")) as here:
         models.write_bge_large(here.root / "hub" / models.BGE_LARGE_REPO / REVISION)
+        models.write_minilm_safetensors(here.root / "hub" / models.MINILM / REVISION)
         here.catalog.write_text(CATALOG)
         yield here
     shutil.rmtree(here.root)
@@ -73,6 +78,7 @@ def test_optimised_in_512_mib(group: Group, here: HubPod) -> None:
     seconds = time.monotonic() - began
     print(f"\npublish of 1.34 GB in 512 MiB: peak {peak // MIB} MiB of its own, {seconds:.0f} s")
     assert done.code == 0, done.sentence
+    assert [model for model in here.share.manifest("v1").models if not model.canary] == []
     assert here.run("verify", "v1", "--on", "share").code == 0
 
 

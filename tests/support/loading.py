@@ -42,6 +42,15 @@ def sentence_transformers(name: str, text: str) -> list[float]:
     return [float(x) for x in SentenceTransformer(name, device="cpu").encode([text])[0]]
 
 
+def vectors(name: str, text: str) -> list[list[list[float]]]:
+    """sentence-transformers, by each path of a list in JSON, for each text of one, by itself."""
+    from sentence_transformers import SentenceTransformer
+
+    models = [SentenceTransformer(each, device="cpu") for each in json.loads(name)]
+    texts = json.loads(text)
+    return [[[float(x) for x in model.encode([t])[0]] for t in texts] for model in models]
+
+
 def snapshot(name: str, text: str) -> list[float]:
     """huggingface_hub's own look at its cache: the snapshot is whole, and nothing is odd."""
     from huggingface_hub import scan_cache_dir, snapshot_download
@@ -54,11 +63,12 @@ def snapshot(name: str, text: str) -> list[float]:
     return []
 
 
-HOW: dict[str, Callable[[str, str], list[float]]] = {
+HOW: dict[str, Callable[[str, str], object]] = {
     "fastembed": fastembed,
     "fastembed-cache-dir": fastembed_cache_dir,
     "sentence-transformers": sentence_transformers,
     "snapshot": snapshot,
+    "vectors": vectors,
 }
 
 if __name__ == "__main__":

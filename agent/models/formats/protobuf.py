@@ -94,6 +94,11 @@ def number_field(number: int, value: int) -> bytes:
     return _varint_bytes(number << 3 | VARINT) + _varint_bytes(value)
 
 
+def fixed32_field(number: int, value: bytes) -> bytes:
+    """Return a field that holds four bytes, such as those of a float."""
+    return _varint_bytes(number << 3 | FIXED32) + value
+
+
 def bytes_field(number: int, value: bytes) -> bytes:
     """Return a field that holds bytes, a text in UTF-8, or a message."""
     return _head(number, len(value)) + value

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Before FastEmbed is imported: nothing here may ever reach for the Hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import onnxruntime as ort
 from fastembed import TextEmbedding
 
 from agent.models.runtimes import strict
@@ -25,6 +22,9 @@ from agent.release import layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    import onnxruntime as ort
 
     from agent.models.devices.device import Device
     from agent.release.model_ref import ModelRef
@@ -46,8 +46,8 @@ class FastEmbedModel:
     def __init__(self, ref: ModelRef, release: Path, device: Device) -> None:
         began = time.perf_counter()
         self._device = device
-        self._profiles: tempfile.TemporaryDirectory[str] | None = None
-        self._stock = open_stock(ref, release, device, self._options())
+        self._check = strict.Check(device)
+        self._stock = open_stock(ref, release, device, self._check.options)
         inner: Any = self._stock.model
         self._session: ort.InferenceSession = inner.model
         self.provider: str = self._session.get_providers()[0]
@@ -73,20 +73,7 @@ class FastEmbedModel:
         Raises:
             DeviceError: It was not most of it.
         """
-        if self._profiles is None:
-            return 1.0
-        with self._profiles:
-            return strict.require_most_on(self._device, Path(self._session.end_profiling()))
-
-    def _options(self) -> ort.SessionOptions:
-        options = ort.SessionOptions()
-        if self._device.kind == "cpu":
-            options.add_session_config_entry("session.disable_prepacking", "1")
-        else:
-            self._profiles = tempfile.TemporaryDirectory(prefix="model-agent-profile-")
-            options.enable_profiling = True
-            options.profile_file_prefix = str(Path(self._profiles.name) / "run")
-        return options
+        return self._check.share(self._session)
 
 
 def open_stock(

@@ -6,7 +6,11 @@ By itself onnxruntime falls back to the CPU, with no more than a warning, when C
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
+import weakref
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import onnxruntime as ort
@@ -15,16 +19,45 @@ from agent.models.devices import causes, gathering
 from agent.models.devices.device_error import DeviceError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from agent.models.devices.device import Device
 
 # Shapes and sizes are computed on the CPU in every session; they are few beside a model's layers.
 _MOST: Final = 0.5
 
 
-def session(weights: Path, device: Device, options: ort.SessionOptions) -> ort.InferenceSession:
-    """Open a session on `device`.
+class Check:
+    """Options of a session that is only checked, and the proof of where its runs were computed.
+
+    On a CPU prepacking is off, so that a check of a load-optimised bge-large fits into 512 MiB; on
+    a GPU runs are profiled.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self.options = ort.SessionOptions()
+        self._device = device
+        if device.kind == "cpu":
+            self.options.add_session_config_entry("session.disable_prepacking", "1")
+        else:
+            profiles = tempfile.mkdtemp(prefix="model-agent-profile-")
+            weakref.finalize(self, shutil.rmtree, profiles, ignore_errors=True)
+            self.options.enable_profiling = True
+            self.options.profile_file_prefix = str(Path(profiles) / "run")
+
+    def share(self, session: ort.InferenceSession) -> float:
+        """Return how much of the runs until now was really computed there; call it once.
+
+        Raises:
+            DeviceError: It was not most of it.
+        """
+        if not self.options.enable_profiling:
+            return 1.0
+        return require_most_on(self._device, Path(session.end_profiling()))
+
+
+def session(
+    model: Path | bytes, device: Device, options: ort.SessionOptions
+) -> ort.InferenceSession:
+    """Open a session on `device`, of a model's file or of its bytes.
 
     Raises:
         DeviceError: CUDA is not usable, or has too little memory.
@@ -36,7 +69,10 @@ def session(weights: Path, device: Device, options: ort.SessionOptions) -> ort.I
         ort.preload_dlls()
     try:
         made = ort.InferenceSession(
-            str(weights), options, providers=device.providers, enable_fallback=0
+            model if isinstance(model, bytes) else str(model),
+            options,
+            providers=device.providers,
+            enable_fallback=0,
         )
     except Exception as error:
         raise_if_device(error, device)

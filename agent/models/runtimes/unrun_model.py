@@ -22,6 +22,19 @@ _USUAL_LENGTH: Final = 512
 _UNKNOWN_DIM: Final = 1
 
 
+class NotRunError(Exception):
+    """Nothing here can run a model; the rest of a sentence says why.
+
+    Args:
+        why: The sentence.
+        dim: The model's dimension, where a list says it.
+    """
+
+    def __init__(self, why: str, dim: int | None = None) -> None:
+        super().__init__(why)
+        self.dim = dim
+
+
 def inspect(ref: ModelRef, release: Path, dim: int | None = None) -> tuple[int, int]:
     """Return the dimension and the longest text, in tokens, of a model whose files fit together.
 
@@ -41,9 +54,11 @@ def inspect(ref: ModelRef, release: Path, dim: int | None = None) -> tuple[int, 
         with path.open("rb") as file:
             _check_shapes(safetensors.safetensors_header(file), config, width)
     pooled = _number(_json(directory, "1_Pooling/config.json"), "word_embedding_dimension")
+    denses = (f"{path.parent.name}/{path.name}" for path in directory.glob("*_Dense/config.json"))
+    out = [_number(_json(directory, name), "out_features") for name in sorted(denses)]
     lengths = (_number(_json(directory, name), key) for name, key in _LIMITS)
     length = next(filter(None, lengths), _USUAL_LENGTH)
-    return dim or pooled or width or _UNKNOWN_DIM, length
+    return next(filter(None, [dim, *reversed(out), pooled, width]), _UNKNOWN_DIM), length
 
 
 def _check_shapes(tensors: dict[str, Any], config: dict[str, Any], width: int | None) -> None:

@@ -183,6 +183,15 @@ def test_another_space_is_refused_until_it_is_allowed(desk: Desk) -> None:
     assert lines(desk)[0] == "near"
 
 
+def test_models_without_a_canary_are_named(desk: Desk) -> None:
+    """Nobody looks at their vectors: each time that such a release is promoted, that is said."""
+    desk.add("v1")
+    for _ in range(2):
+        said: list[str] = []
+        promote(desk.context(), "v1", say=said.append)
+        assert "(fastembed) was not run, so it has no canary" in said[0]
+
+
 def test_what_cannot_be_compared_is_promoted(desk: Desk) -> None:
     """A release whose predecessor is gone from the share is held to nothing."""
     desk.add("v2", 1.0, 0.0)

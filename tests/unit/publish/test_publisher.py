@@ -191,6 +191,63 @@ def test_signing_what_is_published(desk: Desk, site: Desk, keys: tuple[Key, Key]
         assert snapshot(desk.share.root) == after
 
 
+def not_run(raw: dict[str, Any], *, loader: str = "sentence-transformers", **more: object) -> None:
+    """Have the first model as a publisher describes it who cannot run it."""
+    raw["models"][0] |= {"canary": None, "loader": loader} | more
+    del raw["models"][0]["canary"]
+
+
+def run(raw: dict[str, Any], *, loader: str = "sentence-transformers") -> None:
+    """Have the first model as a publisher describes it who can run it."""
+    canary = {"texts": ["text"], "vectors": [[1.0, 0.0]], "min_cosine": 0.999}
+    raw["models"][0] |= {"canary": canary, "loader": loader, "dim": 2}
+
+
+def test_what_0_1_0_published_without_running_it(
+    desk: Desk, site: Desk, keys: tuple[Key, Key]
+) -> None:
+    """The same files are the same release, which stays as it is; it can be signed."""
+    for share, describe in ((desk.share, partial(not_run, dim=2)), (site.share, run)):
+        share.add_files("v1", {"model.safetensors": b"the same"})
+        share.sign("v1", describe)
+    before = snapshot(desk.share.root)
+    done = publish(desk, site)
+    assert (done.new, done.manifest.models[0].canary) == (False, None)
+    assert snapshot(desk.share.root) == before
+    assert publish(desk, site, sign_key=keys[0].private).signed
+
+
+@pytest.mark.parametrize(
+    ("loader", "dim"), [("fastembed", 2), ("sentence-transformers", 3)], ids=["loader", "dim"]
+)
+def test_what_lacks_a_canary_for_another_reason_is_not_signed(
+    loader: str, dim: int, desk: Desk, site: Desk, keys: tuple[Key, Key]
+) -> None:
+    """FastEmbed's models always have one; and a wrong dimension is published, but not signed."""
+    for share, describe in (
+        (desk.share, partial(not_run, loader=loader, dim=dim)),
+        (site.share, partial(run, loader=loader)),
+    ):
+        share.add_files("v1", {"model.safetensors": b"the same"})
+        share.sign("v1", describe)
+    assert not publish(desk, site).new
+    with pytest.raises(RefusedError, match="another canary"):
+        publish(desk, site, sign_key=keys[0].private)
+
+
+def test_what_people_are_told(desk: Desk, site: Desk, keys: tuple[Key, Key]) -> None:
+    """Size, signature and digest, and a line for each model that was not run."""
+    site.add("v1", 1.0, 0.0)
+    done = publish(desk, site, sign_key=keys[0].private)
+    release = done.manifest
+    first, *more = done.lines("Published", keys[0].private)
+    assert first == f"Published v1: {len(release.files)} files, {release.size} bytes."
+    assert more == [f"signed with {keys[0].private}", f"digest {release.digest}"]
+    site.share.add_files("v2", {"model.onnx": b"two"})
+    told = [*desk.publisher().publish(bundle(desk, site, "v2")).lines("Published", None)]
+    assert (len(told), "was not run, so it has no canary" in told[2]) == (3, True)
+
+
 def change_canary(canary: dict[str, Any], raw: dict[str, Any]) -> None:
     """Give the first model another canary."""
     raw["models"][0]["canary"] = canary

@@ -37,14 +37,15 @@ def make(desk: Desk, source: Path, **flags: str) -> Manifest:
 
 
 def test_a_model_that_is_not_run(desk: Desk) -> None:
-    """Its files become a release without a canary, and the log says so."""
+    """Its files become a release without a canary, and the log says why."""
     with capture_logs() as said:
         made = make(desk, plain_tree(desk.root / "tree"))
     (model,) = made.models
     assert (model.name, model.loader, model.dim, model.max_length) == (PLAIN, "huggingface", 4, 64)
     assert model.canary is None
     (warned,) = [each for each in said if each["event"] == "model.not_run"]
-    assert (warned["model"], warned["reason"]) == (PLAIN, "it has no canary")
+    reason = "the loader huggingface does not say how"
+    assert (warned["model"], warned["loader"], warned["reason"]) == (PLAIN, "huggingface", reason)
 
 
 def test_a_model_that_is_run(desk: Desk) -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from agent.release import canary
+from agent.release import canary, manifest
 from agent.release.catalog import Expected
 from agent.release.manifest import Canary, Model
+from tests.support.manifests import FULL
 from tests.support.stores import a_model
 
 if TYPE_CHECKING:
@@ -91,6 +93,24 @@ def test_the_sentence_names_the_text_that_is_off() -> None:
 def test_another_dimension_comes_first() -> None:
     """Vectors of another length have no cosine worth telling."""
     assert problem(model(), dim=3, cosines=(0.0, 0.0)) == "gives 3 numbers and its manifest says 2"
+
+
+def test_another_dimension_of_a_model_without_a_canary() -> None:
+    """It was not run when it was published: its manifest has what its files seemed to say."""
+    assert problem(model(None), dim=3, cosines=()) is None
+
+
+def test_the_models_without_a_canary_are_named() -> None:
+    """In a line each, with what that means."""
+    with_one, without = model(), model(None)
+    release = manifest.parse(manifest.canonical(FULL))
+    both = replace(release, models=(with_one, without))
+    assert canary.missing(replace(release, models=(with_one,))) == []
+    (line,) = canary.missing(both)
+    assert line == (
+        f"{without.name} ({without.loader}) was not run, so it has no canary: pods check its "
+        "files, but neither its vectors nor its embedding space."
+    )
 
 
 @pytest.mark.parametrize("minimum", [0.999, None])
