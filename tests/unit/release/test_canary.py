@@ -96,8 +96,10 @@ def test_another_dimension_comes_first() -> None:
 
 
 def test_another_dimension_of_a_model_without_a_canary() -> None:
-    """It was not run when it was published: its manifest has what its files seemed to say."""
-    assert problem(model(None), dim=3, cosines=()) is None
+    """One that was not run when it was published has only what its files seemed to say."""
+    unrun = replace(model(None), loader="sentence-transformers")
+    assert problem(unrun, dim=3, cosines=()) is None
+    assert "gives 3 numbers" in str(problem(model(None), dim=3, cosines=()))
 
 
 def test_the_models_without_a_canary_are_named() -> None:
