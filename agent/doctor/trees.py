@@ -62,7 +62,9 @@ def content(case: Case) -> Iterator[Finding]:
     """Check the formats of the files that pods take of a hand-made tree, which has no digests."""
     if case.tree is None or case.plan is None:
         return
-    sizes = case.tree_source().sizes(case.plan)
+    source = case.tree_source()
+    sizes = source.sizes(case.plan)
+    source.refuse_holes({path: sizes[path] for path in case.plan.files.values()})
     ends, left = clock() + _CONTENT_SECONDS, sorted(case.plan.files.values(), key=sizes.__getitem__)
     count = len(left)
     while left:

@@ -131,6 +131,7 @@ class Builder:
     ) -> Mapping[str, tuple[str, ...]]:
         sizes = source.sizes(plan)
         copier = Copier(source.share, directory, manifest.CHUNK_SIZE, self.stop, self.moved)
+        source.refuse_holes({origin: sizes[origin] for origin in plan.files.values()})
         jobs = [Job(path, origin, sizes[origin]) for path, origin in plan.files.items()]
         digests = {**copier.copy(jobs)}
         weights = {path: plan.origin(path) for path in _weights(plan, directory)}

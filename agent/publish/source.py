@@ -12,12 +12,13 @@ from agent.errors import (
     forbidden,
 )
 from agent.files.source import beginning
+from agent.models.formats import whole
 from agent.release import layout
 from agent.release.adoption import candidates
 from agent.release.adoption.plan import plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from agent.models.contents import Contents
@@ -108,6 +109,17 @@ class TreeSource:
         beside = (plan.origin(path) for paths in plan.beside.values() for path in paths)
         read = {*plan.files.values(), *(path for path in beside if path in nodes)}
         return {path: nodes[path].size for path in read if path is not None}
+
+    def refuse_holes(self, sizes: Mapping[str, int]) -> None:
+        """Refuse files of which an upload left a range out, where the share tells it unread.
+
+        Raises:
+            VerificationError: There is one.
+            UnreachableError: The share does not answer.
+        """
+        for path, size in sizes.items():
+            if size >= whole.RANGE_BYTES:
+                whole.refuse_hole(path, self.share.hole(path, size, whole.RANGE_BYTES))
 
     def _texts(self, paths: Sequence[str], tree: Tree) -> dict[str, bytes]:
         """Return the bytes of small files, but for a `refs/main` that cannot be read."""

@@ -94,6 +94,19 @@ class Share(Source, Protocol):
         """Return the directories `paths` and all below them; a missing one adds nothing."""
         ...
 
+    def hole(self, path: str, size: int, piece: int) -> int | None:
+        """Return where the first piece of a file begins of which nothing was ever written.
+
+        Args:
+            path: The file.
+            size: Its bytes.
+            piece: The bytes of a piece; each begins at a multiple of them.
+
+        Returns:
+            None if there is no such piece, or if the share cannot tell without reading.
+        """
+        ...
+
     def write(self, path: str, data: bytes) -> None:
         """Replace a small file by `data`; readers see all of the old bytes or all of the new."""
         ...

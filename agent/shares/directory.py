@@ -70,6 +70,10 @@ class DirectoryShare(LocalSource):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             return Tree(nodes)
 
+    def hole(self, _path: str, _size: int, _piece: int) -> int | None:
+        """Return None: a file system may keep written zeros as a hole."""
+        return None
+
     def write(self, path: str, data: bytes) -> None:
         """Replace a file by rename: readers see the old bytes or the new, never a part."""
         with self.errors(path):

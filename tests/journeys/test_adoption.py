@@ -186,6 +186,7 @@ def test_a_tree_that_loads(
     assert snapshot(bench.share.root) == before
 
 
+@pytest.mark.slow
 def test_the_lower_case_view_alone(bench: Bench, vectors: Any) -> None:
     """Older releases of FastEmbed look for a folder in lower case: it loads all by itself."""
     bench.flat()
@@ -195,6 +196,7 @@ def test_the_lower_case_view_alone(bench: Bench, vectors: Any) -> None:
     np.testing.assert_allclose(embed(elsewhere), vectors, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_suffix(bench: Bench, vectors: Any) -> None:
     """The marker `v2` means `fastembed-v2/` where there is one, not the tree without a suffix."""
     bench.cache(root="fastembed-v2")
@@ -319,6 +321,7 @@ def test_both_models(bench: Bench, vectors: Any) -> None:
     np.testing.assert_allclose(embed(bench.store / "fastembed"), vectors, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_of_two_models(bench: Bench) -> None:
     """A tree that lacks a model of the built-in catalog is taken, and nobody overlooks that."""
     bench.flat()
@@ -494,6 +497,7 @@ def test_published_and_adopted_are_the_same(bench: Bench, tmp_path: Path) -> Non
     assert f"digest {adopted.digest}" in done.stdout
 
 
+@pytest.mark.slow
 def test_adopting_twice(bench: Bench) -> None:
     """Once adopted, a tree is not read again."""
     bench.flat()

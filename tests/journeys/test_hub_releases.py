@@ -257,6 +257,7 @@ def test_a_model_that_has_only_a_pickle(here: HubPod) -> None:
     assert here.fetched() == 1, "modules.json alone, which says what is read"
 
 
+@pytest.mark.slow
 def test_only_what_fastembed_reads_is_fetched(here: HubPod) -> None:
     """A repository has an ONNX file for every taste; the one of FastEmbed's list is taken."""
     for name in ("model_fp16.onnx", "model_quantized.onnx", "vocab.txt", "config - Copy.json"):
@@ -283,6 +284,7 @@ allow = ["onnx/*.onnx", "labels.txt"]
 """
 
 
+@pytest.mark.slow
 def test_models_that_the_agent_does_not_run(here: HubPod) -> None:
     """FastEmbed's other lists, ONNX alone, and just what `allow` names: shipped, and said."""
     hub = here.root / "hub"

@@ -27,7 +27,7 @@ _LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
 _TAIL_BYTES: Final = 64 * 1024
 # An upload is made of ranges of 4 MiB, so it breaks off at a multiple of that. The end of sound
 # weights may be zeros too, but not for as long as this.
-_RANGE_BYTES: Final = 4 * 1024 * 1024
+RANGE_BYTES: Final = 4 * 1024 * 1024
 _SHORT_BYTES: Final = 4096
 _OTHER_ENCODINGS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NAME_BYTES: Final = 255
@@ -111,7 +111,7 @@ def _check_bytes(file: BinaryIO) -> None:
         raise ValueError("it is a Git-LFS pointer, not the file")
     if size == LINK_BYTES and begin.startswith(LINK_MAGIC):
         raise _LinkError
-    last_range = size % _RANGE_BYTES
+    last_range = size % RANGE_BYTES
     tail = min(size, last_range if _SHORT_BYTES <= last_range < _TAIL_BYTES else _TAIL_BYTES)
     file.seek(size - tail)
     if tail and not any(file.read(tail)):
@@ -121,13 +121,30 @@ def _check_bytes(file: BinaryIO) -> None:
 def _check_ranges(file: BinaryIO) -> None:
     """Refuse a whole range of zeros: one that was never written, in the middle of an upload."""
     size = file.seek(0, os.SEEK_END)
-    for start in range(0, size - _RANGE_BYTES + 1, _RANGE_BYTES):
+    for start in range(0, size - RANGE_BYTES + 1, RANGE_BYTES):
         file.seek(start)
-        if not any(file.read(_SHORT_BYTES)) and not any(file.read(_RANGE_BYTES - _SHORT_BYTES)):
+        if not any(file.read(_SHORT_BYTES)) and not any(file.read(RANGE_BYTES - _SHORT_BYTES)):
             raise ValueError(
-                f"the {_RANGE_BYTES} bytes from {start} on are zeros, as where an upload left a "
+                f"the {RANGE_BYTES} bytes from {start} on are zeros, as where an upload left a "
                 "range out"
             )
+
+
+def refuse_hole(name: str, start: int | None) -> None:
+    """Refuse a file of which a range was never written, before a byte of it is read.
+
+    Args:
+        name: Its name in errors.
+        start: Where the range begins; None if there is none.
+
+    Raises:
+        VerificationError: There is one.
+    """
+    if start is not None:
+        raise VerificationError(
+            f"{name} is damaged: the {RANGE_BYTES} bytes from {start} on were never written.",
+            remedy="Copy the file again from its source.",
+        )
 
 
 def _check_json(file: BinaryIO, name: str) -> None:

@@ -124,7 +124,7 @@ class Files:
 
         That proves nothing about the bytes in it.
         """
-        found = self._attempt(lambda: self.service.file(path).get_ranges(**self._wait), path)
+        found = self._attempt(lambda: list(self.service.file(path).list_ranges(**self._wait)), path)
         return sorted((each["start"], each["end"] + 1) for each in found)
 
     def create(self, path: str, size: int) -> None:

@@ -93,6 +93,12 @@ class AzureFilesShare:
         """Return a reader of a file; if the file is missing, the first read raises."""
         return RestReader(self._files, path)
 
+    def hole(self, path: str, size: int, piece: int) -> int | None:
+        """Return the start of the first piece that the service has no range of."""
+        ranges = self._files.ranges(path)
+        written = {n for start, end in ranges for n in range(start // piece, -(-end // piece))}
+        return next((n * piece for n in range(size // piece) if n not in written), None)
+
     def write(self, path: str, data: bytes) -> None:
         """Replace a file: with one range write if its size stays the same, else with a rename."""
         try:

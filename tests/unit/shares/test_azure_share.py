@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from agent.errors import VerificationError
 from agent.machine import threads
+from agent.models.formats import whole
+from agent.publish.source import TreeSource
+from agent.shares.azurefiles.files import Files
 from agent.shares.azurefiles.share import AzureFilesShare
 from tests.support.azure_double import Double, running_double
 from tests.support.services import service
@@ -65,3 +69,29 @@ def test_a_removal_that_another_tidies_up(double: Double, share: AzureFilesShare
     removing.result(30)
     assert share.names("releases") == ()
     assert ".staging" not in share.names("")
+
+
+def test_a_range_that_an_upload_left_out(double: Double, share: AzureFilesShare) -> None:
+    """The service's list of ranges tells it, and no byte of the file is read."""
+    files, piece = Files(service(double.url, SHARE)), 1024
+    files.create("weights.bin", 4 * piece + 1)
+    for offset in (0, 2 * piece, 3 * piece - 1):
+        files.put("weights.bin", offset, b"x")
+    double.reset_counters()
+    assert share.hole("weights.bin", 4 * piece + 1, piece) == piece
+    assert [request["operation"] for request in double.requests()] == ["ListRanges"]
+    files.put("weights.bin", 2 * piece - 1, b"x")
+    assert share.hole("weights.bin", 4 * piece + 1, piece) == 3 * piece
+    files.put("weights.bin", 3 * piece, b"x")
+    assert share.hole("weights.bin", 4 * piece + 1, piece) is None, "what is left is no whole piece"
+
+
+def test_a_tree_with_a_hole(double: Double, share: AzureFilesShare) -> None:
+    """It is refused by name before any of it is fetched."""
+    files = Files(service(double.url, SHARE))
+    files.create("fastembed/model.onnx", 2 * whole.RANGE_BYTES)
+    files.put("fastembed/model.onnx", 0, b"x")
+    source = TreeSource(share, ())
+    with pytest.raises(VerificationError, match=f"model.onnx is damaged: the {whole.RANGE_BYTES} "):
+        source.refuse_holes({"fastembed/model.onnx": 2 * whole.RANGE_BYTES})
+    source.refuse_holes({"fastembed/small": 1})
