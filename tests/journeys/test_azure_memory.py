@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support import agents, proc
+from tests.support import agents, proc, sentences
 from tests.support.certificates import make_certificate
 from tests.support.rest import RestShare, rest_share
 
@@ -85,6 +85,7 @@ def write_tree(directory: Path) -> Path:
     count = WEIGHTS_BYTES // 4
     (home / "config.json").write_text(json.dumps({"hidden_size": 1024, "vocab_size": 30522}))
     (home / "tokenizer.json").write_text(json.dumps({"model": {}}))
+    sentences.write_modules(home)
     tensor = {"dtype": "F32", "shape": [count], "data_offsets": [0, 4 * count]}
     header = json.dumps({"weight": tensor}).encode()
     with (home / "model.safetensors").open("wb") as file:

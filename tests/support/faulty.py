@@ -14,6 +14,7 @@ from msgspec import structs
 
 from agent.release import manifest, marker
 from agent.shares.lock_holder import RECORD_BYTES, Holder
+from tests.support import sentences
 from tests.support.azure_clients import key_credential, share_client
 from tests.support.pods import Pod
 from tests.support.rest import NAME
@@ -83,6 +84,7 @@ def _write_model(directory: Path) -> None:
     directory.mkdir(parents=True)
     (directory / "config.json").write_text('{"hidden_size": 32}\n')
     (directory / "tokenizer.json").write_text('{"model": {}}\n')
+    sentences.write_modules(directory)
     entry = {"dtype": "U8", "shape": [_MODEL_BYTES], "data_offsets": [0, _MODEL_BYTES]}
     header = json.dumps({"weight": entry}).encode()
     head = len(header).to_bytes(8, "little") + header
