@@ -78,7 +78,7 @@ def content(case: Case) -> Iterator[Finding]:
                 folder = path.rpartition("/")[0]
                 weights = (f"{folder}/{name}" for name in onnx.weight_files(file))
                 left += [each for each in weights if each not in case.plan.files.values()]
-    yield ok(f"{count} files are whole, as far as their formats tell.")
+    yield ok(f"{count} files are whole, as far as their formats tell; `init` runs the models.")
 
 
 def _beside(path: str, sizes: Mapping[str, int], name: str) -> int | None:

@@ -214,5 +214,7 @@ class LocalSource:
                 remedy="Check that it is mounted for this user.",
             )
         what = f"{path} {self._where} {self.address}: {error.strerror or error}."
-        kind = ForbiddenError if error.errno in _FORBIDDEN else UnreachableError
-        return kind(what, remedy="Check the mount and its permissions.")
+        if error.errno in _FORBIDDEN:
+            remedy = "Check the mount and its permissions; all may read after chmod -R a+rX."
+            return ForbiddenError(what, remedy=remedy)
+        return UnreachableError(what, remedy="Check the mount and its permissions.")

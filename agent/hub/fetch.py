@@ -209,7 +209,7 @@ def _remote(file: RepoSibling, repo: str) -> Remote:
 def _allowed(want: Wanted, selection: Selection, *, allow_pickle: bool) -> tuple[str, ...]:
     """Return the files of a selection that is complete, and that may be made a release of."""
     repo = want.ref.repo
-    if selection.missing:
+    if selection.missing is not None:
         raise ReleaseMissingError(
             f"{repo} on the Hub has no {selection.missing}, which {want.ref.loader} needs.",
             remedy="Pin a revision that has it, or name another model in the catalog.",

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from agent.errors import ConfigError
 from agent.machine import children
+from agent.release import layout
 from agent.release.wanted import Kind, Wanted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agent.release.catalog import Catalog, Entry
 
 _CHILD: Final = "agent.models.fastembed_list_child"
@@ -34,7 +37,22 @@ def wanted(catalog: Catalog) -> tuple[Wanted, ...]:
     known: dict[str, Listed] = {}
     if any(entry.loader == "fastembed" for entry in catalog.model):
         known = _ask()
-    return tuple(_resolve(entry, known) for entry in catalog.model)
+    found = tuple(_resolve(entry, known) for entry in catalog.model)
+    _refuse_two_revisions(found)
+    return found
+
+
+def _refuse_two_revisions(found: Sequence[Wanted]) -> None:
+    """Refuse two models of one repository at two revisions: a loader looks for one of them only."""
+    seen: dict[str, Wanted] = {}
+    for want in found:
+        other = seen.setdefault(layout.repo_directory(want.ref), want)
+        if other.ref.revision != want.ref.revision:
+            raise ConfigError(
+                f"The catalog has {other.ref.name} and {want.ref.name} at two revisions, and both "
+                f"are of the repository {want.ref.repo}, of which {want.ref.loader} reads one.",
+                remedy="Give both the same revision, or ship them in releases of their own.",
+            )
 
 
 def _resolve(entry: Entry, known: dict[str, Listed]) -> Wanted:
@@ -49,9 +67,14 @@ def _resolve(entry: Entry, known: dict[str, Listed]) -> Wanted:
             "loader huggingface ships any model for code of your own.",
         )
     repo, model_file, additional, kind = known[entry.name]
+    if (entry.repo or repo).lower() != repo.lower():
+        raise ConfigError(
+            f"The catalog has {entry.name} from {entry.repo}, and FastEmbed looks for {repo}.",
+            remedy="Leave repo out: for the loader fastembed its own list says it.",
+        )
     return replace(
         want,
-        ref=replace(want.ref, repo=entry.repo or repo),
+        ref=replace(want.ref, repo=repo),
         model_file=model_file,
         additional=tuple(additional),
         kind=kind,

@@ -17,7 +17,7 @@ from agent.shares.base import Publication
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
@@ -160,7 +160,9 @@ class Publisher:
 
     def _released(self, version: str) -> Manifest | None:
         """Return the complete release of this version on the share, if there is one."""
-        if version not in self.reader.names(RELEASES):
+        names = self.reader.names(RELEASES)
+        if version not in names:
+            _refuse_other_case(version, names)
             return None
         try:
             return self.reader.manifest(version)
@@ -183,6 +185,17 @@ class Publisher:
             self.signing.add(self.share, there)
         self.signing.policy.hold_on(self.reader, there)
         return due
+
+
+def _refuse_other_case(version: str, names: Sequence[str]) -> None:
+    """Refuse a version that another differs from by case only: on Azure Files they are one."""
+    other = next((name for name in names if name.casefold() == version.casefold()), None)
+    if other:
+        raise RefusedError(
+            f"The share has a release {other}, and {version} would be the same name to Azure Files "
+            "and to Windows.",
+            remedy="Publish under another version.",
+        )
 
 
 class _AlreadyThereError(Exception):

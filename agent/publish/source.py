@@ -65,7 +65,7 @@ class TreeSource:
         found = self.look()
         if found.unreadable:
             raise forbidden(found.unreadable[0], self.share.address)
-        absent = found.absent if self.strict or not found.models else ()
+        absent = found.absent if self.strict or not (found.models or found.problems) else ()
         if found.problems or absent:
             raise self.incomplete(found.problems, absent)
         return found

@@ -93,9 +93,14 @@ def _check(catalog: Catalog) -> None:
     for entry in catalog.model:
         if entry.allow and entry.loader != "huggingface":
             raise ValueError(f"model {entry.name!r}: allow is for the loader huggingface")
+        if "" in entry.allow:
+            raise ValueError(f"model {entry.name!r}: allow has an empty pattern")
         if entry.expected and not entry.expected.first:
             raise ValueError(f"model {entry.name!r}: expected.first has no numbers")
-    names = [(entry.name, entry.loader) for entry in catalog.model]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    # On the share, upper and lower case are one.
+    names = [(entry.name.casefold(), entry.loader) for entry in catalog.model]
+    twice = next(
+        (e for e, name in zip(catalog.model, names, strict=True) if names.count(name) > 1), None
+    )
     if twice:
-        raise ValueError(f"model {twice[0]!r} stands twice for the loader {twice[1]}")
+        raise ValueError(f"model {twice.name!r} stands twice for the loader {twice.loader}")

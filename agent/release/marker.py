@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.errors import ReleaseMissingError
+from agent.release.tree import LINK_MAGIC
 from agent.release.version import is_version
 
 MAX_BYTES: Final = 4096
@@ -68,6 +69,8 @@ def parse(data: bytes) -> Marker:
     text = _decode(data).replace("\r\n", "\n").replace("\r", "\n")
     first, *rest = text.lstrip().split("\n")
     version = first.strip()
+    if data.startswith(LINK_MAGIC):
+        raise UnknownMarkerError("it is a link, as it looks without the mount option mfsymlinks")
     if not is_version(version):
         raise UnknownMarkerError(
             f"its first line is {version[:80]!r}, not a version" if version else "it is empty"

@@ -77,7 +77,7 @@ def _load(ref: ModelRef, release: Path, device: Device) -> Model:
 
         if other := fastembed_lists.not_run(ref.name):
             what, dim = other
-            raise NotRunError(f"it is a {what} model, and the agent runs text embeddings", dim)
+            raise NotRunError(f"the agent does not run FastEmbed's {what} models", dim)
         return FastEmbedModel(ref, release, device)
     if ref.loader != "sentence-transformers":
         raise NotRunError(f"the loader {ref.loader} does not say how")

@@ -405,7 +405,10 @@ def test_a_tree_made_by_hand(pod: Patient) -> None:
     assert of(done, "layout")[0].text.endswith(f"is complete: {models.MINILM} (fastembed).")
     assert "MiB/s" in of(done, "speed")[0].text
     assert "what the marker names needs 1" in of(done, "store")[1].text
-    assert of(done, "content")[0].text == "5 files are whole, as far as their formats tell."
+    assert (
+        of(done, "content")[0].text
+        == "5 files are whole, as far as their formats tell; `init` runs the models."
+    )
     pod.env["MODEL_AGENT_REQUIRE_MANIFEST"] = "true"
     done = pod.doctor()
     assert (done.code, of(done, "releases")[0].level, of(done, "layout")) == (4, "warn", [])

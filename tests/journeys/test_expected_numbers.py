@@ -7,6 +7,7 @@ import shutil
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
+import onnx
 import pytest
 
 from agent.release import catalog
@@ -63,6 +64,10 @@ def test_another_model_does_not(
     """Exit 7, with what it gives beside what is published; nothing is on the share."""
     wrong(minilm_external_dir, here.root / "wrong")
     shutil.copytree(here.root / "wrong", here.repo)
+    # FastEmbed's list names no weights beside this model's graph.
+    whole = onnx.load(here.repo / "model.onnx")
+    (here.repo / "model.onnx").unlink()
+    onnx.save(whole, here.repo / "model.onnx")
     done = here.publish()
     assert done.code == 7, done.lines
     published = "-0.03448, 0.03102, 0.00673, 0.02611, -0.03936"

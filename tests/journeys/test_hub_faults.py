@@ -226,3 +226,30 @@ def test_an_unknown_name(here: HubPod) -> None:
     done = here.publish()
     assert done.code == 2, done.sentence
     assert models.MINILM in done.sentence
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('repo = "acme/copy"', "FastEmbed looks for Qdrant/all-MiniLM-L6-v2-onnx"),
+        (
+            """
+[[model]]
+name = "nomic-ai/nomic-embed-text-v1.5"
+loader = "fastembed"
+[[model]]
+name = "nomic-ai/nomic-embed-text-v1.5-Q"
+loader = "fastembed"
+revision = "0123456789abcdef0123456789abcdef01234567"
+""",
+            "nomic-ai/nomic-embed-text-v1.5 and nomic-ai/nomic-embed-text-v1.5-Q at two revisions",
+        ),
+    ],
+    ids=["another repository", "two revisions of one"],
+)
+def test_what_fastembed_would_not_find(more: str, said: str, here: HubPod) -> None:
+    """A catalog whose release FastEmbed could not load is exit 2, before the Hub is asked."""
+    here.catalog.write_text(here.catalog.read_text() + more)
+    done = here.publish()
+    assert done.code == 2, done.sentence
+    assert said in done.sentence

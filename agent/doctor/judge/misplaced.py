@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agent.release import layout
+from agent.release.loaders import fastembed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,9 +25,9 @@ def home(want: Wanted, suffix: str = "") -> str:
 def expected(want: Wanted, suffix: str = "") -> str:
     """Return the files that the loader expects, and their directory, as one clause."""
     if want.model_file:
-        files = f"{want.model_file}, config.json, tokenizer.json and tokenizer_config.json"
-        return f"FastEmbed wants {files} in {home(want, suffix)}/"
-    files = f"config.json, {_SAFETENSORS} and tokenizer.json"
+        *most, last = fastembed.needs(want)
+        return f"FastEmbed wants {', '.join(most)} and {last} in {home(want, suffix)}/"
+    files = f"modules.json and what it names, config.json, {_SAFETENSORS} and tokenizer.json"
     if want.ref.loader != "sentence-transformers":
         files = f"the files of {want.ref.repo}"
     return f"{want.ref.loader} wants {files} in {home(want, suffix)}/"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from agent.errors import VerificationError
 from agent.models.formats import onnx
 from agent.models.formats.safetensors import safetensors_header
+from agent.release import layout
 from agent.release.loaders import sentence_transformers, weights
 from agent.release.tree import LINK_BYTES, LINK_MAGIC
 
@@ -31,10 +32,15 @@ RANGE_BYTES: Final = 4 * 1024 * 1024
 _SHORT_BYTES: Final = 4096
 _OTHER_ENCODINGS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NAME_BYTES: Final = 255
+_OBJECTS: Final = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 class _LinkError(Exception):
     """The file is a link (`XSym`), as Windows and macOS clients write it on SMB shares."""
+
+
+class _MissingError(Exception):
+    """The weights of a graph are in a file that is not there; its name is the argument."""
 
 
 def check(path: Path, name: str, *, digested: bool = False) -> None:
@@ -79,8 +85,8 @@ def check_file(
             _check_onnx(file, beside)
         elif name.endswith(".safetensors"):
             safetensors_header(file)
-        elif name.endswith(".json"):
-            _check_json(file, name)
+        elif name.endswith(".json") or _is_words(name):
+            _check_text(file, name)
 
 
 @contextmanager
@@ -96,6 +102,11 @@ def refusing(name: str) -> Iterator[None]:
         raise VerificationError(
             f"{name} is a link, as it looks without the mount option mfsymlinks, not the file.",
             remedy="Copy the tree again with its links resolved (cp -rL, rsync -rL).",
+        ) from None
+    except _MissingError as error:
+        raise VerificationError(
+            f"{name} has its weights in {error.args[0]!r}, which was not found beside it.",
+            remedy="Put that file into the same directory; a catalog's allow must name it, too.",
         ) from None
     except (ValueError, OverflowError, RecursionError) as error:
         raise VerificationError(
@@ -147,8 +158,14 @@ def refuse_hole(name: str, start: int | None) -> None:
         )
 
 
-def _check_json(file: BinaryIO, name: str) -> None:
-    """Read JSON as loaders do: in UTF-8, and without a byte order mark, which they trip over."""
+def _is_words(name: str) -> bool:
+    """Return true for text that a loader reads; a licence may be in any encoding."""
+    of_fastembed = name.startswith(layout.FASTEMBED) and name.endswith(".txt")
+    return of_fastembed or name.rpartition("/")[2] in {"vocab.txt", "merges.txt"}
+
+
+def _check_text(file: BinaryIO, name: str) -> None:
+    """Read text as loaders do: in UTF-8, and without a byte order mark, which they trip over."""
     file.seek(0)
     data = file.read()
     if data.startswith(_OTHER_ENCODINGS):
@@ -156,8 +173,14 @@ def _check_json(file: BinaryIO, name: str) -> None:
             f"{name} is damaged: it begins with a byte order mark, over which its loader trips.",
             remedy="Save it as UTF-8 without BOM.",
         )
-    value = json.loads(data.decode())
-    last = name.rpartition("/")[2]
+    text = data.decode()
+    if name.endswith(".json"):
+        _check_json(json.loads(text), data, name.rpartition("/")[2])
+
+
+def _check_json(value: object, data: bytes, last: str) -> None:
+    if last in _OBJECTS and not isinstance(value, dict):
+        raise ValueError("it is JSON, but no object")
     if last == "tokenizer.json" and not (isinstance(value, dict) and "model" in value):
         raise ValueError("it is JSON, but no tokenizer")
     if last == sentence_transformers.MODULES:
@@ -178,10 +201,12 @@ def _check_external(entries: dict[str, str], beside: Callable[[str], int | None]
     if not entries:
         return
     location = entries.get("location", "")
-    named = location and "/" not in location and len(location.encode()) <= _NAME_BYTES
-    size = beside(location) if named else None
-    if size is None:
+    named = location.strip(".") and "/" not in location and len(location.encode()) <= _NAME_BYTES
+    if not named:
         raise ValueError(f"its weights are in {location[:200]!r}, which is not beside it")
+    size = beside(location)
+    if size is None:
+        raise _MissingError(location)
     needed = int(entries.get("offset", "0")) + int(entries.get("length", "0"))
     if size < needed:
         raise ValueError(f"{location} has {size} bytes and {needed} are needed")

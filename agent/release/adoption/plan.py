@@ -7,7 +7,7 @@ with the lower-case folder of older FastEmbed releases, or under a suffix (`fast
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from agent.release import layout, paths
 from agent.release.adoption import snapshot
@@ -104,7 +104,7 @@ def plan(tree: Tree, wanted: Iterable[Wanted], *, suffix: str = "", pinned: bool
         suffix: What the top directories of the tree end in.
         pinned: Whether a revision of `wanted` is the operator's, who means that snapshot.
     """
-    looked = [(want, _find(tree, want, suffix, pinned=pinned)) for want in wanted]
+    looked = _apart([(want, _find(tree, want, suffix, pinned=pinned)) for want in wanted])
     found = [each for _, each in looked if isinstance(each, _Found)]
     return Plan(
         files={f"{f.home}/{n}": f"{f.directory}/{n}" for f in found for n in f.selection.files},
@@ -120,9 +120,45 @@ def plan(tree: Tree, wanted: Iterable[Wanted], *, suffix: str = "", pinned: bool
         incomplete=tuple(want for want, each in looked if isinstance(each, str)),
         problems=tuple(each for _, each in looked if isinstance(each, str)),
         unreadable=tuple(each.path for _, each in looked if isinstance(each, _Unreadable)),
-        strays=tuple(f"{f.directory}/{n}" for f in found for n in f.strays),
+        strays=_strays(found),
         optimize=tuple(f"{f.home}/{f.want.model_file}" for f in found if f.want.optimize),
     )
+
+
+_Looked: TypeAlias = "list[tuple[Wanted, _Found | _Unreadable | str | None]]"
+
+
+def _apart(looked: _Looked) -> _Looked:
+    """Return what was found, but for a model that lies elsewhere than another of its repository.
+
+    In a release they have one directory, in which the files of two would be mixed.
+    """
+    places: dict[str, _Found] = {}
+    told: _Looked = []
+    for want, found in looked:
+        first = found
+        if isinstance(found, _Found):
+            first = places.setdefault(layout.repo_directory(found.ref), found)
+        if isinstance(found, _Found) and isinstance(first, _Found):
+            apart = (found.directory, found.revision) != (first.directory, first.revision)
+            told.append((want, _of_one_repository(first, found) if apart else found))
+        else:
+            told.append((want, found))
+    return told
+
+
+def _of_one_repository(one: _Found, other: _Found) -> str:
+    return (
+        f"{one.want.ref.name} and {other.want.ref.name} are of one repository, {one.ref.repo}, "
+        f"and lie in {one.directory} and {other.directory}: put the files of both into one of them"
+    )
+
+
+def _strays(found: Sequence[_Found]) -> tuple[str, ...]:
+    """Return the files beside models that none of them takes."""
+    taken = {f"{f.directory}/{n}" for f in found for n in f.selection.files}
+    strays = (f"{f.directory}/{n}" for f in found for n in f.strays)
+    return tuple(dict.fromkeys(path for path in strays if path not in taken))
 
 
 def _find(
@@ -170,11 +206,12 @@ def _assemble(
     selection = choice.select(want, files, texts)
     if lost := _lost(want, nodes, texts, selection.missing):
         return f"{directory}/{lost} is a link that leads nowhere here: {snapshot.COPY_REMEDY}"
-    if selection.missing:
+    if selection.missing is not None:
         return _lacking(want, directory, selection.missing, nodes)
     read = {*selection.files, *selection.beside}
-    strays = tuple(n for n in files if n not in read and not _is_known(n))
-    return _Found(want, revision, directory, selection, strays)
+    strays = (n for n in files if n not in read and not _is_known(n))
+    # What a catalog leaves out by `allow`, a loader may read.
+    return _Found(want, revision, directory, selection, () if want.allow else tuple(strays))
 
 
 def _lost(
@@ -196,6 +233,8 @@ def _lacking(
     want: Wanted, directory: str, name: str, nodes: Mapping[str, Node]
 ) -> _Unreadable | str:
     """Say why a file is not there that the loader cannot do without."""
+    if want.allow:
+        return f"{directory} holds nothing for {name!r}, which the catalog allows"
     path, node = f"{directory}/{name}", nodes.get(name)
     above = name.rpartition("/")[0]
     if above and above in nodes and nodes[above].kind != "directory":

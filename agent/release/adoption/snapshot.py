@@ -40,6 +40,10 @@ def choose(
     if "snapshots" not in nodes:
         return Snapshot("", layout.UNKNOWN_REVISION)
     held = _held(nodes)
+    if linked := next((p for p, n in nodes.items() if _is_linked_snapshot(p, n)), None):
+        return (
+            f"{directory}/{linked} is a link to a directory, which is not followed: {COPY_REMEDY}"
+        )
     if not held:
         emptied = f"{directory}/snapshots holds no files (AzCopy leaves links out)"
         return f"{emptied}: {COPY_REMEDY}"
@@ -48,6 +52,10 @@ def choose(
         if name in held:
             return Snapshot(f"snapshots/{name}/", name if _is_revision(name) else _UNKNOWN)
     return _undecided(directory, nodes, named, held)
+
+
+def _is_linked_snapshot(path: str, node: Node) -> bool:
+    return node.kind == "linked directory" and path.startswith("snapshots/")
 
 
 _UNKNOWN: Final = layout.UNKNOWN_REVISION
@@ -64,7 +72,9 @@ def _held(nodes: Mapping[str, Node]) -> list[str]:
 def _undecided(directory: str, nodes: Mapping[str, Node], named: str, held: Collection[str]) -> str:
     """Say what keeps `refs/main` from naming one of several snapshots."""
     refs = f"{directory}/{REFS_MAIN}"
-    if named:
+    if named.startswith("XSym"):
+        what = f"{refs} is a link, as it looks without the mount option mfsymlinks"
+    elif named:
         what = f"{refs} names {named[:_REVISION_LENGTH]}, which is not among the snapshots"
     elif REFS_MAIN in nodes:
         what = f"{refs} cannot be read, and there are several snapshots"

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
     from agent.release.wanted import Wanted
 
+_PREPROCESSOR: Final = "preprocessor_config.json"
 _TOKENIZER: Final = ("tokenizer.json", "tokenizer_config.json")
 # The names that FastEmbed 0.9 asks the Hub for, beside those of its list.
 _CONFIGS: Final = (
-    *("config.json", "special_tokens_map.json", "preprocessor_config.json"),
+    *("config.json", "special_tokens_map.json", _PREPROCESSOR),
     *_TOKENIZER,
 )
 _NO_WEIGHTS: Final = (".onnx", ".json", ".txt", ".safetensors")
@@ -26,14 +27,16 @@ def select(want: Wanted, names: Collection[str]) -> Selection:
     assert want.model_file  # noqa: S101 - FastEmbed's list has one for each model
     listed = (want.model_file, *want.additional)
     files = sorted({*listed, *_CONFIGS}.intersection(names))
-    missing = next((name for name in _needed(want, listed) if name not in names), None)
+    missing = next((name for name in needs(want) if name not in names), None)
     return Selection(tuple(files), missing, _beside(want.model_file, {*files}, names))
 
 
-def _needed(want: Wanted, listed: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the files that a model cannot do without. Images and lists of words have no tokens."""
-    has_tokenizer = want.kind != "image" and listed[0].endswith((".onnx", ".safetensors"))
-    return (*listed, *_TOKENIZER) if has_tokenizer else listed
+def needs(want: Wanted) -> tuple[str, ...]:
+    """Return the files that FastEmbed cannot do without; lists of words (BM25) have no tokens."""
+    listed = (want.model_file or "", *want.additional)
+    images = want.kind in {"image", "multimodal"}
+    words = want.kind != "image" and listed[0].endswith((".onnx", ".safetensors"))
+    return (*listed, *([_PREPROCESSOR] if images else ()), *(_TOKENIZER if words else ()))
 
 
 def _beside(model_file: str, read: set[str], names: Collection[str]) -> tuple[str, ...]:

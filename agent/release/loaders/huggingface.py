@@ -60,6 +60,8 @@ def _missing(names: Collection[str], texts: Mapping[str, bytes]) -> str | None:
         return _CONFIG
     if not any(n.endswith((".safetensors", ".onnx")) or is_pickle(n) for n in names):
         return weights.SAFETENSORS
+    if weights.INDEX in (lost := weights.of("", names, texts)[1] or ""):
+        return lost
     for index in weights.indexes(""):
         if index in names and (missing := weights.of("", names, texts)[1]):
             return missing

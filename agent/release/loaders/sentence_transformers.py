@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -33,7 +34,9 @@ TOKENIZERS: Final = (
 
 _ENCODERS: Final = "Transformer"
 _WITH_CONFIG: Final = ("Pooling", "Dropout")
-_WITH_WEIGHTS: Final = ("Dense", "LayerNorm", "WeightedLayerPooling")
+_WITH_WEIGHTS: Final = ("Dense", "LayerNorm", "WeightedLayerPooling", "CLIPModel")
+# Its vectors of words need no config.
+_STATIC: Final = "StaticEmbedding"
 _WITHOUT_FILES: Final = "Normalize"
 # Other runtimes' forms of the same model.
 _OTHERS: Final = ("onnx/", "openvino/")
@@ -90,9 +93,12 @@ def _modules(data: bytes) -> tuple[Module, ...]:
 def _module(entry: object) -> Module:
     kind = entry.get("type") if isinstance(entry, dict) else None
     path = entry.get("path", "") if isinstance(entry, dict) else None
-    if not isinstance(kind, str) or not isinstance(path, str) or (path and paths.problem(path)):
-        raise ValueError("it is JSON, but no list of modules with a type and a path")
-    return Module(kind.rpartition(".")[2], f"{path}/" if path else "")
+    if not isinstance(kind, str) or not isinstance(path, str):
+        raise ValueError("it is JSON, but no list of modules with a type and a path")  # noqa: TRY004 - damaged data
+    inside = posixpath.normpath(path) if path else "."
+    if inside != "." and paths.problem(inside):
+        raise ValueError(f"its module {path[:200]!r} lies in no directory of the model")
+    return Module(kind.rpartition(".")[2], "" if inside == "." else f"{inside}/")
 
 
 def _select(
@@ -111,8 +117,10 @@ def _lacking(module: Module, names: Collection[str], texts: Mapping[str, bytes])
     config = module.directory + "config.json"
     if module.kind in {*_WITH_CONFIG, *_WITH_WEIGHTS} and config not in names:
         yield config
-    if module.kind in _WITH_WEIGHTS and (missing := weights.of(module.directory, names, texts)[1]):
-        yield missing
+    if module.kind == _STATIC and module.directory + TOKENIZERS[0] not in names:
+        yield module.directory + TOKENIZERS[0]
+    if module.kind in {*_WITH_WEIGHTS, _STATIC}:
+        yield from filter(None, weights.of(module.directory, names, texts)[1:])
     if module.kind != _WITHOUT_FILES and not names:
         yield config
 

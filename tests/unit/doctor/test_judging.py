@@ -164,12 +164,12 @@ def test_misplaced_models() -> None:
 def test_what_loaders_expect() -> None:
     """The files and the directory that each loader wants are said, with the tree's suffix."""
     assert misplaced.expected(BGE, "-v2") == (
-        "FastEmbed wants model.onnx, config.json, tokenizer.json and tokenizer_config.json in "
+        "FastEmbed wants model.onnx, tokenizer.json and tokenizer_config.json in "
         "fastembed-v2/models--Qdrant--bge-onnx/"
     )
     assert misplaced.expected(MINILM) == (
-        "sentence-transformers wants config.json, model.safetensors and tokenizer.json in "
-        "sentence_transformers/models--org--minilm/"
+        "sentence-transformers wants modules.json and what it names, config.json, "
+        "model.safetensors and tokenizer.json in sentence_transformers/models--org--minilm/"
     )
     assert misplaced.expected(Wanted(ModelRef("org/any", "huggingface", "org/any"))) == (
         "huggingface wants the files of org/any in huggingface/hub/models--org--any/"

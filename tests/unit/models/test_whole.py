@@ -192,9 +192,12 @@ def test_a_git_lfs_pointer_is_no_file(tmp_path: Path, name: str) -> None:
 def test_external_data_must_lie_beside_the_model(external_dir: Path, tmp_path: Path) -> None:
     """A model whose weights were left behind is not whole; the missing file is named."""
     shutil.copyfile(external_dir / "model.onnx", tmp_path / "model.onnx")
-    assert "'model.onnx.data', which is not beside it" in refusal(tmp_path / "model.onnx")
-    (tmp_path / "model.onnx.data").mkdir()
-    assert "'model.onnx.data', which is not beside it" in refusal(tmp_path / "model.onnx")
+    for directory in (False, True):
+        if directory:
+            (tmp_path / "model.onnx.data").mkdir()
+        with pytest.raises(VerificationError, match="has its weights in 'model") as caught:
+            structure.check(tmp_path / "model.onnx", "model.onnx")
+        assert "Put that file into the same directory" in caught.value.remedy
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, -1])
@@ -347,6 +350,10 @@ def test_safetensors_cut_anywhere_are_damaged(scratch: Path) -> None:
         pytest.param("tokenizer.json", b"{}", "no tokenizer", id="object-without-a-model"),
         pytest.param("tokenizer.json", b'["model"]', "no tokenizer", id="list"),
         pytest.param("modules.json", b"[]", "no list of modules", id="no-modules"),
+        pytest.param("modules.json", b'[{"path": "../a", "type": "b"}]', "no directory", id="out"),
+        pytest.param("1_Pooling/config.json", b"[]", "no object", id="config-that-is-a-list"),
+        pytest.param("vocab.txt", b"\xe4", "utf-8", id="words-in-latin-1"),
+        pytest.param("fastembed/english.txt", b"\xe4", "utf-8", id="stop-words-in-latin-1"),
         pytest.param("a.index.json", b"{}", "no weight_map", id="no-shards"),
         pytest.param("tokenizer.json", b'"model"', "no tokenizer", id="text"),
         pytest.param("tokenizer.json", b"", "", id="empty-tokenizer"),
@@ -366,6 +373,7 @@ def test_safetensors_cut_anywhere_are_damaged(scratch: Path) -> None:
 )
 def test_broken_json_is_refused(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     """A cut JSON file, or a tokenizer that is none, would only fail in the worker."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(content)
     assert reason in refusal(tmp_path / name)
 
@@ -387,6 +395,7 @@ def test_what_to_do_about_a_byte_order_mark(tmp_path: Path) -> None:
         ("empty.safetensors", safetensors({"a": tensor(0, 0)})),
         ("tokenizer.json", b'{"model": {"vocab": {}}}'),
         ("vocab.txt", b"{"),
+        ("license.txt", b"\xe4"),
         ("main", b""),
         ("weights.onnx.data", b"\xff"),
         ("pytorch_model.bin", b"PK"),

@@ -81,6 +81,14 @@ def test_a_release_with_more_files(desk: Desk, site: Desk, keys: tuple[Key, Key]
     assert snapshot(desk.share.root) == before
 
 
+def test_a_version_in_other_letters(desk: Desk, site: Desk) -> None:
+    """Azure Files and Windows take V1 for v1: it is refused."""
+    site.add("v1")
+    (desk.share.release("V1")).mkdir(parents=True)
+    with pytest.raises(RefusedError, match="has a release V1, and v1 would be the same name"):
+        publish(desk, site)
+
+
 def test_other_content_under_the_version(desk: Desk, site: Desk) -> None:
     """It is refused, and the share stays as it was."""
     site.add("v1")

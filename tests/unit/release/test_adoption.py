@@ -487,3 +487,42 @@ def test_strays_are_told() -> None:
     files = under(directory, [*BGE_FILES, *usual, "model.zip", "model_fp16.onnx"])
     found = plan(tree(files), [BGE])
     assert found.strays == (f"{directory}/model.zip", f"{directory}/model_fp16.onnx")
+
+
+SMALL = Wanted(ModelRef("a/m", "fastembed", "q/m"), "model.onnx")
+QUICK = Wanted(ModelRef("a/m-Q", "fastembed", "q/m"), "model_q.onnx")
+
+
+def test_two_models_of_one_repository() -> None:
+    """They may share a directory. From two their files would be mixed, so that is refused."""
+    files = [*BGE_FILES, "model_q.onnx"]
+    together = plan(tree(under("fastembed/models--q--m", files)), [SMALL, QUICK])
+    assert [ref.name for ref in together.models] == ["a/m", "a/m-Q"]
+    assert together.strays == ()
+    apart = tree([*under("fastembed/m", BGE_FILES), *under("fastembed/m-Q", [*files[1:]])])
+    (problem,) = plan(apart, [SMALL, QUICK]).problems
+    assert "a/m and a/m-Q are of one repository, q/m, and lie in fastembed/m and" in problem
+
+
+def test_a_snapshot_that_is_a_link() -> None:
+    """It is called a link, not an emptied cache."""
+    path = f"fastembed/{BGE_CACHE}/snapshots/{REVISION}"
+    nodes = {**tree([f"fastembed/{BGE_CACHE}/x"]).nodes, path: Node("linked directory")}
+    nodes[f"fastembed/{BGE_CACHE}/snapshots"] = Node("directory")
+    (problem,) = plan(Tree(nodes), [BGE]).problems
+    assert problem.startswith(f"{path} is a link to a directory, which is not followed")
+
+
+def test_the_name_of_a_snapshot_is_a_link() -> None:
+    """What a mount shows as a file is no name."""
+    (problem,) = plan(two_snapshots(several("XSym\n0004\n0123")), [BGE]).problems
+    assert "refs/main is a link, as it looks without the mount option mfsymlinks" in problem
+
+
+def test_what_a_catalog_allows_and_the_tree_lacks() -> None:
+    """It is a pattern, and not a file that the Hub would have; what is left out is no stray."""
+    some = Wanted(ModelRef("a/b", "huggingface", "a/b"), allow=("*.onnx", "*.npy"))
+    folder = "huggingface/hub/models--a--b"
+    (problem,) = plan(tree(under(folder, ["model.onnx", "config.json"])), [some]).problems
+    assert problem == f"{folder} holds nothing for '*.npy', which the catalog allows"
+    assert plan(tree(under(folder, ["m.onnx", "a.npy", "config.json"])), [some]).strays == ()

@@ -151,6 +151,14 @@ def test_the_built_in_catalog_holds_the_two_documented_models() -> None:
         ),
         pytest.param(HEAD + MODEL * 2, "'BAAI/bge' stands twice", id="model-twice"),
         pytest.param(
+            HEAD + MODEL + MODEL.replace("BAAI", "baai"), "stands twice", id="model-in-another-case"
+        ),
+        pytest.param(
+            HEAD + MODEL.replace("fastembed", "huggingface") + 'allow = [""]',
+            "allow has an empty pattern",
+            id="empty-pattern",
+        ),
+        pytest.param(
             HEAD + MODEL + 'allow = ["*.json"]', "allow is for the loader huggingface", id="allow"
         ),
         pytest.param("a = " + "[" * 5000, "", id="deep"),

@@ -187,6 +187,23 @@ def test_modules_that_nobody_knows() -> None:
     assert choice.select(SENTENCE, names, texts).missing == "0_Odd/config.json"
 
 
+def test_modules_that_are_vectors_of_words() -> None:
+    """A table needs its tokenizer and its weights, and no config."""
+    texts = {"modules.json": modules({"0_Static": "StaticEmbedding"})}
+    names = ["modules.json", "0_Static/tokenizer.json", "0_Static/model.safetensors"]
+    assert choice.select(SENTENCE, names, texts).missing is None
+    for without in names[1:]:
+        left = [name for name in names if name != without]
+        assert choice.select(SENTENCE, left, texts).missing == without
+
+
+@pytest.mark.parametrize("path", ["./1_Pooling", "1_Pooling/", "1_Pooling/."])
+def test_a_directory_in_other_words(path: str) -> None:
+    """Whoever writes the list by hand means that directory."""
+    found = sentence_transformers.modules(modules({path: "Pooling", ".": "Transformer"}))
+    assert [module.directory for module in found] == ["1_Pooling/", ""]
+
+
 def test_a_model_that_is_one_unknown_module() -> None:
     """A router has its parts below it; other runtimes' forms of them stay behind."""
     texts = {"modules.json": modules({"": "Router"})}
@@ -206,9 +223,10 @@ def test_a_model_that_is_one_unknown_module() -> None:
         (Wanted(FASTEMBED.ref, "model.onnx", (), "rerank"), "tokenizer.json"),
         (Wanted(FASTEMBED.ref, "model.safetensors"), "tokenizer.json"),
         (Wanted(FASTEMBED.ref, "config.json", ("english.txt",), "sparse"), None),
-        (Wanted(FASTEMBED.ref, "model.onnx", (), "image"), None),
+        (Wanted(FASTEMBED.ref, "model.onnx", (), "image"), "preprocessor_config.json"),
+        (Wanted(FASTEMBED.ref, "model.onnx", (), "multimodal"), "preprocessor_config.json"),
     ],
-    ids=["sparse", "rerank", "static", "bm25", "image"],
+    ids=["sparse", "rerank", "static", "bm25", "image", "multimodal"],
 )
 def test_fastembeds_other_lists(want: Wanted, needed: str | None) -> None:
     """Each of its models needs what its list names, and those that read words a tokenizer."""

@@ -101,6 +101,7 @@ def test_a_marker_written_by_hand_says_what_it_means(data: bytes, expected: Mark
         ),
         pytest.param(b"\xff\xfe\x00\x00v\x00\x00\x00", "NUL bytes", id="utf-32"),
         pytest.param(b"\xff\xfe", "it is empty", id="utf-16, empty"),
+        pytest.param(b"XSym\n0004\n".ljust(1067), "it is a link", id="link-as-a-file"),
         pytest.param(b"\x7fELF\x02\x01", "not a version", id="binary-but-utf-8"),
         pytest.param(b"\x89PNG\r\n", "not UTF-8", id="binary"),
         pytest.param(b"# v2\n", "not a version", id="comment-first"),

@@ -36,7 +36,7 @@ def test_a_tree_made_by_hand(parts: Parts) -> None:
 
 def test_a_tree_that_does_not_load(parts: Parts) -> None:
     """The attempt came to an end, and is on record no more."""
-    by_hand(parts.share, suffix="-v7", config=b"[]")
+    (by_hand(parts.share, suffix="-v7") / "sentence_bert_config.json").write_text("[]")
     with pytest.raises(ModelError, match="does not load"):
         parts.steps().stage("v7", desired="v7")
     assert load(parts.store.agent).attempts == {}
