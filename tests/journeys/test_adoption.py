@@ -17,7 +17,8 @@ import pytest
 from fastembed import TextEmbedding
 from structlog.testing import capture_logs
 
-from agent.errors import AgentError, ReleaseMissingError
+from agent.doctor import examination
+from agent.errors import AgentError, Exit, ReleaseMissingError
 from agent.models.contents import Contents
 from agent.publish.source import TreeSource
 from agent.shares.directory import DirectoryShare
@@ -85,15 +86,25 @@ class Bench(Pod):
         Raises:
             AgentError: It failed.
         """
+        told = self.examined(**flags)
         context = self.context(no_warm="true", **flags)
         vars(context.contents)["wanted"] = self.wanted
         init.run(context)
+        assert told == [], "the doctor found what init did not"
         assert self.active() == version
         return self.manifest(version)
+
+    def examined(self, **flags: str) -> list[int]:
+        """Run the doctor; return the exit codes of what it found on the share."""
+        context = self.context(reload_method="none", **flags)
+        vars(context.contents)["wanted"] = self.wanted
+        found = [f for f in examination.examine(context) if f.check not in {"store", "environment"}]
+        return [each.exit_code for each in found if each.error]
 
     def refused(self, code: int, *names: str, **flags: str) -> None:
         """Run `init` and see it fail with `code`, name the files, and leave the store empty."""
         before = snapshot(self.share.root)
+        assert code in {*self.examined(**flags), Exit.WARMUP}, "the doctor runs no models"
         with pytest.raises(AgentError) as raised:
             self.adopt(**flags)
         assert raised.value.exit_code == code, raised.value
