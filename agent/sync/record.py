@@ -48,7 +48,10 @@ class Record:
         self._log = log
         # The loop of a sidecar changes the state, and so does a step, in a thread of its own.
         self._lock = threading.Lock()
-        self.state = load(directory)
+        found = _read(directory)
+        if isinstance(found, str):
+            log.warning("state.dropped", reason=found)
+        self.state = found if isinstance(found, State) else State()
         self._unsaved: str | None = None
 
     def update(self, **changes: object) -> State:
@@ -182,11 +185,23 @@ def load(directory: Path) -> State:
 
     To lose it does no harm: it holds what was tried, and the link `current` holds what is active.
     """
+    found = _read(directory)
+    return found if isinstance(found, State) else State()
+
+
+def _read(directory: Path) -> State | str | None:
+    """Return the state, or why it cannot be taken; None if there is none."""
     try:
         state = msgspec.json.decode((directory / FILE_NAME).read_bytes(), type=State)
-    except (OSError, ValueError):
-        return State()
-    return state if state.schema == SCHEMA else State()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{FILE_NAME} cannot be read: {error.strerror}"
+    except (ValueError, RecursionError) as error:
+        return f"{FILE_NAME} is damaged: {error}"
+    if state.schema != SCHEMA:
+        return f"{FILE_NAME} is of schema {state.schema}, and this agent reads {SCHEMA}"
+    return f"{FILE_NAME} is damaged: it holds {state.strange}" if state.strange else state
 
 
 def save(directory: Path, state: State) -> bool:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec.structs import replace
 
+from agent.release import paths
+from agent.release.version import is_version
+
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from agent.release.marker import Marker
 
 SCHEMA: Final = 1
+# Far more than are ever made: two that did not end are a failure.
+_MOST_ATTEMPTS: Final = 1000
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return False
+    return True
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -112,6 +126,24 @@ class State(msgspec.Struct, frozen=True):
     doing: str | None = None
     doing_since: str | None = None
     waiting: Waiting | None = None
+
+    @property
+    def strange(self) -> str | None:
+        """The first value that no agent writes, which a disk or a hand made; None without one."""
+        return next(self._strange(), None)
+
+    def _strange(self) -> Iterator[str]:
+        rot = self.rot or Rot("v", (), "")
+        named = (self.active, self.previous, self.pointed, self.desired, self.outdated, rot.version)
+        keys = (*self.quarantined, *self.attempts, *self.checked)
+        yield from (f"a version {v[:80]!r}" for v in (*named, *keys) if v and not is_version(v))
+        yield from (f"a path {path[:80]!r}" for path in rot.files if paths.problem(path))
+        at = (*(entry.at for entry in self.quarantined.values()), rot.at, self.doing_since)
+        since = self.waiting.since if self.waiting else None
+        times = (*at, since, self.last_reverified, self.last_success)
+        yield from (f"a time {time[:80]!r}" for time in times if time and not _is_time(time))
+        counts = self.attempts.values()
+        yield from (f"{n} attempts" for n in counts if not 0 <= n <= _MOST_ATTEMPTS)
 
     def refused(self) -> dict[str, Quarantine]:
         """Return the releases that are not tried with the current marker; others are history."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,11 @@ from structlog.testing import capture_logs
 
 from agent import logs
 from agent.release import marker
+from agent.sidecar.metrics import Metrics
 from agent.store.store import Store
 from agent.sync import record as record_module
 from agent.sync import state
-from agent.sync.record import FILE_NAME, Record, load, may_go
+from agent.sync.record import FILE_NAME, Record, load, may_go, save
 from agent.warmup import passes
 from tests.support.stores import activate, bare_release
 
@@ -169,3 +171,77 @@ def test_what_may_go(tmp_path: Path) -> None:
     assert may_go(store, known, keep=1, desired="v4") == ("v5", "v2", "v1")
     assert may_go(store, known, keep=3, desired="v4") == ("v5", "v2")
     assert may_go(store, known, keep=1, desired=None) == ("v5", "v2", "v4", "v1")
+
+
+FULL = state.State(
+    active="v2",
+    previous="v1",
+    desired="v3",
+    worker=state.Worker("v2", "ready"),
+    quarantined={"v3": state.Quarantine("it is bad", "a" * 64, None, "2026-11-23T15:00:00Z")},
+    attempts={"v3": 1},
+    tried_for="b" * 64,
+    checked={"v2": "c" * 64},
+    rot=state.Rot("v2", ("fastembed/model.onnx",), "2026-11-23T15:00:00Z"),
+    outdated="v2",
+    last_reverified="2026-11-23T15:00:00Z",
+    last_success="2026-11-23T15:00:00Z",
+    doing_since="2026-11-23T15:00:00Z",
+    waiting=state.Waiting("the worker", "2026-11-23T15:00:00Z"),
+)
+
+
+def test_any_flipped_bit_does_no_harm(tmp_path: Path) -> None:
+    """What no agent writes is dropped with one line; all else can be shown, and goes on."""
+    save(tmp_path, FULL)
+    file = tmp_path / FILE_NAME
+    sound = file.read_bytes()
+    metrics, dropped = Metrics(), 0
+    for place in range(len(sound)):
+        for bit in range(8):
+            file.write_bytes(flipped(sound, place, bit))
+            with capture_logs() as said:
+                record = Record(tmp_path, logs.get())
+            assert [each["event"] for each in said] in ([], ["state.dropped"])
+            dropped += len(said)
+            assert not said or record.state == state.State()
+            metrics.show(record.state)
+    assert 0 < dropped < 8 * len(sound)
+
+
+def flipped(data: bytes, place: int, bit: int) -> bytes:
+    """The bytes with one bit of one of them changed."""
+    return data[:place] + bytes([data[place] ^ (1 << bit)]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"desired": "../../etc"}, "a version '../../etc'"),
+        ({"pointed": "x" * 1000}, f"a version '{'x' * 80}'"),
+        ({"attempts": {"\x00": 1}}, "a version '\\x00'"),
+        ({"attempts": {"v1": -1}}, "-1 attempts"),
+        ({"rot": {"version": "v1", "files": ["../a"], "at": "2026-11-23"}}, "a path '../a'"),
+        ({"last_success": "20r6-11-23T15:00:00Z"}, "a time '20r6-11-23T15:00:00Z'"),
+        ({"schema": 2}, "of schema 2, and this agent reads 1"),
+        ({"active": 1}, "Expected `str | null`, got `int`"),
+    ],
+)
+def test_what_no_agent_writes_is_dropped(
+    change: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    """A hand that edits the state, or a disk that changes it, is told what was wrong with it."""
+    (tmp_path / FILE_NAME).write_text(json.dumps({"schema": 1, **change}))
+    with capture_logs() as lines:
+        record = Record(tmp_path, logs.get())
+    (line,) = lines
+    assert said in line["reason"]
+    assert (record.state, load(tmp_path)) == (state.State(), state.State())
+
+
+def test_a_state_that_may_not_be_read(tmp_path: Path) -> None:
+    """A directory in its place is said, and the agent goes on without a state."""
+    (tmp_path / FILE_NAME).mkdir()
+    with capture_logs() as lines:
+        Record(tmp_path, logs.get())
+    assert lines[0]["reason"] == "state.json cannot be read: Is a directory"
