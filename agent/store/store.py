@@ -222,16 +222,18 @@ class Store:
             for path in self.staging.iterdir():
                 if path.name != keep_staging:
                     shutil.rmtree(path, ignore_errors=True)
-            for root in (self.root, self.agent, records.directory(self.agent)):
-                _remove_temporaries(root)
+            for name in (CURRENT, *layout.ROOTS):  # others may keep hidden files in the root
+                _remove_temporaries(self.root, name)
+            for own in (self.agent, records.directory(self.agent)):
+                _remove_temporaries(own)
             for version in records.versions(self.agent):
                 if not self.path(version).is_dir() and version != keep_staging:
                     records.forget(self.agent, version)
 
 
-def _remove_temporaries(directory: Path) -> None:
-    """Remove temporary files of `durable`: hidden names with a random ending."""
-    for path in directory.glob(".*.????????"):
+def _remove_temporaries(directory: Path, name: str = "*") -> None:
+    """Remove temporary files of `durable` for `name`: hidden, with a random ending."""
+    for path in directory.glob(f".{name}.????????"):
         suffix = path.name.rpartition(".")[2]
         if set(suffix) <= set("0123456789abcdef") and (path.is_symlink() or path.is_file()):
             path.unlink(missing_ok=True)

@@ -118,14 +118,16 @@ def test_a_crash_is_swept(store: Store) -> None:
     links[1].symlink_to("releases/gone")
     torn = store.agent / ".state.json.89abcdef"
     torn.write_text("{")
-    mine = store.root / ".notours.xyzxyzxy"
-    mine.write_text("")
+    foreign = (".notours.xyzxyzxy", ".backup.20240101", ".notes.deadbeef", ".nfs.00000001")
+    mine = [store.root / name for name in foreign]
+    for path in mine:
+        path.write_text("")
     for version in ("v4", "v5"):
         records.write(store.agent, bare_release(store.root / "x", version), store.path("v1"))
     store.sweep(keep_staging="v4")
     assert [path.name for path in store.staging.iterdir()] == ["v4"]
     assert not any(path.is_symlink() or path.exists() for path in (*links, torn))
-    assert mine.exists()
+    assert all(path.exists() for path in mine)
     assert set(records.versions(store.agent)) == {*VERSIONS, "v4"}
     assert store.versions() == ("v3", "v2", "v1")
 
