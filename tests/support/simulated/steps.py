@@ -135,7 +135,7 @@ class Steps:
         """Read the active release again, while there is nothing else to do."""
         current, rot = self._store.current, self._record.state.rot
         if current in self._store.rotten and not (rot and rot.version == current):
-            self._record.update(rot=Rot(current, ("model",), "now"))
+            self._record.update(rot=Rot(current, ("model",), "2026-11-23T15:00:00Z"))
 
     def activate(self, version: str, luck: Luck) -> None:
         """Flip `current`, and delete what is no longer kept."""

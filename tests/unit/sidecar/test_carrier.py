@@ -252,7 +252,7 @@ async def test_attempts_of_other_runs_count(parts: Parts) -> None:
 async def test_a_repair(parts: Parts) -> None:
     """It is put off for as long as it fails, whatever fails, and not once it is done."""
     flip(parts.weights("v1"))
-    parts.record.update(rot=Rot("v1", (WEIGHTS,), "now"))
+    parts.record.update(rot=Rot("v1", (WEIGHTS,), "2026-11-23T15:00:00Z"))
     side = Side(parts)
     away = parts.share.root.with_name("away")
     parts.share.root.rename(away)
@@ -264,7 +264,7 @@ async def test_a_repair(parts: Parts) -> None:
     assert side.carrier.not_before == {}
     assert parts.heard.kinds() == [events.StoreRepaired]
     flip(parts.weights("v1"))
-    parts.record.update(rot=Rot("v1", (WEIGHTS,), "now"))
+    parts.record.update(rot=Rot("v1", (WEIGHTS,), "2026-11-23T15:00:00Z"))
     parts.share.root.rename(away)
     await side.carrier.carry_out(Repair("v1"))
     assert side.is_put_off(REPAIR, 5)

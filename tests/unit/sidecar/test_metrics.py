@@ -140,7 +140,7 @@ def test_the_state(metrics: Metrics) -> None:
         worker=Worker("v0"),
         tried_for="this",
         quarantined=quarantined,
-        rot=Rot("v1", ("a", "b"), "now"),
+        rot=Rot("v1", ("a", "b"), "2026-11-23T15:00:00Z"),
         last_success="1970-01-01T00:01:40Z",
         last_reverified="1970-01-01T00:03:20Z",
     )
@@ -152,7 +152,7 @@ def test_the_state(metrics: Metrics) -> None:
         "last_success_timestamp_seconds": 100,
         "last_reverified_timestamp_seconds": 200,
     }
-    metrics.show(State(active="v2", rot=Rot("v1", ("a",), "now")))
+    metrics.show(State(active="v2", rot=Rot("v1", ("a",), "2026-11-23T15:00:00Z")))
     assert value(metrics, "rotten_files") == 0
     assert value(metrics, "release_info", active="v2", desired="", worker="") == 1
     assert value(metrics, "last_success_timestamp_seconds") == 100

@@ -284,7 +284,7 @@ async def test_a_desired_release_that_is_not_signed(tmp_path: Path) -> None:
 async def test_what_is_rotten_or_outdated(parts: Parts) -> None:
     """That is said of the active release, and of no other."""
     parts.hold("v1", "v2", active="v1")
-    parts.record.update(rot=Rot("v1", ("a",), "now"), outdated="v1")
+    parts.record.update(rot=Rot("v1", ("a",), "2026-11-23T15:00:00Z"), outdated="v1")
     seen = await look(observer(parts))
     assert (seen.rotten, seen.outdated) == (True, True)
     parts.store.activate("v2")

@@ -151,7 +151,7 @@ async def test_what_is_not_read_again(why: str, parts: Parts, run: Beside) -> No
 
 async def test_a_repair_that_fails(parts: Parts, run: Beside) -> None:
     """Why is said, and kept with what is rotten; a stop is no failure."""
-    parts.record.update(rot=Rot("v1", (WEIGHTS,), "now"))
+    parts.record.update(rot=Rot("v1", (WEIGHTS,), "2026-11-23T15:00:00Z"))
     keeps = upkeep(parts, run)
     run.error = StoppedError()
     with capture_logs() as said:

@@ -136,7 +136,7 @@ def test_a_repair_from_the_share(parts: Parts) -> None:
     parts.heard.events.clear()
     before = parts.weights("v1").read_bytes()
     rot(parts.weights("v1"))
-    parts.record.update(rot=Rot("v1", (WEIGHTS,), "now"))
+    parts.record.update(rot=Rot("v1", (WEIGHTS,), "2026-11-23T15:00:00Z"))
     repair(parts.steps(), "v1")
     told = parts.heard.only(events.StoreRepaired)
     assert (told.version, told.files, told.releases) == ("v1", [WEIGHTS], ["v1", "v3"])
@@ -159,7 +159,7 @@ def test_a_repair_of_a_tree_made_by_hand(tmp_path: Path) -> None:
     ]
     for path in wrong:
         rot(home / path)
-    parts.record.update(rot=Rot("v7", tuple(wrong), "now"))
+    parts.record.update(rot=Rot("v7", tuple(wrong), "2026-11-23T15:00:00Z"))
     repair(parts.steps(), "v7")
     assert parts.heard.only(events.StoreRepaired).files == wrong
     assert len(wrong) == 2

@@ -122,7 +122,7 @@ def test_an_activation(tmp_path: Path) -> None:
     record.begin("v2")
     record.quarantine("v2", "It is bad.", marker=None, digest=None)
     record.quarantine("v3", "It is bad.", marker=None, digest=None)
-    record.update(pointed="v2", rot=state.Rot("v1", ("a",), "now"), outdated="v1")
+    record.update(pointed="v2", rot=state.Rot("v1", ("a",), "2026-11-23T15:00:00Z"), outdated="v1")
     record.activated("v2")
     found = load(tmp_path)
     assert (found.active, found.previous, found.pointed) == ("v2", "v1", None)
@@ -136,7 +136,7 @@ def test_an_activation(tmp_path: Path) -> None:
 def test_a_repair(tmp_path: Path) -> None:
     """Nothing is rotten any more; what the worker made of it may be."""
     record = Record(tmp_path, logs.get())
-    record.update(rot=state.Rot("v1", ("a",), "now"))
+    record.update(rot=state.Rot("v1", ("a",), "2026-11-23T15:00:00Z"))
     record.repaired("v1")
     assert (load(tmp_path).rot, load(tmp_path).outdated) == (None, "v1")
 

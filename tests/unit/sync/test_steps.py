@@ -138,10 +138,10 @@ def test_a_release_becomes_active(parts: Parts) -> None:
 def test_a_release_that_was_not_repaired(parts: Parts) -> None:
     """Left for another one, it is staged again should it be wanted; the new one is not."""
     parts.hold("v1", "v2", active="v1")
-    parts.record.update(rot=Rot("v1", ("a",), "now"))
+    parts.record.update(rot=Rot("v1", ("a",), "2026-11-23T15:00:00Z"))
     parts.steps().activate("v2")
     assert set(parts.store.verified()) == {"v2"}
-    parts.record.update(rot=Rot("v2", ("a",), "now"))
+    parts.record.update(rot=Rot("v2", ("a",), "2026-11-23T15:00:00Z"))
     parts.steps().activate("v2")
     assert set(parts.store.verified()) == {"v2"}
     assert load(parts.store.agent).rot is None
