@@ -205,7 +205,8 @@ def test_a_model_that_was_renamed(tmp_path: Path) -> None:
     """A model under its former name is found, and the log says what it is called now."""
     former = "Qdrant/all-MiniLM-L6-v2-former"
     with hub_pod(tmp_path, f"--renamed={former}={models.MINILM_REPO}") as here:
-        here.catalog.write_text(here.catalog.read_text() + f'repo = "{former}"\n')
+        text = here.catalog.read_text().replace('"fastembed"', '"huggingface"')
+        here.catalog.write_text(text.replace("optimize = true", f'repo = "{former}"'))
         done = here.publish()
         assert [each["now"] for each in done.named("hub.renamed")] == [models.MINILM_REPO]
 
