@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from agent import settings
@@ -44,6 +44,7 @@ class Case:
         total: Bytes of that release; 0 while that is unknown.
         largest: Its largest file on the share, with its bytes.
         plan: What pods take of a hand-made tree, if they take one and it is complete.
+        sizes: The bytes of its files, by their paths on the share.
     """
 
     _context: Context
@@ -55,6 +56,7 @@ class Case:
     total: int = 0
     largest: tuple[str, int] | None = None
     plan: Plan | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from agent.doctor.case import Case
     from agent.publish.source import TreeSource
+    from agent.release.adoption.plan import Plan
     from agent.release.tree import Node
 
 DIAGNOSIS: Final = "wrong directory structure"
@@ -36,21 +37,21 @@ def structure(case: Case) -> Iterator[Finding]:
     if case.complete and case.tree is None:
         return
     source = case.tree_source()
+    plan = source.look()
     try:
-        plan = source.plan()
+        source.require(plan)
     except ReleaseMissingError as error:
-        yield from _incomplete(case, source, error)
+        yield from _incomplete(case, source, plan, error)
         return
     if case.tree:
-        sizes = source.sizes(plan)
-        case.total = sum(sizes.values())
-        case.largest = max(sizes.items(), key=lambda entry: entry[1])
-        case.plan = plan
+        case.plan, case.sizes = plan, source.sizes(plan)
+        case.total = sum(case.sizes.values())
+        case.largest = max(case.sizes.items(), key=lambda entry: entry[1])
     names = ", ".join(f"{ref.name} ({ref.loader})" for ref in plan.models)
     if plan.absent:  # pods would come up without them
         yield ok(f"The hand-made tree holds {names}.")
         tops, nodes = _others(case)
-        wrong = _explained(source, source.incomplete((), plan.absent), tops, nodes)
+        wrong = _explained(source, plan, source.incomplete((), plan.absent), tops, nodes)
         yield warn(wrong.what, wrong.remedy, diagnosis=DIAGNOSIS)
     else:
         yield ok(f"The hand-made tree is complete: {names}.")
@@ -62,9 +63,8 @@ def content(case: Case) -> Iterator[Finding]:
     """Check the formats of the files that pods take of a hand-made tree, which has no digests."""
     if case.tree is None or case.plan is None:
         return
-    source = case.tree_source()
-    sizes = source.sizes(case.plan)
-    source.refuse_holes({path: sizes[path] for path in case.plan.files.values()})
+    sizes = case.sizes
+    case.tree_source().refuse_holes({path: sizes[path] for path in case.plan.files.values()})
     ends, left = clock() + _CONTENT_SECONDS, sorted(case.plan.files.values(), key=sizes.__getitem__)
     count = len(left)
     while left:
@@ -92,9 +92,11 @@ def _unread(strays: Sequence[str]) -> str:
     return f"No loader reads {shown}{more}: releases leave them out."
 
 
-def _incomplete(case: Case, source: TreeSource, error: ReleaseMissingError) -> Iterator[Finding]:
+def _incomplete(
+    case: Case, source: TreeSource, plan: Plan, error: ReleaseMissingError
+) -> Iterator[Finding]:
     names, nodes = _others(case)
-    wrong = _explained(source, error, names, nodes) if nodes else error
+    wrong = _explained(source, plan, error, names, nodes) if nodes else error
     if not isinstance(case.served, Catalogued):
         yield fail(wrong, diagnosis=DIAGNOSIS if nodes else "")
     elif nodes:  # pods do without a tree, which somebody may have meant them to take
@@ -102,10 +104,13 @@ def _incomplete(case: Case, source: TreeSource, error: ReleaseMissingError) -> I
 
 
 def _explained(
-    source: TreeSource, error: ReleaseMissingError, names: list[str], nodes: Mapping[str, Node]
+    source: TreeSource,
+    plan: Plan,
+    error: ReleaseMissingError,
+    names: list[str],
+    nodes: Mapping[str, Node],
 ) -> ReleaseMissingError:
     """Return the error with the places where absent models lie, and where they should."""
-    plan = source.look()
     if not plan.absent:  # all are where they belong: what is wrong with them was said
         return error
     taken = {*plan.files.values()}

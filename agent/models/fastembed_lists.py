@@ -14,7 +14,7 @@ from fastembed import (
 from fastembed.rerank.cross_encoder import TextCrossEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from agent.release.wanted import Kind
 
@@ -34,20 +34,21 @@ _SCORE: Final = 1
 def known() -> dict[str, tuple[str, str, list[str], Kind]]:
     """Return repository, weights file, further files and kind by model name."""
     found: dict[str, tuple[str, str, list[str], Kind]] = {}
-    for kind, models in _LISTS.items():
-        for m in models.list_supported_models():
-            if repo := m["sources"]["hf"]:
-                found.setdefault(m["model"], (repo, m["model_file"], m["additional_files"], kind))
+    for kind, m in _listed():
+        if repo := m["sources"]["hf"]:
+            found.setdefault(m["model"], (repo, m["model_file"], m["additional_files"], kind))
     return found
 
 
 def not_run(name: str) -> tuple[str, int] | None:
     """Return what a model is and its dimension, if the agent does not run it; else None."""
+    kind, m = next(((kind, m) for kind, m in _listed() if m["model"] == name), (None, None))
+    if m is None or (kind == "text" and m["model_file"].endswith(".onnx")):
+        return None
+    dim = m.get("dim") or m.get("vocab_size") or _SCORE
+    return ("static" if kind == "text" else str(kind)), int(dim)
+
+
+def _listed() -> Iterator[tuple[Kind, dict[str, Any]]]:
     for kind, models in _LISTS.items():
-        for m in models.list_supported_models():
-            if m["model"] == name:
-                is_graph = m["model_file"].endswith(".onnx")
-                what = ("text" if is_graph else "static") if kind == "text" else kind
-                dim = m.get("dim") or m.get("vocab_size") or _SCORE
-                return None if what == "text" else (what, int(dim))
-    return None
+        yield from ((kind, m) for m in models.list_supported_models())

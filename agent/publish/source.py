@@ -63,12 +63,16 @@ class TreeSource:
             ForbiddenError: A directory that a model needs may not be read.
         """
         found = self.look()
+        self.require(found)
+        return found
+
+    def require(self, found: Plan) -> None:
+        """Refuse what `look` found, if it makes no release; raises as `plan`."""
         if found.unreadable:
             raise forbidden(found.unreadable[0], self.share.address)
         absent = found.absent if self.strict or not (found.models or found.problems) else ()
         if found.problems or absent:
             raise self.incomplete(found.problems, absent)
-        return found
 
     def look(self) -> Plan:
         """Return the release that the tree gives, with all that it lacks; see `plan`."""

@@ -60,11 +60,8 @@ class FastEmbedModel:
         Raises:
             DeviceError: The device failed, or has too little memory for so many texts.
         """
-        try:
+        with strict.running_on(self._device):
             vectors = list(self._stock.embed(texts, batch_size=len(texts)))
-        except Exception as error:
-            strict.raise_if_device(error, self._device)
-            raise
         return [[float(number) for number in vector] for vector in vectors]
 
     def share_on_device(self) -> float:

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import weakref
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,8 @@ from agent.models.devices import causes, gathering
 from agent.models.devices.device_error import DeviceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agent.models.devices.device import Device
 
 # Shapes and sizes are computed on the CPU in every session; they are few beside a model's layers.
@@ -67,26 +70,28 @@ def session(
         raise DeviceError(gathering.of_onnxruntime(device, ""))
     if device.kind == "cuda":
         ort.preload_dlls()
-    try:
+    with running_on(device):
         made = ort.InferenceSession(
             model if isinstance(model, bytes) else str(model),
             options,
             providers=device.providers,
             enable_fallback=0,
         )
-    except Exception as error:
-        raise_if_device(error, device)
-        raise
     if made.get_providers()[0] != device.provider:
         raise DeviceError(gathering.of_onnxruntime(device, ""))
     return made
 
 
-def raise_if_device(error: Exception, device: Device) -> None:
+@contextmanager
+def running_on(device: Device) -> Iterator[None]:
     """Raise `DeviceError` in place of an error that is the device's and not the model's."""
-    said = " ".join(str(error).split())
-    if device.kind == "cuda" and (causes.is_cudas(said) or causes.out_of_memory(said)):
-        raise DeviceError(gathering.of_onnxruntime(device, said)) from error
+    try:
+        yield
+    except Exception as error:
+        said = " ".join(str(error).split())
+        if device.kind == "cuda" and (causes.is_cudas(said) or causes.out_of_memory(said)):
+            raise DeviceError(gathering.of_onnxruntime(device, said)) from error
+        raise
 
 
 def require_most_on(device: Device, profile: Path) -> float:

@@ -13,7 +13,7 @@ from agent.release import layout, paths
 from agent.release.adoption import snapshot
 from agent.release.adoption.candidates import candidates, roots
 from agent.release.loaders import choice
-from agent.release.loaders.strays import is_stray
+from agent.release.manifest import FASTEMBED_METADATA
 from agent.release.model_ref import MAIN
 from agent.release.tree import LINK_BYTES
 
@@ -171,8 +171,8 @@ def _find(
         if isinstance(found, _Found):
             return found
         problem = problem or found
-    closed = (r for r in roots(want.ref, suffix) if r in tree.nodes)
-    closed = (r for r in closed if tree.nodes[r].kind == "unreadable")
+    there = (root for root in roots(want.ref, suffix) if root in tree.nodes)
+    closed = (root for root in there if tree.nodes[root].kind == "unreadable")
     return problem or next(map(_Unreadable, closed), None)
 
 
@@ -262,4 +262,4 @@ def _no_directory(path: str, node: Node) -> str:
 def _is_known(name: str) -> bool:
     """Return true for what lies in every good tree besides, and is not worth a word."""
     hidden = any(part.startswith(".") for part in name.split("/"))
-    return hidden or name.endswith(".md") or (is_stray(name) and name == "files_metadata.json")
+    return hidden or name.endswith(".md") or name == FASTEMBED_METADATA

@@ -50,15 +50,13 @@ def choose(
     named = texts.get(REFS_MAIN, b"").decode(errors="replace").strip()
     for name in (pinned, named, held[0] if len(held) == 1 else None):
         if name in held:
-            return Snapshot(f"snapshots/{name}/", name if _is_revision(name) else _UNKNOWN)
+            revision = name if _is_revision(name) else layout.UNKNOWN_REVISION
+            return Snapshot(f"snapshots/{name}/", revision)
     return _undecided(directory, nodes, named, held)
 
 
 def _is_linked_snapshot(path: str, node: Node) -> bool:
     return node.kind == "linked directory" and path.startswith("snapshots/")
-
-
-_UNKNOWN: Final = layout.UNKNOWN_REVISION
 
 
 def _held(nodes: Mapping[str, Node]) -> list[str]:

@@ -60,10 +60,8 @@ def _missing(names: Collection[str], texts: Mapping[str, bytes]) -> str | None:
         return _CONFIG
     if not any(n.endswith((".safetensors", ".onnx")) or is_pickle(n) for n in names):
         return weights.SAFETENSORS
-    if weights.INDEX in (lost := weights.of("", names, texts)[1] or ""):
-        return lost
-    for index in weights.indexes(""):
-        if index in names and (missing := weights.of("", names, texts)[1]):
-            return missing
+    missing = weights.of("", names, texts)[1]
+    if missing not in {None, weights.SAFETENSORS}:  # a shard, or the list of shards
+        return missing
     has_words = any(name in names for name in (*TOKENIZERS, _PREPROCESSOR))
     return None if has_words else TOKENIZERS[0]

@@ -18,11 +18,6 @@ _KINDS: Final = (SAFETENSORS, "pytorch_model.bin")
 _SHARD: Final = "model-"
 
 
-def indexes(directory: str) -> tuple[str, ...]:
-    """Return the names of the lists of a model's shards under the prefix `directory`."""
-    return tuple(directory + kind + INDEX for kind in _KINDS)
-
-
 def shards(data: bytes) -> tuple[str, ...]:
     """Return the files that an index names, sorted.
 

@@ -14,7 +14,7 @@ import onnxruntime as ort
 
 from agent.errors import ModelError
 from agent.models.runtimes.fastembed_model import open_stock
-from agent.models.runtimes.strict import raise_if_device
+from agent.models.runtimes.strict import running_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,12 +79,9 @@ class FastEmbedBackend:
         Raises:
             DeviceError: The device failed, or has too little memory.
         """
-        try:
+        with running_on(self._device):
             found: Any = self._stock.embed(texts, batch_size=len(texts))
             return list(found)
-        except Exception as error:
-            raise_if_device(error, self._device)
-            raise
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """Return the number of tokens that the model reads of `texts`."""

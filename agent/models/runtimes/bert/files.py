@@ -77,14 +77,14 @@ class Module(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a text is encoded."""
+    """The encoding of a text."""
 
     method: Literal["forward"]
     method_output_name: Literal["last_hidden_state"]
 
 
 class Modalities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How each kind of input is encoded."""
+    """The encoding of each kind of input."""
 
     text: Text
 

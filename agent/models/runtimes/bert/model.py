@@ -77,11 +77,8 @@ class BertModel:
             graph.MASK: np.array([each.attention_mask for each in read], np.int64),
             graph.POSITIONS: np.arange(ids.shape[1], dtype=np.int64),
         }
-        try:
+        with strict.running_on(self._device):
             (vectors,) = self._session.run([graph.VECTORS], inputs)
-        except Exception as error:
-            strict.raise_if_device(error, self._device)
-            raise
         return [[float(number) for number in vector] for vector in vectors]
 
     def share_on_device(self) -> float:
